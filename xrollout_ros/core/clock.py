@@ -1,0 +1,40 @@
+"""The one place where time is read."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+NS = 1_000_000_000
+
+
+class Clock(Protocol):
+    """What logic needs of time; tests pass their own."""
+
+    def wall_ns(self) -> int:
+        """Nanoseconds since the Unix epoch, for stamps."""
+        ...
+
+    def steady_ns(self) -> int:
+        """Nanoseconds that never jump, for watchdogs and periods."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def wall_ns(self) -> int:
+        return time.time_ns()
+
+    def steady_ns(self) -> int:
+        return time.monotonic_ns()
+
+
+def seconds(ns: int) -> float:
+    """Nanoseconds as seconds."""
+    return ns / NS
+
+
+def nanoseconds(s: float) -> int:
+    """Seconds as whole nanoseconds."""
+    return round(s * NS)

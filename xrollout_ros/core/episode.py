@@ -1,0 +1,126 @@
+"""Episode: one attempt at a task, and what is known about it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from xrollout_ros.core.modes import Severity
+
+
+class EpisodeKind(str, Enum):
+    """Why the attempt was made. An evaluation rollout is just another episode."""
+
+    ATTEMPT = "attempt"
+    DEMONSTRATION = "demonstration"
+    EVALUATION = "evaluation"
+
+
+class Outcome(str, Enum):
+    """How the attempt ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    ABORT = "abort"
+    UNKNOWN = "unknown"
+
+
+class OutcomeSource(str, Enum):
+    """Who said so."""
+
+    SAFETY = "safety"
+    HUMAN = "human"
+    ROBOT = "robot"
+    TIME_LIMIT = "time_limit"
+    SYSTEM = "system"
+    NONE = "none"
+
+
+class Strategy(str, Enum):
+    """What is recorded."""
+
+    BASE = "base"
+    SENTRY = "sentry"
+    EPISODIC = "episodic"
+
+
+class InterventionSpan(BaseModel):
+    """A stretch in which an operator drove."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    operator: str
+    begin_s: float = Field(description="s since the start of the episode")
+    end_s: float
+
+
+class SafetyRecord(BaseModel):
+    """A safety event as kept with the episode."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    at_s: float = Field(description="s since the start of the episode")
+    check: str
+    severity: Severity
+    value: float
+    limit: float
+    began: bool
+
+
+class TopicCount(BaseModel):
+    """Messages of one topic that are in the bag, and known to be missing from it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    received: Annotated[int, Field(ge=0)] = 0
+    lost: Annotated[int, Field(ge=0)] = 0
+
+
+class EpisodeMeta(BaseModel):
+    """What a bag says about itself: metadata record ``xrollout.episode`` and ``custom_data`` of ``metadata.yaml``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    episode_id: str
+    kind: EpisodeKind
+    task: str
+    robot: str
+    site: str = ""
+    start: str = Field(description="named start distribution of the task")
+    scene: str = ""
+    seed: int | None = None
+    level: str = Field(default="L0", description="environment level, L0 simulation to L4 production")
+    strategy: Strategy
+    operator: str = ""
+    policy_id: str = ""
+    checkpoint_hash: str = Field(default="", description="SHA-256 of the checkpoint file")
+    dataset_version: str = ""
+    software_version: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    tags: list[str] = Field(default_factory=list)
+    started_at: str = Field(description="ISO 8601, UTC")
+    duration_s: float = 0.0
+    outcome: Outcome = Outcome.UNKNOWN
+    outcome_source: OutcomeSource = OutcomeSource.NONE
+    outcome_reason: str = ""
+    recovered: bool = Field(default=False, description="the bag was torn and has been repaired")
+    topics: dict[str, TopicCount] = Field(default_factory=dict)
+    interventions: list[InterventionSpan] = Field(default_factory=list)
+    safety_events: list[SafetyRecord] = Field(default_factory=list)
+
+
+class FailureJudgement(BaseModel):
+    """Why an attempt ended as it did, as the tagger or a reviewer says."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    episode_id: str
+    mode: str
+    stage: str = ""
+    moment_s: float
+    severity: Annotated[float, Field(ge=0, le=1)]
+    confidence: Annotated[float, Field(ge=0, le=1)]
+    evidence: str
+    author: str

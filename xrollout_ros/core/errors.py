@@ -1,0 +1,73 @@
+"""Errors that tell a person what is wrong, with which value, what is allowed and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+
+class XRolloutError(Exception):
+    """Base of every error that a user can cause and mend.
+
+    Args:
+        what: what is wrong, naming the thing and its value.
+        remedy: what is allowed, and what to do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        self.what = what
+        self.remedy = remedy
+        super().__init__(f"{what}. {remedy}" if remedy else what)
+
+
+class SpecError(XRolloutError):
+    """A RobotSpec, TaskSpec or argument is wrong or unknown."""
+
+    exit_code = 2
+
+
+class CheckpointError(XRolloutError):
+    """A checkpoint is missing, unsafe, damaged or made for something else."""
+
+    exit_code = 3
+
+
+class BagError(XRolloutError):
+    """A bag is missing, damaged, foreign, or cannot be written."""
+
+    exit_code = 4
+
+
+class DataError(XRolloutError):
+    """A data folder does not hold what the command needs."""
+
+    exit_code = 5
+
+
+class GraphError(XRolloutError):
+    """The ROS graph could not be started, or something in it gave up."""
+
+    exit_code = 6
+
+
+def from_validation(
+    error: ValidationError, what: str, origin: str | Path, remedy: str
+) -> SpecError:
+    """Turn pydantic's report into one SpecError that names each field, its value and what is allowed.
+
+    Args:
+        error: pydantic's report.
+        what: kind of the document, e.g. ``"RobotSpec"``.
+        origin: where the document came from.
+        remedy: what the reader should do.
+    """
+    lines = []
+    for item in error.errors(include_url=False):
+        where = ".".join(str(part) for part in item["loc"]) or "(whole document)"
+        value = item.get("input")
+        shown = f" (value {value!r})" if not isinstance(value, (dict, list)) else ""
+        lines.append(f"{where}{shown}: {item['msg'].removeprefix('Value error, ')}")
+    return SpecError(f"{what} {origin} is not valid: " + "; ".join(lines), remedy)

@@ -1,0 +1,108 @@
+"""The small interfaces through which the runtime sees policies, operators and simulated robots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from xrollout_ros.core.chunk import Array
+
+
+@dataclass(frozen=True)
+class PolicyInfo:
+    """What is known of a loaded policy."""
+
+    policy_id: str
+    checkpoint_hash: str
+    robot: str
+    task: str
+    horizon: int
+    """H, rows of a chunk."""
+    execute: int
+    """Rows played before the next inference; at most H."""
+    state_dim: int
+    action_dim: int
+    dataset_version: str = ""
+
+
+class Policy(Protocol):
+    """A policy that turns a state into an action chunk. Called from one thread only."""
+
+    @property
+    def info(self) -> PolicyInfo: ...
+
+    def reset(self, seed: int) -> None:
+        """Begin an attempt: all randomness until the next reset follows from ``seed``."""
+        ...
+
+    def predict(self, state: Array) -> npt.NDArray[np.float32]:
+        """Action chunk ``(H, A) float32`` in the robot's units, for a state vector ``(D,) float64``."""
+        ...
+
+
+class Operator(Protocol):
+    """Somebody, or a script, who drives the robot from what its topics say."""
+
+    @property
+    def name(self) -> str: ...
+
+    def reset(self, seed: int) -> None:
+        """Begin an attempt."""
+        ...
+
+    def act(self, state: Array) -> Array:
+        """Action ``(A,) float64`` for a state vector ``(D,) float64``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One thing of the scene to draw, in the frame of the RobotSpec."""
+
+    name: str
+    kind: str
+    """``sphere``, ``box``, ``cylinder`` or ``line``."""
+    position: tuple[float, float, float]
+    orientation: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 1.0)
+    """Quaternion x, y, z, w."""
+    size: tuple[float, float, float] = (0.02, 0.02, 0.02)
+    """Full extents in m, as ``visualization_msgs/Marker.scale``."""
+    color: tuple[float, float, float, float] = (0.6, 0.6, 0.6, 1.0)
+    """Red, green, blue, opacity, each 0 to 1."""
+    points: tuple[tuple[float, float, float], ...] = ()
+    """``line`` only: its corners, m."""
+
+
+@dataclass(frozen=True)
+class SimObservation:
+    """What a simulated robot senses after a reset or a step."""
+
+    step: int
+    values: Mapping[str, Array]
+    """Observation values by name, each of the RobotSpec's shape."""
+    success: bool
+    done: bool
+    """Success has lasted long enough, the environment ended, or the step limit is reached."""
+    shapes: tuple[Shape, ...] = ()
+    images: Mapping[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
+    """``(H, W, 3) uint8`` RGB by camera name."""
+
+
+class SimRobot(Protocol):
+    """A simulated robot. Called from one thread only."""
+
+    def reset(self, seed: int, start: str) -> SimObservation:
+        """Go to the start that ``seed`` draws from the task's distribution ``start``; the result has step 0."""
+        ...
+
+    def step(self, action: npt.ArrayLike) -> SimObservation:
+        """Apply one action ``(A,)`` in the robot's units for one policy period."""
+        ...
+
+    def close(self) -> None:
+        """Free the simulator."""
+        ...
