@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from xrollout_ros.core.modes import Mode, Severity, Source
+
 Array = npt.NDArray[np.float64]
 
 
@@ -53,3 +55,34 @@ class OperatorAction:
     action: Array
     """(A,) float64."""
     enabled: bool = True
+
+
+@dataclass(frozen=True)
+class Command:
+    """What the supervisor sends in one tick: the action that is recorded and trained on."""
+
+    stamp_ns: int
+    episode_id: str
+    step: int
+    source: Source
+    mode: Mode
+    chunk_sequence: int
+    chunk_index: int
+    action: Array
+    """(A,) float64, within the limits."""
+    clipped: npt.NDArray[np.bool_]
+    """(A,) where a limit changed the value."""
+
+
+@dataclass(frozen=True)
+class SafetyEvent:
+    """A check began or ceased to object."""
+
+    stamp_ns: int
+    episode_id: str
+    check: str
+    severity: Severity
+    value: float
+    limit: float
+    action_taken: str
+    began: bool

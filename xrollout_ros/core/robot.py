@@ -41,8 +41,13 @@ class ActionKind(str, Enum):
 
     @property
     def interpolates(self) -> bool:
-        """Whether values between two policy steps may be sent; a delta or effort acts once."""
-        return self in (ActionKind.POSITION, ActionKind.VELOCITY, ActionKind.GRIPPER)
+        """Whether values between two policy steps make sense."""
+        return self in (ActionKind.POSITION, ActionKind.VELOCITY)
+
+    @property
+    def once(self) -> bool:
+        """Whether sending a value twice acts twice, so that it is sent once for each policy step."""
+        return self in (ActionKind.DELTA, ActionKind.EFFORT)
 
 
 class HoldRule(str, Enum):
@@ -143,8 +148,8 @@ class CommandSpec(Strict):
 class SafetyLimits(Strict):
     """Limits of the whole robot that the supervisor watches."""
 
-    starved_abort_s: Positive = Field(
-        default=1.0, description="holding this long for want of actions ends the attempt"
+    hold_abort_s: Positive = Field(
+        default=1.0, description="holding this long for want of actions or sensors ends the attempt"
     )
     manager_timeout_s: Positive = Field(default=1.0, description="without the manager's heartbeat this long: hold")
 

@@ -1,0 +1,1 @@
+"""What acts on the robot: chunk player, checks, modes, inference, the watch over an attempt."""

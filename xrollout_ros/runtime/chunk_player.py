@@ -1,0 +1,72 @@
+"""Plays action chunks on the supervisor's clock, splicing in the next one by time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xrollout_ros.core.chunk import ActionChunk, Array
+from xrollout_ros.core.robot import RobotSpec
+
+
+@dataclass(frozen=True)
+class Played:
+    """The action that is due now."""
+
+    action: Array
+    """(A,) float64."""
+    sequence: int
+    index: int
+    repeated: bool
+    """This row has been played before."""
+
+
+class ChunkPlayer:
+    """Plays the newest accepted chunk; all times are on the caller's clock, in ns."""
+
+    def __init__(self, robot: RobotSpec) -> None:
+        self._smooth = np.array([dim.kind.interpolates for dim in robot.actions])
+        self._chunk: ActionChunk | None = None
+        self._last: tuple[int, int] | None = None
+
+    def clear(self) -> None:
+        """Forget the chunk in play."""
+        self._chunk = None
+        self._last = None
+
+    def accept(self, chunk: ActionChunk) -> None:
+        """Play this chunk from now on; rows whose time has passed are skipped."""
+        self._chunk = chunk
+
+    @property
+    def end_ns(self) -> int | None:
+        """When the last row ends; None before the first chunk."""
+        if self._chunk is None:
+            return None
+        return self._chunk.start_ns + len(self._chunk.actions) * self._chunk.period_ns
+
+    def rows_left(self, t_ns: int) -> int:
+        """Rows not yet due."""
+        if self._chunk is None:
+            return 0
+        index = (t_ns - self._chunk.start_ns) // self._chunk.period_ns
+        return int(np.clip(len(self._chunk.actions) - 1 - index, 0, len(self._chunk.actions)))
+
+    def play(self, t_ns: int) -> Played | None:
+        """The action due at ``t_ns``; None where the chunk has not begun or has run out."""
+        chunk = self._chunk
+        if chunk is None or t_ns < chunk.start_ns:
+            return None
+        index, rest = divmod(t_ns - chunk.start_ns, chunk.period_ns)
+        if index >= len(chunk.actions):
+            return None
+        action = chunk.actions[index].astype(np.float64)
+        if rest and index + 1 < len(chunk.actions) and self._smooth.any():
+            ahead = chunk.actions[index + 1].astype(np.float64)
+            blend = action + (ahead - action) * (rest / chunk.period_ns)
+            action = np.where(self._smooth, blend, action)
+        place = (chunk.sequence, index)
+        repeated = place == self._last
+        self._last = place
+        return Played(action, chunk.sequence, index, repeated)
