@@ -1,0 +1,1 @@
+"""What a person sees: the `xrollout` command, the terminal view, the report."""

@@ -1,0 +1,57 @@
+"""The `xrollout` command."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from xrollout_ros.ui.lazy import Entry, RootGroup
+
+ENTRIES = {
+    "demo": Entry("xrollout_ros.ui.commands.demo:demo", "Record, train, deploy and report: the whole way, once."),
+    "up": Entry("xrollout_ros.ui.commands.up:up", "Start a graph: `deploy` a policy or `record` demonstrations."),
+    "record": Entry("xrollout_ros.ui.commands.record:record", "Record demonstrations through the graph."),
+    "train": Entry("xrollout_ros.ui.commands.train:train", "Train a policy from recorded episodes."),
+    "episodes": Entry("xrollout_ros.ui.commands.episodes:episodes", "List and show recorded episodes."),
+    "monitor": Entry("xrollout_ros.ui.commands.monitor:monitor", "Watch a running graph in the terminal."),
+}
+
+
+def software_version() -> str:
+    """Version of the installed package, or ``unknown`` in a bare checkout."""
+    for name in ("xrollout", "xrollout_ros"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return "unknown"
+
+
+def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"xrollout {software_version()}")
+        ctx.exit()
+
+
+@click.group(
+    cls=RootGroup,
+    entries=ENTRIES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog='`xrollout COMMAND --help` tells more. Completion: eval "$(_XROLLOUT_COMPLETE=bash_source xrollout)"',
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error (or set XROLLOUT_DEBUG=1).")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
+)
+def cli(debug: bool) -> None:
+    """Deploy a robot policy under supervision, record every attempt, and learn from the failures."""
+
+
+def main() -> None:
+    """Entry point of the `xrollout` command."""
+    cli.main(prog_name="xrollout")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One module for each subcommand of `xrollout`; each is imported only when it is called."""

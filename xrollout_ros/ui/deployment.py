@@ -1,0 +1,116 @@
+"""What a report says about one deployment of a policy, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from xrollout_ros.core.episode import Outcome, OutcomeSource
+from xrollout_ros.core.statistics import wilson_interval
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Where hand and object were in one attempt."""
+
+    times_s: Array
+    """(T,) from the first observation."""
+    hand_m: Array
+    """(T, 3)."""
+    object_m: Array
+    """(T, 3)."""
+
+    @property
+    def closest_m(self) -> float:
+        """Least distance between hand and object."""
+        return float(np.linalg.norm(self.hand_m - self.object_m, axis=1).min())
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt, with every judgement on it applied."""
+
+    number: int
+    """In the order made, from 1."""
+    episode_id: str
+    seed: int | None
+    outcome: Outcome
+    outcome_source: OutcomeSource
+    outcome_reason: str
+    duration_s: float
+    bag: Path
+    failure_mode: str = ""
+    """The tag; empty: none."""
+    stage: str = ""
+    evidence: str = ""
+    trace: Trace | None = None
+    """None: the task names no hand and object, or the bag holds no observation."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the policy was made."""
+
+    checkpoint: Path
+    checkpoint_hash: str
+    """SHA-256 of the file."""
+    policy: str
+    episodes: int
+    """Demonstrations learned from."""
+    parameters: int
+    losses: tuple[float, ...]
+    """Mean training loss of each epoch."""
+    duration_s: float
+    left_out: tuple[tuple[str, str], ...] = ()
+    """Episodes that were not learned from, and why."""
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """How long one stage took."""
+
+    name: str
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class DeploymentSummary:
+    """One policy's attempts at one task, and how they came about."""
+
+    task: str
+    instruction: str
+    robot: str
+    start: str
+    start_description: str
+    policy_id: str
+    attempts: tuple[Attempt, ...]
+    data: Path
+    """Folder of the bags."""
+    command: str
+    """What to type to make all this again."""
+    made_at: str
+    """ISO 8601, UTC."""
+    demonstrations: tuple[Attempt, ...] = ()
+    training: Training | None = None
+    timings: tuple[StageTime, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def successes(self) -> int:
+        """Attempts that succeeded."""
+        return sum(attempt.outcome is Outcome.SUCCESS for attempt in self.attempts)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % Wilson interval of the success rate."""
+        return wilson_interval(self.successes, len(self.attempts))
+
+    @property
+    def unsuccessful(self) -> tuple[Attempt, ...]:
+        """Attempts that did not succeed, in order."""
+        return tuple(attempt for attempt in self.attempts if attempt.outcome is not Outcome.SUCCESS)

@@ -1,0 +1,201 @@
+"""The report of a deployment: one self-contained HTML page, and the same as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from xrollout_ros.core.episode import Outcome
+from xrollout_ros.learning.files import write_together
+from xrollout_ros.ui import text
+from xrollout_ros.ui.deployment import Attempt, DeploymentSummary
+from xrollout_ros.ui.pictures import HandPath, StartPoint, hand_from_above, hand_height, loss_curve, starts_map
+
+SHOWN_FAILURES = 5
+"""Paths of more failures than this hide one another."""
+
+
+def write_report(path: Path, deployment: DeploymentSummary) -> None:
+    """Write the page to ``path`` (``*.html``), and its facts to the same name with ``.json``.
+
+    The page loads nothing from elsewhere: style, script-free, pictures inside.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("xrollout_ros.ui"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["duration"] = text.duration
+    page = environment.get_template("report.html.j2").render(
+        deployment=deployment,
+        headline=text.success_rate(deployment.successes, len(deployment.attempts)),
+        interval=[100 * limit for limit in deployment.interval],
+        rate=100 * deployment.successes / len(deployment.attempts) if deployment.attempts else None,
+        pictures=_pictures(deployment),
+        how_to_open=how_to_open(deployment.attempts[0].bag) if deployment.attempts else [],
+    )
+    facts = json.dumps(as_json(deployment), indent=2, ensure_ascii=False, allow_nan=False)
+    write_together(
+        {
+            path.with_suffix(".json"): lambda fresh: _write(fresh, facts + "\n"),
+            path: lambda fresh: _write(fresh, page),
+        }
+    )
+
+
+def _write(path: Path, content: str) -> None:
+    path.write_text(content, encoding="utf-8")
+
+
+def how_to_open(bag: Path) -> list[tuple[str, str]]:
+    """Ways to look into a bag: what with, and what to type or do."""
+    mcap = next(iter(sorted(bag.glob("*.mcap"))), bag)
+    return [
+        ("Here", f"xrollout episodes show {bag}"),
+        ("Foxglove", f"open {mcap} in https://app.foxglove.dev or the desktop app (Open local file)"),
+        ("RViz", f"ros2 bag play {bag}, then rviz2 with fixed frame “world” and a MarkerArray display"),
+        (
+            "Python",
+            f"from xrollout_ros.episodes.reader import EpisodeReader; EpisodeReader({str(bag)!r})",
+        ),
+    ]
+
+
+def as_json(deployment: DeploymentSummary) -> dict[str, Any]:
+    """The facts of the page, without pictures."""
+    lower, upper = deployment.interval
+    training = deployment.training
+    return {
+        "task": deployment.task,
+        "robot": deployment.robot,
+        "start": deployment.start,
+        "policy_id": deployment.policy_id,
+        "successes": deployment.successes,
+        "attempts": len(deployment.attempts),
+        "wilson_95": [lower, upper],
+        "data": str(deployment.data),
+        "command": deployment.command,
+        "made_at": deployment.made_at,
+        "episodes": [_attempt_json(attempt) for attempt in deployment.attempts],
+        "demonstrations": [_attempt_json(attempt) for attempt in deployment.demonstrations],
+        "training": None
+        if training is None
+        else {
+            "checkpoint": str(training.checkpoint),
+            "checkpoint_hash": training.checkpoint_hash,
+            "policy": training.policy,
+            "episodes": training.episodes,
+            "parameters": training.parameters,
+            "duration_s": training.duration_s,
+            "losses": [loss if math.isfinite(loss) else None for loss in training.losses],
+            "left_out": [{"episode": episode, "reason": reason} for episode, reason in training.left_out],
+        },
+        "timings_s": {stage.name: stage.duration_s for stage in deployment.timings},
+        "versions": deployment.versions,
+    }
+
+
+def _attempt_json(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "episode_id": attempt.episode_id,
+        "seed": attempt.seed,
+        "outcome": attempt.outcome.value,
+        "outcome_source": attempt.outcome_source.value,
+        "outcome_reason": attempt.outcome_reason,
+        "duration_s": attempt.duration_s,
+        "failure_mode": attempt.failure_mode or None,
+        "stage": attempt.stage or None,
+        "evidence": attempt.evidence or None,
+        "bag": str(attempt.bag),
+        "object_start_m": None if attempt.trace is None else [float(value) for value in attempt.trace.object_m[0]],
+        "closest_m": None if attempt.trace is None else attempt.trace.closest_m,
+    }
+
+
+def _pictures(deployment: DeploymentSummary) -> list[dict[str, Any]]:
+    """Title, alternative text, caption and SVG of each picture that the data allow."""
+    pictures = []
+    starts = _starts(deployment.attempts)
+    if starts:
+        unsuccessful = len(deployment.unsuccessful)
+        pictures.append(
+            {
+                "title": "Where the attempts started",
+                "alt": f"Map of the object's position at the start of {text.plural(len(starts), 'attempt')}: "
+                f"{deployment.successes} succeeded, {unsuccessful} did not.",
+                "caption": "Seen from above. Rings are the starts that were demonstrated; "
+                "numbers are those of the attempts in the table that did not succeed.",
+                "svg": Markup(starts_map(starts, _starts(deployment.demonstrations))),
+            }
+        )
+    if deployment.training is not None and deployment.training.losses:
+        losses = deployment.training.losses
+        pictures.append(
+            {
+                "title": "How the policy learned",
+                "alt": f"Training loss over {len(losses)} epochs, from {losses[0]:.3g} to {losses[-1]:.3g}.",
+                "caption": f"Mean training loss of each epoch; the last is {losses[-1]:.3g}.",
+                "svg": Markup(loss_curve(losses)),
+            }
+        )
+    paths = _paths(deployment)
+    if paths:
+        shown = ", ".join(path.label for path in paths)
+        caption = (
+            "The thick solid line is the first success, for comparison; "
+            f"dashed lines are attempts that did not succeed{_and_more(deployment)}."
+        )
+        pictures.append(
+            {
+                "title": "How the hand moved, from above",
+                "alt": f"The hand's path over the table in the attempts {shown}.",
+                "caption": caption,
+                "svg": Markup(hand_from_above(paths)),
+            }
+        )
+        pictures.append(
+            {
+                "title": "How high the hand was",
+                "alt": f"The hand's height over time in the attempts {shown}.",
+                "caption": caption,
+                "svg": Markup(hand_height(paths)),
+            }
+        )
+    return pictures
+
+
+def _starts(attempts: Sequence[Attempt]) -> list[StartPoint]:
+    return [
+        StartPoint(
+            str(attempt.number),
+            float(attempt.trace.object_m[0, 0]),
+            float(attempt.trace.object_m[0, 1]),
+            attempt.outcome.value,
+        )
+        for attempt in attempts
+        if attempt.trace is not None
+    ]
+
+
+def _paths(deployment: DeploymentSummary) -> list[HandPath]:
+    successes = [attempt for attempt in deployment.attempts if attempt.outcome is Outcome.SUCCESS]
+    chosen = [*successes[:1], *deployment.unsuccessful[:SHOWN_FAILURES]]
+    return [
+        HandPath(str(attempt.number), attempt.trace.times_s, attempt.trace.hand_m, attempt.outcome.value)
+        for attempt in chosen
+        if attempt.trace is not None
+    ]
+
+
+def _and_more(deployment: DeploymentSummary) -> str:
+    n = len(deployment.unsuccessful)
+    return f" (the first {SHOWN_FAILURES} of {n})" if n > SHOWN_FAILURES else ""
