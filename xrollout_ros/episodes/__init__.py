@@ -1,0 +1,1 @@
+"""What is kept: the bag writer, the episode reader, the data folder and the tag journal."""

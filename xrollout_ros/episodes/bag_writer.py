@@ -1,0 +1,404 @@
+"""The one bag writer: a rosbag2 folder with one MCAP per episode, written from a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mcap.reader import make_reader
+
+from xrollout_ros.core.clock import NS, Clock
+from xrollout_ros.core.episode import EpisodeMeta, TopicCount
+from xrollout_ros.core.errors import BagError
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.task import TaskSpec
+from xrollout_ros.episodes import rosbag2
+from xrollout_ros.episodes.byte_queue import ByteQueue
+from xrollout_ros.episodes.mcap_file import McapChannel, McapFile, disk_error
+
+FLUSH_PERIOD_NS = NS // 2
+SYNC_PERIOD_NS = NS
+QUEUE_BYTES = 64 * 1024 * 1024
+CLOSE_TIMEOUT_S = 20.0
+_MAX_TIME_NS = 2**63
+
+
+@dataclass
+class _Topic:
+    name: str
+    type_name: str
+    definition: str
+    type_hash: str
+    qos_text: str
+    qos: list[dict[str, Any]]
+    accepted: int = 0
+    dropped: int = 0
+    written: int = 0
+    channel: McapChannel | None = None
+
+
+@dataclass(frozen=True)
+class _Message:
+    topic: _Topic
+    cdr: bytes
+    log_time_ns: int
+
+
+@dataclass(frozen=True)
+class _Close:
+    meta: EpisodeMeta
+
+
+_Item = _Message | EpisodeMeta | _Close
+
+
+@dataclass(frozen=True)
+class BagSummary:
+    """A closed bag."""
+
+    path: Path
+    """Its folder."""
+    messages: int
+    bytes: int
+    """Payload of all messages."""
+    file_bytes: int
+    """Size of the MCAP."""
+    start_ns: int
+    """First receive time, ns since the epoch; 0 without messages."""
+    end_ns: int
+    """Last receive time, ns since the epoch; 0 without messages."""
+    meta: EpisodeMeta
+    """As written, with the counts of all topics."""
+    topics: dict[str, TopicCount] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> int:
+        """Messages known to be missing."""
+        return sum(count.lost for count in self.topics.values())
+
+
+class BagWriter:
+    """Writes one bag. :meth:`write` may be called from any thread and never touches the disk.
+
+    Messages wait in a queue bounded in bytes for the writer's thread, which flushes twice a second and syncs each
+    second: a killed process loses at most a second. What finds no room is dropped and counted by topic. When the disk
+    refuses, ``failure`` is set, ``on_failure`` is called once (from the writer's thread), messages count as lost from
+    then on, and :meth:`close` raises. ``metadata.yaml`` is written last: a folder without it holds a torn bag.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        file: McapFile,
+        file_path: Path,
+        meta: EpisodeMeta,
+        clock: Clock,
+        queue_bytes: int,
+        on_failure: Callable[[BagError], None] | None,
+    ) -> None:
+        """Use :meth:`open`."""
+        self.path = path
+        self._file = file
+        self._file_path = file_path
+        self._meta = meta
+        self._clock = clock
+        self._on_failure = on_failure
+        self._queue: ByteQueue[_Item] = ByteQueue(queue_bytes)
+        self._lock = threading.Lock()
+        self._topics: dict[str, _Topic] = {}
+        self._bytes = 0
+        self._start_ns = _MAX_TIME_NS
+        self._end_ns = -1
+        self._closing = False
+        self._failure: BagError | None = None
+        self._summary: BagSummary | None = None
+        self._flushed_ns = self._synced_ns = clock.steady_ns()
+        self._unflushed = False
+        self._unsynced = True
+        self._thread = threading.Thread(target=self._run, name=f"bag {path.name}", daemon=True)
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        name: str,
+        meta: EpisodeMeta,
+        clock: Clock,
+        robot: RobotSpec,
+        task: TaskSpec | None = None,
+        *,
+        queue_bytes: int = QUEUE_BYTES,
+        on_failure: Callable[[BagError], None] | None = None,
+    ) -> BagWriter:
+        """Begin the bag ``directory/metadata.yaml`` + ``directory/<name>_0.mcap``.
+
+        Args:
+            directory: the episode's own folder; it must not exist yet.
+            name: stem of the MCAP's name.
+            meta: what is known of the episode at its start.
+            clock: the steady clock times the flushes, the wall clock stamps the attachments.
+            robot: kept in the bag, as is ``task``, so that it explains itself.
+            task: none for a recording without a task.
+            queue_bytes: bound of what waits for the disk.
+            on_failure: told once when the disk refuses.
+
+        Raises:
+            BagError: the folder exists or cannot be made.
+        """
+        file_path = directory / f"{name}_0.mcap"
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError as error:
+            remedy = "Bags are never overwritten; choose another folder."
+            raise BagError(f"the bag {directory} exists already", remedy) from error
+        except OSError as error:
+            raise disk_error(directory, error) from error
+        file: McapFile | None = None
+        try:
+            file = McapFile(file_path)
+            file.write_metadata(rosbag2.EPISODE, rosbag2.describe(meta))
+            file.attach(rosbag2.ROBOT, robot.model_dump_json(), clock.wall_ns())
+            if task is not None:
+                file.attach(rosbag2.TASK, task.model_dump_json(), clock.wall_ns())
+            rosbag2.sync_folder(directory)
+            rosbag2.sync_folder(directory.parent)
+        except (OSError, RuntimeError) as error:
+            cause = None
+            if file is not None:
+                cause = file.error
+                file.abandon()
+            file_path.unlink(missing_ok=True)
+            directory.rmdir()
+            raise disk_error(file_path, cause or error) from error
+        writer = cls(directory, file, file_path, meta, clock, queue_bytes, on_failure)
+        writer._thread.start()
+        return writer
+
+    def __enter__(self) -> BagWriter:  # noqa: PYI034 (Python 3.10 has no typing.Self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close with the last meta, also after an exception: what was recorded is kept."""
+        if not self._closing:
+            self.close(self._meta)
+
+    @property
+    def failure(self) -> BagError | None:
+        """Why the bag cannot be written any more; none while all is well."""
+        return self._failure
+
+    @property
+    def payload_bytes(self) -> int:
+        """Payload written so far."""
+        return self._bytes
+
+    def counts(self) -> dict[str, TopicCount]:
+        """Messages by topic: taken into the bag, and dropped here."""
+        with self._lock:
+            return {topic.name: self._count(topic) for topic in self._topics.values()}
+
+    def _count(self, topic: _Topic) -> TopicCount:
+        if self._failure is None:
+            return TopicCount(received=topic.accepted, lost=topic.dropped)
+        return TopicCount(received=topic.written, lost=topic.dropped + topic.accepted - topic.written)
+
+    def add_topic(self, topic: str, type_name: str, definition: str, type_hash: str, qos_yaml: str) -> None:
+        """Say what a topic carries, before its first message. The same again changes nothing.
+
+        Args:
+            topic: its full name.
+            type_name: ``pkg/msg/Type``.
+            definition: full concatenated ``ros2msg`` definition, see :mod:`xrollout_ros.episodes.definitions`.
+            type_hash: ``RIHS01_…``.
+            qos_yaml: the offered profiles as rosbag2 writes them, see :func:`rosbag2.qos_yaml`.
+
+        Raises:
+            BagError: the definition or hash is missing, or the topic is known with another type.
+        """
+        if not definition.strip():
+            raise BagError(
+                f"{topic} has no definition of {type_name} to embed",
+                "Install or source the package that defines it; without it nobody could read the bag.",
+            )
+        if not type_hash.startswith("RIHS01_"):
+            raise BagError(f"{topic} has no type hash (got {type_hash!r})", "It must begin with RIHS01_.")
+        record = _Topic(topic, type_name, definition, type_hash, qos_yaml, rosbag2.parse_qos(topic, qos_yaml))
+        with self._lock:
+            known = self._topics.setdefault(topic, record)
+        if (known.type_name, known.type_hash) != (type_name, type_hash):
+            raise BagError(
+                f"{topic} carries {known.type_name} ({known.type_hash}) in this bag, not {type_name} ({type_hash})",
+                "Let only one type be published on it.",
+            )
+
+    def write(self, topic: str, cdr: bytes, log_time_ns: int) -> bool:
+        """Hand over one message; at once.
+
+        Args:
+            topic: one that was added.
+            cdr: the message as it came from the wire.
+            log_time_ns: when it was received, ns since the epoch.
+
+        Returns:
+            False when it was dropped and counted: no room, or the disk has failed.
+
+        Raises:
+            BagError: the topic is unknown, the time impossible, or the bag closed.
+        """
+        if not 0 <= log_time_ns < _MAX_TIME_NS:
+            raise BagError(f"a message on {topic} has the receive time {log_time_ns} ns", "Allowed is 0 to 2^63 - 1.")
+        with self._lock:
+            known = self._topics.get(topic)
+            if known is None:
+                raise BagError(f"a message on {topic}, whose definition is not in the bag", "Call add_topic first.")
+            if self._closing:
+                raise BagError(f"the bag {self.path} is closed", "Open a new one for the next episode.")
+            if self._queue.put(_Message(known, cdr, log_time_ns), len(cdr)):
+                known.accepted += 1
+                return True
+            known.dropped += 1
+            return False
+
+    def update(self, meta: EpisodeMeta) -> None:
+        """Keep what is now known of the episode, so that a torn bag says it too."""
+        self._meta = meta
+        self._queue.put_control(meta)
+
+    def close(self, meta: EpisodeMeta, timeout_s: float = CLOSE_TIMEOUT_S) -> BagSummary:
+        """Write what waits, the final meta and ``metadata.yaml``; wait for it.
+
+        Args:
+            meta: the final one. ``lost`` in its topics counts what was lost before it came here; counts of the writer
+                are added.
+            timeout_s: how long to wait for the disk.
+
+        Raises:
+            BagError: the bag could not be finished; the folder is left as it is, without ``metadata.yaml``.
+        """
+        with self._lock:
+            first, self._closing = not self._closing, True
+        if first:
+            self._queue.put_control(_Close(meta))
+            self._queue.close()
+        self._thread.join(timeout_s)
+        return self._result(timeout_s)
+
+    def _result(self, waited_s: float) -> BagSummary:
+        if self._failure is not None:
+            raise self._failure
+        if self._summary is None:
+            raise BagError(
+                f"the bag {self.path} was not finished within {waited_s:g} s",
+                "The disk is too slow or hangs; the bag has no metadata.yaml until it is done.",
+            )
+        return self._summary
+
+    def _run(self) -> None:
+        try:
+            while self._summary is None:
+                for item in self._queue.take(self._wait_s()):
+                    self._handle(item)
+                    self._keep_safe()
+                self._keep_safe()
+        except BaseException as error:  # also a panic of the SDK's core, which is no Exception
+            self._fail(error)
+
+    def _handle(self, item: _Item) -> None:
+        if isinstance(item, _Message):
+            self._write_message(item)
+            self._queue.release(len(item.cdr))
+        elif isinstance(item, EpisodeMeta):
+            self._file.write_metadata(rosbag2.EPISODE, rosbag2.describe(item))
+            self._unsynced = True
+        else:
+            self._finish(item.meta)
+
+    def _write_message(self, message: _Message) -> None:
+        topic = message.topic
+        if topic.channel is None:
+            metadata = {"offered_qos_profiles": topic.qos_text, "topic_type_hash": topic.type_hash}
+            topic.channel = self._file.channel(topic.name, topic.type_name, topic.definition, metadata)
+        topic.channel.log(message.cdr, message.log_time_ns)
+        topic.written += 1
+        self._bytes += len(message.cdr)
+        self._start_ns = min(self._start_ns, message.log_time_ns)
+        self._end_ns = max(self._end_ns, message.log_time_ns)
+        self._unflushed = True
+
+    def _wait_s(self) -> float | None:
+        if not self._unflushed and not self._unsynced:
+            return None
+        due_ns = self._flushed_ns + FLUSH_PERIOD_NS if self._unflushed else self._synced_ns + SYNC_PERIOD_NS
+        return max(0, due_ns - self._clock.steady_ns()) / NS
+
+    def _keep_safe(self) -> None:
+        now_ns = self._clock.steady_ns()
+        if self._summary is not None:
+            return
+        if self._unflushed and now_ns - self._flushed_ns >= FLUSH_PERIOD_NS:
+            self._file.flush()
+            self._flushed_ns = now_ns
+            self._unflushed, self._unsynced = False, True
+        if self._unsynced and now_ns - self._synced_ns >= SYNC_PERIOD_NS:
+            self._file.sync()
+            self._synced_ns = now_ns
+            self._unsynced = False
+
+    def _finish(self, meta: EpisodeMeta) -> None:
+        topics = dict(meta.topics)
+        for name, count in self.counts().items():
+            before = topics.get(name, TopicCount()).lost
+            topics[name] = TopicCount(received=count.received, lost=count.lost + before)
+        meta = meta.model_copy(update={"topics": topics})
+        written = [topic for topic in self._topics.values() if topic.written]
+        start_ns, end_ns = (self._start_ns, self._end_ns) if written else (0, 0)
+        information = rosbag2.bag_information(
+            self._file_path.name,
+            [rosbag2.TopicRecord(t.name, t.type_name, t.type_hash, t.qos, t.written) for t in written],
+            start_ns,
+            end_ns,
+            meta,
+        )
+        self._file.write_metadata(rosbag2.EPISODE, rosbag2.describe(meta))
+        # rosbag2 puts its metadata here too, and reads it from a file that has lost its folder.
+        self._file.write_metadata("rosbag2", {"serialized_metadata": rosbag2.to_yaml(information)})
+        self._file.finish()
+        self._verify({topic.name: topic.written for topic in written})
+        rosbag2.write_metadata(self.path, information)
+        self._file.close()
+        self._summary = BagSummary(
+            path=self.path,
+            messages=sum(topic.written for topic in written),
+            bytes=self._bytes,
+            file_bytes=self._file_path.stat().st_size,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            meta=meta,
+            topics=topics,
+        )
+
+    def _verify(self, expected: dict[str, int]) -> None:
+        """Read the file's own summary: the SDK only logs a message that it could not write."""
+        with self._file_path.open("rb") as stream:
+            summary = make_reader(stream).get_summary()
+        found: dict[str, int] = {}
+        if summary is not None and summary.statistics is not None:
+            counts = summary.statistics.channel_message_counts
+            found = {summary.channels[number].topic: count for number, count in counts.items()}
+        if found != expected:
+            raise BagError(f"the bag {self.path} holds {found}, but {expected} was written", "Keep it and report this.")
+
+    def _fail(self, error: BaseException) -> None:
+        failure = error if isinstance(error, BagError) else disk_error(self._file_path, self._file.error or error)
+        with self._lock:
+            self._failure = failure
+        self._file.abandon()
+        self._queue.close()
+        if self._on_failure is not None:
+            self._on_failure(failure)

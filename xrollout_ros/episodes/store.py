@@ -1,0 +1,98 @@
+"""Finds the episodes of a data folder by ``metadata.yaml`` alone; no MCAP is opened."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from xrollout_ros.core.episode import EpisodeMeta
+from xrollout_ros.core.errors import BagError, DataError
+from xrollout_ros.episodes import rosbag2
+
+
+@dataclass(frozen=True)
+class EpisodeEntry:
+    """One bag of a data folder."""
+
+    path: Path
+    """Its folder."""
+    bytes: int
+    """Size of its files."""
+    meta: EpisodeMeta | None
+    """None where there is a problem."""
+    problem: str = ""
+    """Why it cannot be read as an episode; empty: it can."""
+
+
+def find_episodes(data: Path) -> list[EpisodeEntry]:
+    """All bags under ``data``, oldest first; torn and foreign ones too, each with its problem.
+
+    Hidden folders, and so the trash, are left out.
+
+    Raises:
+        DataError: the folder is not there.
+    """
+    if not data.is_dir():
+        raise DataError(
+            f"the data folder {data} is not there",
+            "Give the folder that was recorded to (`--data`, XROLLOUT_DATA), or record first.",
+        )
+    entries = [_entry(folder) for folder in _bags(data)]
+    return sorted(entries, key=lambda entry: (entry.meta.started_at if entry.meta else "", entry.path))
+
+
+def _bags(data: Path) -> Iterator[Path]:
+    for folder, below, files in os.walk(data):
+        if rosbag2.METADATA_FILE in files or any(name.endswith(".mcap") for name in files):
+            below.clear()
+            yield Path(folder)
+        else:
+            below[:] = [name for name in below if not name.startswith(".")]
+
+
+def _entry(folder: Path) -> EpisodeEntry:
+    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    meta, problem = None, ""
+    if not (folder / rosbag2.METADATA_FILE).is_file():
+        problem = "it is being recorded" if _being_written(folder) else f"torn: it has no {rosbag2.METADATA_FILE}"
+    else:
+        try:
+            meta = rosbag2.episode_of(rosbag2.custom_data(rosbag2.read_metadata(folder)), folder)
+        except BagError as error:
+            problem = error.what
+    return EpisodeEntry(folder, size, meta, problem)
+
+
+def _being_written(folder: Path) -> bool:
+    """Whether a writer holds one of the folder's files (it does so until the bag is closed, or it dies)."""
+    for path in folder.glob("*.mcap"):
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
+
+
+def find_episode(data: Path, id_or_prefix: str) -> EpisodeEntry:
+    """The one episode whose id is, begins or ends with ``id_or_prefix`` (ULIDs of one day begin alike).
+
+    Raises:
+        DataError: there is none, or several.
+    """
+    wanted = id_or_prefix.upper()
+    known = [(entry.meta.episode_id, entry) for entry in find_episodes(data) if entry.meta is not None]
+    matches = [(name, entry) for name, entry in known if wanted and (name.startswith(wanted) or name.endswith(wanted))]
+    matches = [match for match in matches if match[0] == wanted] or matches
+    if not matches:
+        raise DataError(
+            f"no episode of {data} has an id like {id_or_prefix!r} ({len(known)} looked at)",
+            "`xrollout episodes list` shows those there are.",
+        )
+    if len(matches) > 1:
+        shown = ", ".join(name for name, _ in matches[:8]) + (", …" if len(matches) > 8 else "")
+        raise DataError(f"{id_or_prefix!r} fits {len(matches)} episodes: {shown}", "Give more of the id.")
+    return matches[0][1]
