@@ -59,7 +59,8 @@ class InterventionSpan(BaseModel):
 class SafetyRecord(BaseModel):
     """A safety event as kept with the episode."""
 
-    model_config = ConfigDict(extra="forbid")
+    # NaN and infinity are what some checks are about, and JSON has no numbers for them.
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
     at_s: float = Field(description="s since the start of the episode")
     check: str
@@ -81,7 +82,7 @@ class TopicCount(BaseModel):
 class EpisodeMeta(BaseModel):
     """What a bag says about itself: metadata record ``xrollout.episode`` and ``custom_data`` of ``metadata.yaml``."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
     episode_id: str
     kind: EpisodeKind

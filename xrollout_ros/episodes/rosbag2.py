@@ -78,11 +78,12 @@ def parse_qos(topic: str, text: str) -> list[dict[str, Any]]:
 
 def describe(meta: EpisodeMeta) -> dict[str, str]:
     """The episode as strings by key: each field by its name, and the whole as JSON under :data:`EPISODE`."""
-    flat: dict[str, str] = {}
-    for name, value in meta.model_dump(mode="json").items():
-        flat[name] = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-    flat[EPISODE] = meta.model_dump_json()
-    return flat
+    whole = meta.model_dump_json()
+    flat = {
+        name: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        for name, value in json.loads(whole).items()
+    }
+    return {**flat, EPISODE: whole}
 
 
 def episode_of(values: Mapping[str, str], origin: Path) -> EpisodeMeta:
