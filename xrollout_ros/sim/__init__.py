@@ -1,0 +1,1 @@
+"""Simulated robots and scripted operators behind the interfaces of ``core.ports``."""

@@ -1,0 +1,158 @@
+"""Meta-World's Sawyer scenes (Yu et al., 2019; Farama ``metaworld`` 3) as a simulated robot."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xrollout_ros.core.chunk import Array
+from xrollout_ros.core.errors import SpecError
+from xrollout_ros.core.ports import Shape
+from xrollout_ros.core.robot import CameraSpec, RobotSpec
+from xrollout_ros.core.task import StartSpec, TaskSpec
+from xrollout_ros.sim.backend import MAX_REDRAWS, Frame, check_action_box, success_of
+from xrollout_ros.sim.start_box import StartBox
+
+MAX_DRAWS = 10_000
+"""Draws in one reset before a box from which the scene rejects everything is refused."""
+
+
+class MetaworldBackend:
+    """One Meta-World scene, its goal observable.
+
+    Meta-World gives the same start for ever unless it is told otherwise, so the start is drawn here, from a generator
+    of the attempt's own. What a reset of Meta-World leaves behind (the moved bodies of the model, the simulator's
+    warm start) is put back, which makes a reset a pure function of seed and start.
+    """
+
+    def __init__(self, robot: RobotSpec, task: TaskSpec, cameras: Sequence[CameraSpec]) -> None:
+        """Build the scene.
+
+        Raises:
+            SpecError: a package is missing, the scene is unknown, or robot and scene disagree.
+        """
+        if cameras:
+            from xrollout_ros.sim.rendering import choose_gl
+
+            choose_gl()
+        try:
+            import mujoco
+            from gymnasium.spaces import Box
+            from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+        except ImportError as error:
+            raise SpecError(
+                f"robot {robot.id!r} is simulated by Meta-World, whose Python package {error.name!r} is missing",
+                "Install it: pip install metaworld packaging.",
+            ) from error
+        if task.scene not in ALL_V3_ENVIRONMENTS:
+            raise SpecError(
+                f"task {task.id!r} names the scene {task.scene!r}, which Meta-World does not have",
+                f"It has {', '.join(sorted(ALL_V3_ENVIRONMENTS))}.",
+            )
+        self._mujoco: Any = mujoco
+        self._success_key = robot.sim.success if robot.sim else "success"
+        env: Any = ALL_V3_ENVIRONMENTS[task.scene]()
+        self._env = env
+        period = 1 / robot.policy_rate_hz
+        if abs(env.dt - period) > 1e-9:
+            raise SpecError(
+                f"policy_rate_hz {robot.policy_rate_hz:g} of robot {robot.id!r} does not fit Meta-World",
+                f"Its step lasts {env.dt:g} s: set {1 / env.dt:g}.",
+            )
+        check_action_box(robot, env.action_space.low, env.action_space.high, f"the scene {task.scene!r}")
+        env._partially_observable = False
+        env._set_task_called = True
+        # Observed goals are clipped to this space, which would falsify those of a wider start.
+        env.goal_space = Box(-np.inf, np.inf, (3,), np.float64)
+        env.__dict__.pop("sawyer_observation_space", None)
+        # The attempt's length is limited by the task, not by the scene.
+        env.max_path_length = sys.maxsize
+        env._get_state_rand_vec = self._draw
+        self._nominal = StartBox(
+            env._random_reset_space.low.astype(np.float64), env._random_reset_space.high.astype(np.float64)
+        )
+        self._box = self._nominal
+        self._random = np.random.default_rng(0)
+        self._draws = 0
+        model = env.model
+        # Resets move bodies and sites of the model itself.
+        self._pristine = {name: getattr(model, name).copy() for name in ("body_pos", "body_quat", "site_pos")}
+        self._cameras = cameras
+        self._renderer: Any = None
+        self._scene: Any = None
+        if cameras:
+            from xrollout_ros.sim.rendering import SceneRenderer
+
+            self._renderer = SceneRenderer(model, env.data, cameras)
+
+    @property
+    def observation_size(self) -> int:
+        return int(self._env.sawyer_observation_space.shape[0])
+
+    def reset(self, seed: int, start: StartSpec) -> Frame:
+        """See ``Backend``.
+
+        Raises:
+            SpecError: the start names an unknown quantity, or nothing it draws is a start that is not yet a success.
+        """
+        env = self._env
+        self._box = self._nominal.shaped(start, env.mocap_low, env.mocap_high)
+        self._random = np.random.default_rng(seed)
+        for _ in range(MAX_REDRAWS):
+            observation = self._reset_once()
+            _, info = env.evaluate_state(observation, np.zeros(4, dtype=np.float32))
+            if not success_of(info, False, self._success_key):
+                return Frame(observation, success=False, ended=False)
+        raise SpecError(
+            f"{MAX_REDRAWS} starts in a row (seed {seed}) satisfied success before any command",
+            "Move the start's `ranges` of object and goal apart.",
+        )
+
+    def step(self, action: Array) -> Frame:
+        observation, _, _, truncated, info = self._env.step(action)
+        success = success_of(info, False, self._success_key)
+        return Frame(np.asarray(observation, dtype=np.float64), success, ended=bool(truncated))
+
+    def shapes(self) -> tuple[Shape, ...]:
+        if self._scene is None:
+            from xrollout_ros.sim.metaworld_shapes import SceneShapes
+
+            self._scene = SceneShapes(self._env)
+        shapes: tuple[Shape, ...] = self._scene.now()
+        return shapes
+
+    def render(self, camera: str) -> npt.NDArray[np.uint8]:
+        image: npt.NDArray[np.uint8] = self._renderer.render(camera)
+        return image
+
+    def close(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+        self._env.close()
+
+    def _reset_once(self) -> Array:
+        env, model, data = self._env, self._env.model, self._env.data
+        self._draws = 0
+        for name, values in self._pristine.items():
+            getattr(model, name)[:] = values
+        self._mujoco.mj_resetData(model, data)
+        env._did_see_sim_exception = False
+        observation, _ = env.reset()
+        # Meta-World moves bodies of the model after its last pass; without this the scene would lag by one step.
+        self._mujoco.mj_forward(model, data)
+        return np.asarray(observation, dtype=np.float64)
+
+    def _draw(self) -> Array:
+        """Stand in for Meta-World's own draw, which a scene repeats until it likes the result."""
+        self._draws += 1
+        if self._draws > MAX_DRAWS:
+            raise SpecError(
+                f"the scene rejected {MAX_DRAWS} starts drawn from {self._box}",
+                "It wants object and goal apart: move the start's `ranges` of the two apart.",
+            )
+        return self._box.draw(self._random)
