@@ -1,0 +1,189 @@
+"""Checkpoints on disk: written whole or not at all, loaded without running code, refused where they do not fit."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from xrollout_ros.core.errors import CheckpointError, SpecError
+from xrollout_ros.core.ports import PolicyInfo
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.task import TaskSpec
+from xrollout_ros.learning.files import write_bytes, write_together
+from xrollout_ros.learning.metadata import (
+    FORMAT,
+    FORMAT_VERSION,
+    CheckpointMeta,
+    interface_of,
+    meta_from_bytes,
+    read_bytes,
+    sha256,
+)
+from xrollout_ros.learning.models import ChunkModel, build_model
+from xrollout_ros.learning.policies import ChunkPolicy
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint in memory."""
+
+    path: Path
+    checkpoint_hash: str
+    """SHA-256 of the file."""
+    meta: CheckpointMeta
+    model: ChunkModel
+
+
+def encode_checkpoint(model: ChunkModel, meta: CheckpointMeta) -> bytes:
+    """The bytes of a checkpoint file."""
+    document = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "meta": meta.model_dump_json(),
+        "weights": {name: tensor.detach().clone() for name, tensor in model.state_dict().items()},
+    }
+    buffer = io.BytesIO()
+    torch.save(document, buffer)
+    return buffer.getvalue()
+
+
+def save_checkpoint(path: Path, model: ChunkModel, meta: CheckpointMeta) -> str:
+    """Write a checkpoint atomically and return its ``checkpoint_hash``.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    data = encode_checkpoint(model, meta)
+    write_together({path: lambda fresh: write_bytes(fresh, data)})
+    return sha256(data)
+
+
+def load_checkpoint(path: Path, *, expected_hash: str | None = None) -> Checkpoint:
+    """Read a checkpoint; code in the file is never run (``weights_only=True``, after a check of its own).
+
+    Args:
+        path: the file.
+        expected_hash: SHA-256 that the file must have; None or empty: any.
+
+    Raises:
+        CheckpointError: missing, unsafe, damaged, foreign, of a newer format, or not the expected file.
+    """
+    data = read_bytes(path)
+    found = sha256(data)
+    if expected_hash and found != expected_hash.lower():
+        raise CheckpointError(
+            f"checkpoint {path} has SHA-256 {found}, expected is {expected_hash}",
+            "It was replaced or altered: give the file that was meant, or the hash of this one.",
+        )
+    meta = meta_from_bytes(data, path)
+    try:
+        document = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        weights = document["weights"]
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {path} is damaged ({error})", "Copy or train it again.") from error
+    return Checkpoint(path, found, meta, _model(path, meta, weights))
+
+
+def _model(path: Path, meta: CheckpointMeta, weights: object) -> ChunkModel:
+    again = "The file is damaged or of another version: copy or train it again."
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = build_model(meta.architecture, meta.config, origin=str(path))
+    except SpecError as error:
+        raise CheckpointError(error.what, error.remedy) from error
+    sizes = (model.shape.state_dim, model.shape.action_dim, model.shape.horizon)
+    if sizes != (meta.state_dim, meta.action_dim, meta.horizon) or meta.execute > meta.horizon:
+        raise CheckpointError(
+            f"checkpoint {path} contradicts itself: network of state, action and horizon {sizes}, metadata say "
+            f"{(meta.state_dim, meta.action_dim, meta.horizon)} with {meta.execute} rows to execute",
+            again,
+        )
+    try:
+        model.load_state_dict(weights)  # type: ignore[arg-type]
+    except (RuntimeError, TypeError, AttributeError) as error:
+        told = " ".join(str(error).split())
+        raise CheckpointError(f"the weights of checkpoint {path} do not fit its network ({told})", again) from error
+    for name, tensor in model.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"weight {name!r} of checkpoint {path} is not finite", again)
+    return model
+
+
+def check_robot(meta: CheckpointMeta, robot: RobotSpec, path: Path) -> None:
+    """Refuse a robot that senses or acts otherwise than the policy's own.
+
+    Raises:
+        CheckpointError: naming what differs.
+    """
+    if meta.interface_hash == robot.interface_hash():
+        return
+    asked = interface_of(robot)
+    differences = []
+    if meta.state != asked["state"] or list(meta.state) != list(asked["state"]):
+        state_dim = sum(asked["state"].values())
+        differences.append(f"state {meta.state_dim} {_list(meta.state)} against {state_dim} {_list(asked['state'])}")
+    if meta.actions != asked["actions"]:
+        differences.append(
+            f"action {meta.action_dim} ({', '.join(meta.actions)}) against "
+            f"{len(asked['actions'])} ({', '.join(asked['actions'])})"
+        )
+    if not differences:
+        differences.append("the policy rate, or a unit, a shape or an action's kind")
+    raise CheckpointError(
+        f"checkpoint {path} was trained for robot {meta.robot!r} and does not fit robot {robot.id!r}: "
+        f"they differ in {'; '.join(differences)}",
+        f"Deploy it on {meta.robot!r}, or train a checkpoint from episodes of {robot.id!r}.",
+    )
+
+
+def _list(state: dict[str, int]) -> str:
+    return "(" + ", ".join(f"{name}[{size}]" for name, size in state.items()) + ")"
+
+
+def check_task(meta: CheckpointMeta, task: TaskSpec, path: Path) -> None:
+    """Refuse another task than the policy's own.
+
+    Raises:
+        CheckpointError: it was trained for another task.
+    """
+    if meta.task != task.id:
+        raise CheckpointError(
+            f"checkpoint {path} was trained for task {meta.task!r}, asked for is {task.id!r}",
+            f"Deploy it with task {meta.task!r}, or train a checkpoint from episodes of {task.id!r}.",
+        )
+
+
+def load_policy(
+    path: Path,
+    robot: RobotSpec | None = None,
+    task: TaskSpec | None = None,
+    *,
+    expected_hash: str | None = None,
+) -> ChunkPolicy:
+    """The policy of a checkpoint, ready to predict; refused where it does not fit ``robot`` or ``task``, if given.
+
+    Raises:
+        CheckpointError: as ``load_checkpoint``; or it was made for another robot or task.
+    """
+    checkpoint = load_checkpoint(path, expected_hash=expected_hash)
+    meta = checkpoint.meta
+    if robot is not None:
+        check_robot(meta, robot, path)
+    if task is not None:
+        check_task(meta, task, path)
+    info = PolicyInfo(
+        policy_id=meta.policy_id,
+        checkpoint_hash=checkpoint.checkpoint_hash,
+        robot=meta.robot,
+        task=meta.task,
+        horizon=meta.horizon,
+        execute=meta.execute,
+        state_dim=meta.state_dim,
+        action_dim=meta.action_dim,
+        dataset_version=meta.dataset_version,
+    )
+    return ChunkPolicy(checkpoint.model, info)

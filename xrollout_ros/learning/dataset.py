@@ -1,0 +1,254 @@
+"""From recorded episodes to training arrays: which rows train, and windows of future actions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from xrollout_ros.core.chunk import Array
+from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome
+from xrollout_ros.core.errors import BagError, DataError
+from xrollout_ros.core.modes import Source
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.episodes.reader import EpisodeData, read_episode
+from xrollout_ros.episodes.store import find_episodes
+
+
+class Include(str, Enum):
+    """Which episodes may train."""
+
+    DEMONSTRATIONS = "demonstrations"
+    """Successful demonstrations, and what an operator did in other attempts."""
+    SUCCESSES = "successes"
+    """These, and the policy's own successful attempts."""
+
+
+@dataclass(frozen=True)
+class TrainingEpisode:
+    """The arrays of one episode, and which rows of them train."""
+
+    meta: EpisodeMeta
+    state: Array
+    """(T, D) float64."""
+    action: Array
+    """(T, A) float64, as sent to the robot."""
+    usable: npt.NDArray[np.bool_]
+    """(T,)"""
+
+    @property
+    def rows(self) -> int:
+        """Rows that train."""
+        return int(self.usable.sum())
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a policy is trained from, and what was left out."""
+
+    robot: RobotSpec
+    task: str
+    """TaskSpec id."""
+    episodes: tuple[TrainingEpisode, ...]
+    """In order of episode id, each with at least one usable row."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Number of episodes by the reason why they don't train."""
+
+    @property
+    def rows(self) -> int:
+        """Rows that train."""
+        return sum(episode.rows for episode in self.episodes)
+
+    @property
+    def episode_ids(self) -> list[str]:
+        """Ids of the episodes, sorted."""
+        return [episode.meta.episode_id for episode in self.episodes]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Samples for training: a state and the actions that followed it."""
+
+    state: npt.NDArray[np.float32]
+    """(N, D)"""
+    actions: npt.NDArray[np.float32]
+    """(N, H, A)"""
+    mask: npt.NDArray[np.float32]
+    """(N, H): 1 for a real row, 0 for padding."""
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+
+def why_not(meta: EpisodeMeta, include: Include) -> str | None:
+    """Why no row of an episode may train, judging by its metadata alone; None: some may.
+
+    Evaluation episodes never train: a policy must not be judged on starts that it was trained on.
+    """
+    if meta.kind is EpisodeKind.EVALUATION:
+        return "evaluation episodes never train"
+    if meta.kind is EpisodeKind.DEMONSTRATION:
+        return None if meta.outcome is Outcome.SUCCESS else f"demonstration with outcome {meta.outcome.value}"
+    if meta.outcome is Outcome.ABORT:
+        return "aborted attempt"
+    if meta.interventions or (include is Include.SUCCESSES and meta.outcome is Outcome.SUCCESS):
+        return None
+    if meta.outcome is Outcome.SUCCESS:
+        return "successful attempt without intervention (--include successes lets these in)"
+    return f"attempt with outcome {meta.outcome.value} and no intervention"
+
+
+def usable_rows(meta: EpisodeMeta, source: npt.NDArray[np.uint8], include: Include) -> npt.NDArray[np.bool_]:
+    """Which rows ``(T,)`` of an episode that passed ``why_not`` train.
+
+    An operator's rows always do, whatever became of the attempt: they say what a person would have done there. The
+    policy's own rows train only on request and if the attempt succeeded; holding and recovering never do, since a
+    policy that learned to hold would stall.
+    """
+    wanted = [Source.OPERATOR]
+    if include is Include.SUCCESSES and meta.outcome is Outcome.SUCCESS:
+        wanted.append(Source.POLICY)
+    return np.isin(source, [int(value) for value in wanted])
+
+
+def select(data: EpisodeData, include: Include) -> TrainingEpisode | str:
+    """The training rows of one episode, or why there are none."""
+    reason = why_not(data.meta, include)
+    if reason is not None:
+        return reason
+    usable = usable_rows(data.meta, data.source, include)
+    if not usable.any():
+        return "no row was commanded by an operator"
+    if not (np.isfinite(data.state[usable]).all() and np.isfinite(data.action[usable]).all()):
+        return "values that are not finite"
+    return TrainingEpisode(data.meta, data.state, data.action, usable)
+
+
+def load_training_set(
+    folder: Path, *, task: str | None = None, include: Include = Include.DEMONSTRATIONS
+) -> TrainingSet:
+    """Everything in a data folder that may train.
+
+    Args:
+        folder: data folder with bags.
+        task: only this task's episodes; None: there must be just one task.
+        include: which kinds of episode.
+
+    Raises:
+        DataError: the folder is not there, nothing in it is usable (with the count of each reason), or robots or tasks
+            are mixed.
+    """
+    left_out: Counter[str] = Counter()
+    taken: list[tuple[TrainingEpisode, RobotSpec]] = []
+    for entry in find_episodes(folder):
+        if entry.meta is None:
+            left_out[f"unreadable: {entry.problem}"] += 1
+            continue
+        if task is not None and entry.meta.task != task:
+            left_out[f"task {entry.meta.task}"] += 1
+            continue
+        reason = why_not(entry.meta, include)
+        if reason is None:
+            try:
+                data = read_episode(entry.path)
+            except BagError as error:
+                left_out[f"unreadable: {error.what}"] += 1
+                continue
+            chosen = select(data, include)
+            if isinstance(chosen, TrainingEpisode):
+                taken.append((chosen, data.robot))
+                continue
+            reason = chosen
+        left_out[reason] += 1
+    return assemble(taken, left_out, folder)
+
+
+def assemble(
+    taken: Iterable[tuple[TrainingEpisode, RobotSpec]], left_out: Counter[str], folder: Path
+) -> TrainingSet:
+    """One training set out of chosen episodes.
+
+    Raises:
+        DataError: there are none, an id comes twice, or they mix robots or tasks.
+    """
+    chosen = sorted(taken, key=lambda item: item[0].meta.episode_id)
+    if not chosen:
+        total = sum(left_out.values())
+        reasons = "; ".join(f"{count}: {reason}" for reason, count in left_out.most_common())
+        raise DataError(
+            f"{folder} holds no episode to train from" + (f" ({total} left out: {reasons})" if total else " (no bag)"),
+            "Record demonstrations with `xrollout record --task … --operator scripted --episodes 8`.",
+        )
+    ids = Counter(item[0].meta.episode_id for item in chosen)
+    twice = [name for name, count in ids.items() if count > 1]
+    if twice:
+        raise DataError(f"{folder} holds episode {twice[0]} more than once", "Remove the copies.")
+    tasks = Counter(item[0].meta.task for item in chosen)
+    if len(tasks) > 1:
+        raise DataError(f"{folder} mixes tasks: {_counts(tasks)}", "Choose one with --task.")
+    robots = Counter(f"{item[1].id} ({item[1].interface_hash()})" for item in chosen)
+    if len(robots) > 1:
+        raise DataError(
+            f"{folder} mixes robots of different interfaces: {_counts(robots)}",
+            "Keep the bags of each robot and each version of its RobotSpec in a folder of their own.",
+        )
+    return TrainingSet(chosen[-1][1], chosen[-1][0].meta.task, tuple(item[0] for item in chosen), dict(left_out))
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{name}: {count} episode{'s' * (count != 1)}" for name, count in sorted(counter.items()))
+
+
+def dataset_version(episodes: Sequence[TrainingEpisode]) -> str:
+    """SHA-256 over each episode's id and training rows: the same version is the same data, wherever it lies."""
+    digest = hashlib.sha256()
+    for episode in sorted(episodes, key=lambda item: item.meta.episode_id):
+        digest.update(episode.meta.episode_id.encode())
+        digest.update(np.packbits(episode.usable).tobytes())
+        digest.update(np.ascontiguousarray(episode.state[episode.usable], dtype="<f8").tobytes())
+        digest.update(np.ascontiguousarray(episode.action[episode.usable], dtype="<f8").tobytes())
+    return digest.hexdigest()
+
+
+def split(
+    episodes: Sequence[TrainingEpisode], fraction: float, seed: int
+) -> tuple[list[TrainingEpisode], list[TrainingEpisode]]:
+    """Whole episodes to train and to validate on; ``floor(fraction · N)`` are held out, chosen by ``seed``."""
+    count = int(fraction * len(episodes))
+    order = np.random.default_rng(seed).permutation(len(episodes))
+    held = set(order[:count].tolist())
+    return (
+        [episode for index, episode in enumerate(episodes) if index not in held],
+        [episode for index, episode in enumerate(episodes) if index in held],
+    )
+
+
+def windows(episodes: Sequence[TrainingEpisode], horizon: int) -> Windows:
+    """For each usable row, its state and the next ``horizon`` actions, itself included.
+
+    A window never reaches over a row that does not train, nor past the end: what is missing repeats the last action, so
+    that the network sees plausible values there, and is masked, so that the loss does not teach them. (Episodes end at
+    success, not at rest; teaching "stop" there would be inventing data.)
+    """
+    parts: list[tuple[Array, Array, npt.NDArray[np.bool_]]] = []
+    for episode in episodes:
+        for begin, end in runs(episode.usable):
+            index = np.arange(begin, end)[:, None] + np.arange(horizon)
+            parts.append((episode.state[begin:end], episode.action[np.minimum(index, end - 1)], index < end))
+    return Windows(
+        np.concatenate([part[0] for part in parts]).astype(np.float32),
+        np.concatenate([part[1] for part in parts]).astype(np.float32),
+        np.concatenate([part[2] for part in parts]).astype(np.float32),
+    )
+
+
+def runs(usable: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Half-open stretches ``[begin, end)`` of consecutive true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], usable, [False])).astype(np.int8)))
+    return [(int(begin), int(end)) for begin, end in edges.reshape(-1, 2)]

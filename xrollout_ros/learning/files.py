@@ -1,0 +1,65 @@
+"""Writing files so that nothing half-written is ever seen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from xrollout_ros.core.errors import CheckpointError
+
+
+def check_writable(path: Path, what: str) -> None:
+    """Make sure, before hours of work, that ``path`` can be written at the end of them.
+
+    Raises:
+        CheckpointError: it is a folder, or its folder cannot be written.
+    """
+    if path.is_dir():
+        raise CheckpointError(f"{what} {path} is a folder", f"Name a file, e.g. {path / 'checkpoint.pt'}.")
+    parent = path.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise CheckpointError(f"{what} {path} cannot be written: {parent} is not a writable folder", "Name another.")
+
+
+def write_together(files: Mapping[Path, Callable[[Path], None]]) -> None:
+    """Write several files, each by its function, and put them in place only when all are whole.
+
+    Each is written under a temporary name beside its target, synced, then renamed over it in the order given; whatever
+    interrupts this, no target is ever half-written and no temporary file stays.
+
+    Raises:
+        CheckpointError: the disk refuses.
+    """
+    temporary = {path: path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}") for path in files}
+    try:
+        for path, write in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(temporary[path])
+            _sync(temporary[path])
+        for path, fresh in temporary.items():
+            os.replace(fresh, path)
+        for folder in {path.parent for path in files}:
+            _sync(folder)
+    except OSError as error:
+        names = ", ".join(map(str, files))
+        what = f"{names} could not be written ({error})"
+        raise CheckpointError(what, "Free the disk or name another file.") from error
+    finally:
+        for fresh in temporary.values():
+            fresh.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """``Path.write_bytes`` as a function for ``write_together``."""
+    path.write_bytes(data)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,81 @@
+"""The networks and the normalization that the policies are made of; plain torch, no robot in sight."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def mlp(inputs: int, width: int, depth: int, outputs: int) -> nn.Sequential:
+    """``depth`` hidden layers of ``width`` units with SiLU between, and a linear output."""
+    layers: list[nn.Module] = []
+    size = inputs
+    for _ in range(depth):
+        layers += [nn.Linear(size, width), nn.SiLU()]
+        size = width
+    layers.append(nn.Linear(size, outputs))
+    return nn.Sequential(*layers)
+
+
+class VelocityNet(nn.Module):
+    """Velocity of a flow from noise to an action chunk, given the state and the flow's time.
+
+    The time enters as sine and cosine of octaves, as in Vaswani et al. 2017 (arXiv:1706.03762).
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, state_dim: int, chunk_dim: int, width: int, depth: int, time_features: int = 16) -> None:
+        super().__init__()
+        octaves = math.pi * 2.0 ** torch.arange(time_features // 2, dtype=torch.float32) / 2
+        self.register_buffer("frequencies", octaves, persistent=False)
+        self.body = mlp(state_dim + chunk_dim + 2 * len(octaves), width, depth, chunk_dim)
+
+    def forward(self, state: Tensor, noisy: Tensor, time: Tensor) -> Tensor:
+        """Velocity ``(B, H·A)`` at ``noisy (B, H·A)`` for ``state (B, D)`` and ``time (B, 1)`` in [0, 1]."""
+        angle = time * self.frequencies
+        out: Tensor = self.body(torch.cat([state, noisy, angle.sin(), angle.cos()], dim=-1))
+        return out
+
+
+class Normalizer(nn.Module):
+    """Scales states to mean 0 and deviation 1, and actions to [-1, 1], by the training data's figures."""
+
+    state_mean: Tensor
+    state_std: Tensor
+    action_low: Tensor
+    action_high: Tensor
+
+    def __init__(self, state_dim: int, action_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("state_mean", torch.zeros(state_dim))
+        self.register_buffer("state_std", torch.ones(state_dim))
+        self.register_buffer("action_low", -torch.ones(action_dim))
+        self.register_buffer("action_high", torch.ones(action_dim))
+
+    def fit(self, state: Tensor, action: Tensor, floor: float = 1e-2) -> None:
+        """Take the figures of ``state (N, D)`` and ``action (N, A)``.
+
+        A value that hardly varies keeps the scale ``floor``: dividing by its own tiny deviation would make noise look
+        like news, and a new value at deployment look infinitely strange.
+        """
+        self.state_mean.copy_(state.mean(0))
+        self.state_std.copy_(state.std(0, unbiased=False).clamp_min(floor))
+        low, high = action.amin(0), action.amax(0)
+        middle, half = (low + high) / 2, ((high - low) / 2).clamp_min(floor)
+        self.action_low.copy_(middle - half)
+        self.action_high.copy_(middle + half)
+
+    def state(self, state: Tensor) -> Tensor:
+        """Normalized ``(…, D)``."""
+        return (state - self.state_mean) / self.state_std
+
+    def action(self, action: Tensor) -> Tensor:
+        """Normalized ``(…, A)``."""
+        return 2 * (action - self.action_low) / (self.action_high - self.action_low) - 1
+
+    def action_back(self, normalized: Tensor) -> Tensor:
+        """Actions ``(…, A)`` in the robot's units."""
+        return self.action_low + (normalized + 1) / 2 * (self.action_high - self.action_low)

@@ -1,0 +1,266 @@
+"""Trains a policy from a folder of episodes: data, model, fit, and three files written together."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+import xrollout_ros
+from xrollout_ros.core.clock import SystemClock, seconds
+from xrollout_ros.core.errors import CheckpointError, SpecError, from_validation
+from xrollout_ros.core.ids import new_id
+from xrollout_ros.learning.checkpoint import Checkpoint, check_robot, encode_checkpoint, load_checkpoint
+from xrollout_ros.learning.dataset import (
+    Include,
+    TrainingEpisode,
+    TrainingSet,
+    dataset_version,
+    load_training_set,
+    split,
+    windows,
+)
+from xrollout_ros.learning.files import check_writable, write_bytes, write_together
+from xrollout_ros.learning.fit import Progress, Recipe, fit
+from xrollout_ros.learning.metadata import CheckpointMeta, interface_of, sha256
+from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, build_model
+from xrollout_ros.learning.picture import draw_losses
+
+DEFAULT_POLICY = "flow"
+DEFAULT_HORIZON = 8
+DEFAULT_STEPS = 6000
+MIN_EPOCHS = 20
+
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class TrainOptions(BaseModel):
+    """Arguments of a training run. Where a default is None, the base model or the data decide."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: Path = Field(description="data folder with bags")
+    output: Path = Field(description="checkpoint to write; the loss curve and the history are written beside it")
+    base_model: Path | None = Field(default=None, description="checkpoint to fine-tune")
+    policy: str | None = Field(default=None, description="architecture; the base model's, or flow")
+    task: str | None = Field(default=None, description="train on this task's episodes only")
+    include: Include = Include.DEMONSTRATIONS
+    epochs: PositiveInt | None = Field(
+        default=None, description=f"passes over the data; as many as make {DEFAULT_STEPS} steps, at least {MIN_EPOCHS}"
+    )
+    lr: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = Field(default=1e-3, description="peak learning rate")
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = 64
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    horizon: Annotated[int, Field(ge=1, le=512)] | None = Field(
+        default=None, description=f"rows of a chunk; the base model's, or {DEFAULT_HORIZON}"
+    )
+    execute: PositiveInt | None = Field(
+        default=None, description="rows played before the next inference; the base model's, or half the horizon"
+    )
+    held_out: Fraction = Field(default=0.1, description="share of the episodes kept for validation, rounded down")
+    ema: Fraction = Field(default=0.999, description="decay of the average of the weights")
+    weight_decay: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 1e-4
+    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    state_noise: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = Field(
+        default=0.0, description="deviation of the noise added to normalized states"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainOptions:
+        if self.policy is not None and self.policy not in ARCHITECTURES:
+            raise ValueError(f"unknown policy {self.policy!r}; known are {', '.join(sorted(ARCHITECTURES))}")
+        if self.execute is not None and self.horizon is not None and self.execute > self.horizon:
+            raise ValueError(f"execute {self.execute} is more than the horizon {self.horizon}")
+        return self
+
+    @classmethod
+    def of(cls, **values: Any) -> TrainOptions:
+        """Checked options.
+
+        Raises:
+            SpecError: naming each argument that is wrong, and what is allowed.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            remedy = "`xrollout train --help` lists the arguments."
+            raise from_validation(error, "arguments of", "training", remedy) from error
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished training run."""
+
+    output: Path
+    picture: Path
+    record: Path
+    checkpoint_hash: str
+    meta: CheckpointMeta
+    history: list[Progress]
+    rows: int
+    """Rows trained on."""
+    left_out: dict[str, int]
+    """Episodes that did not train, by reason."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What remains when options, data and base model have been reconciled."""
+
+    architecture: str
+    horizon: int
+    execute: int
+    base: Checkpoint | None
+
+
+def train(options: TrainOptions, report: Callable[[Progress], None]) -> TrainResult:
+    """Train a policy and write ``output``, ``output.loss.png`` and ``output.json``, all or none.
+
+    Args:
+        options: what to do.
+        report: called after each epoch.
+
+    Raises:
+        DataError: the folder holds nothing usable, or mixes tasks or robots.
+        CheckpointError: the base model cannot be used, or the output cannot be written.
+        SpecError: options that contradict the base model.
+        TrainingDivergedError: the loss became infinite or not a number; nothing was written.
+    """
+    for path in _outputs(options.output):
+        check_writable(path, "output")
+    base = load_checkpoint(options.base_model) if options.base_model is not None else None
+    plan = _reconcile(options, base)
+    data = load_training_set(options.data, task=options.task, include=options.include)
+    if base is not None:
+        check_robot(base.meta, data.robot, base.path)
+    training, held_out = split(data.episodes, options.held_out, options.seed)
+    samples = windows(training, plan.horizon)
+    validation = windows(held_out, plan.horizon) if held_out else None
+    model = _model(plan, data, training, options.seed)
+    steps_per_epoch = math.ceil(len(samples) / options.batch_size)
+    recipe = Recipe(
+        epochs=options.epochs or max(MIN_EPOCHS, math.ceil(DEFAULT_STEPS / steps_per_epoch)),
+        lr=options.lr,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        weight_decay=options.weight_decay,
+        warmup_steps=options.warmup_steps,
+        ema=options.ema,
+        state_noise=options.state_noise,
+    )
+    fitted, history = fit(model, samples, validation, recipe, report)
+    meta = _describe(options, plan, data, fitted, (training, held_out), recipe, history)
+    return _write(options.output, fitted, meta, history, len(samples), data.left_out)
+
+
+def _outputs(output: Path) -> tuple[Path, Path, Path]:
+    return output, output.with_name(f"{output.name}.loss.png"), output.with_name(f"{output.name}.json")
+
+
+def _reconcile(options: TrainOptions, base: Checkpoint | None) -> _Plan:
+    if base is None:
+        horizon = options.horizon or DEFAULT_HORIZON
+        plan = _Plan(options.policy or DEFAULT_POLICY, horizon, options.execute or max(1, horizon // 2), None)
+    else:
+        meta = base.meta
+        asked = {"policy": options.policy, "horizon": options.horizon}
+        for name, (mine, theirs) in {
+            "policy": (asked["policy"], meta.architecture),
+            "horizon": (asked["horizon"], meta.horizon),
+        }.items():
+            if mine is not None and mine != theirs:
+                raise CheckpointError(
+                    f"base model {base.path} has {name} {theirs!r}, asked for is {mine!r}",
+                    f"Leave --{name} out, or train from scratch.",
+                )
+        plan = _Plan(meta.architecture, meta.horizon, options.execute or meta.execute, base)
+    if plan.execute > plan.horizon:
+        raise SpecError(
+            f"execute {plan.execute} is more than the horizon {plan.horizon}", f"Allowed is 1 to {plan.horizon}."
+        )
+    return plan
+
+
+def _model(plan: _Plan, data: TrainingSet, training: Sequence[TrainingEpisode], seed: int) -> ChunkModel:
+    """The base model as it is, its normalization kept; or a fresh one, normalized by the training rows."""
+    if plan.base is not None:
+        return plan.base.model
+    sizes = {"state_dim": data.robot.state_dim, "action_dim": data.robot.action_dim, "horizon": plan.horizon}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build_model(plan.architecture, sizes)
+    rows = windows(training, 1)
+    model.normalizer.fit(torch.from_numpy(rows.state), torch.from_numpy(rows.actions[:, 0]))
+    return model
+
+
+def _describe(
+    options: TrainOptions,
+    plan: _Plan,
+    data: TrainingSet,
+    model: ChunkModel,
+    episodes: tuple[Sequence[TrainingEpisode], Sequence[TrainingEpisode]],
+    recipe: Recipe,
+    history: Sequence[Progress],
+) -> CheckpointMeta:
+    training, held_out = episodes
+    last, clock = history[-1], SystemClock()
+    losses = {"train": last.train_loss} | ({} if last.val_loss is None else {"val": last.val_loss})
+    return CheckpointMeta(
+        policy_id=new_id(),
+        parent_policy_id=plan.base.meta.policy_id if plan.base else "",
+        parent_checkpoint_hash=plan.base.checkpoint_hash if plan.base else "",
+        architecture=plan.architecture,
+        config=model.config.model_dump(),
+        **interface_of(data.robot),
+        task=data.task,
+        horizon=plan.horizon,
+        execute=plan.execute,
+        dataset_version=dataset_version(training),
+        episodes=sorted(episode.meta.episode_id for episode in training),
+        held_out=sorted(episode.meta.episode_id for episode in held_out),
+        software_version=xrollout_ros.__version__,
+        seed=options.seed,
+        training=options.model_dump(mode="json") | asdict(recipe),
+        losses=losses,
+        train_s=last.elapsed_s,
+        created_at=datetime.fromtimestamp(seconds(clock.wall_ns()), timezone.utc).isoformat(),
+    )
+
+
+def _write(
+    output: Path,
+    model: ChunkModel,
+    meta: CheckpointMeta,
+    history: list[Progress],
+    rows: int,
+    left_out: dict[str, int],
+) -> TrainResult:
+    data = encode_checkpoint(model, meta)
+    digest = sha256(data)
+    record = {
+        "checkpoint_hash": digest,
+        "meta": meta.model_dump(mode="json"),
+        "rows": rows,
+        "left_out": left_out,
+        "history": [asdict(progress) for progress in history],
+    }
+    text = json.dumps(record, indent=1).encode()
+    title = f"{meta.architecture} · {meta.task} · {len(meta.episodes)} episodes, {rows} rows"
+    checkpoint, picture, history_file = _outputs(output)
+    write_together(
+        {
+            checkpoint: lambda fresh: write_bytes(fresh, data),
+            picture: lambda fresh: draw_losses(fresh, history, title, model.loss_name),
+            history_file: lambda fresh: write_bytes(fresh, text),
+        }
+    )
+    return TrainResult(checkpoint, picture, history_file, digest, meta, history, rows, left_out)
