@@ -39,10 +39,5 @@ def test_a_duration_never_shows_sixty(seconds: float) -> None:
     assert "60 min" not in text.duration(seconds)
 
 
-def test_success_rate_names_its_interval() -> None:
-    assert text.success_rate(14, 20) == "14/20 = 70 % (95 % interval 48–85 %)"
-    assert text.success_rate(0, 0) == "0/0: nothing was attempted"
-
-
 def test_plural() -> None:
     assert [text.plural(n, "episode") for n in (0, 1, 2)] == ["0 episodes", "1 episode", "2 episodes"]

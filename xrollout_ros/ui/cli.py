@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 import click
 
+import xrollout_ros
 from xrollout_ros.ui.lazy import Entry, RootGroup
 
 ENTRIES = {
@@ -18,19 +17,9 @@ ENTRIES = {
 }
 
 
-def software_version() -> str:
-    """Version of the installed package, or ``unknown`` in a bare checkout."""
-    for name in ("xrollout", "xrollout_ros"):
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return "unknown"
-
-
 def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        click.echo(f"xrollout {software_version()}")
+        click.echo(f"xrollout {xrollout_ros.__version__}")
         ctx.exit()
 
 

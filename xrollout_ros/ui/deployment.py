@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xrollout_ros.core.episode import Outcome, OutcomeSource
-from xrollout_ros.core.statistics import wilson_interval
+from xrollout_ros.mining.statistics import SuccessRate, success_rate_of
 
 Array = npt.NDArray[np.float64]
 
@@ -66,8 +66,8 @@ class Training:
     losses: tuple[float, ...]
     """Mean training loss of each epoch."""
     duration_s: float
-    left_out: tuple[tuple[str, str], ...] = ()
-    """Episodes that were not learned from, and why."""
+    left_out: tuple[tuple[str, int], ...] = ()
+    """Why episodes were not learned from, and how many."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,9 @@ class DeploymentSummary:
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
-    def successes(self) -> int:
-        """Attempts that succeeded."""
-        return sum(attempt.outcome is Outcome.SUCCESS for attempt in self.attempts)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % Wilson interval of the success rate."""
-        return wilson_interval(self.successes, len(self.attempts))
+    def rate(self) -> SuccessRate:
+        """The success rate with its 95 % interval."""
+        return success_rate_of(attempt.outcome for attempt in self.attempts)
 
     @property
     def unsuccessful(self) -> tuple[Attempt, ...]:

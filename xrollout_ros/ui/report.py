@@ -15,6 +15,7 @@ from xrollout_ros.core.episode import Outcome
 from xrollout_ros.learning.files import write_together
 from xrollout_ros.ui import text
 from xrollout_ros.ui.deployment import Attempt, DeploymentSummary
+from xrollout_ros.ui.opening import how_to_open
 from xrollout_ros.ui.pictures import HandPath, StartPoint, hand_from_above, hand_height, loss_curve, starts_map
 
 SHOWN_FAILURES = 5
@@ -36,10 +37,9 @@ def write_report(path: Path, deployment: DeploymentSummary) -> None:
     environment.filters["duration"] = text.duration
     page = environment.get_template("report.html.j2").render(
         deployment=deployment,
-        headline=text.success_rate(deployment.successes, len(deployment.attempts)),
-        interval=[100 * limit for limit in deployment.interval],
-        rate=100 * deployment.successes / len(deployment.attempts) if deployment.attempts else None,
+        rate=deployment.rate,
         pictures=_pictures(deployment),
+        bag_names={attempt.bag: _relative(attempt.bag, deployment.data) for attempt in deployment.attempts},
         how_to_open=how_to_open(deployment.attempts[0].bag) if deployment.attempts else [],
     )
     facts = json.dumps(as_json(deployment), indent=2, ensure_ascii=False, allow_nan=False)
@@ -55,32 +55,18 @@ def _write(path: Path, content: str) -> None:
     path.write_text(content, encoding="utf-8")
 
 
-def how_to_open(bag: Path) -> list[tuple[str, str]]:
-    """Ways to look into a bag: what with, and what to type or do."""
-    mcap = next(iter(sorted(bag.glob("*.mcap"))), bag)
-    return [
-        ("Here", f"xrollout episodes show {bag}"),
-        ("Foxglove", f"open {mcap} in https://app.foxglove.dev or the desktop app (Open local file)"),
-        ("RViz", f"ros2 bag play {bag}, then rviz2 with fixed frame “world” and a MarkerArray display"),
-        (
-            "Python",
-            f"from xrollout_ros.episodes.reader import EpisodeReader; EpisodeReader({str(bag)!r})",
-        ),
-    ]
-
-
 def as_json(deployment: DeploymentSummary) -> dict[str, Any]:
     """The facts of the page, without pictures."""
-    lower, upper = deployment.interval
-    training = deployment.training
+    rate, training = deployment.rate, deployment.training
     return {
         "task": deployment.task,
         "robot": deployment.robot,
         "start": deployment.start,
         "policy_id": deployment.policy_id,
-        "successes": deployment.successes,
-        "attempts": len(deployment.attempts),
-        "wilson_95": [lower, upper],
+        "successes": rate.successes,
+        "attempts": rate.attempts,
+        "unknown": rate.unknown,
+        "wilson_95": [rate.low, rate.high],
         "data": str(deployment.data),
         "command": deployment.command,
         "made_at": deployment.made_at,
@@ -96,7 +82,7 @@ def as_json(deployment: DeploymentSummary) -> dict[str, Any]:
             "parameters": training.parameters,
             "duration_s": training.duration_s,
             "losses": [loss if math.isfinite(loss) else None for loss in training.losses],
-            "left_out": [{"episode": episode, "reason": reason} for episode, reason in training.left_out],
+            "left_out": [{"reason": reason, "episodes": count} for reason, count in training.left_out],
         },
         "timings_s": {stage.name: stage.duration_s for stage in deployment.timings},
         "versions": deployment.versions,
@@ -131,7 +117,7 @@ def _pictures(deployment: DeploymentSummary) -> list[dict[str, Any]]:
             {
                 "title": "Where the attempts started",
                 "alt": f"Map of the object's position at the start of {text.plural(len(starts), 'attempt')}: "
-                f"{deployment.successes} succeeded, {unsuccessful} did not.",
+                f"{deployment.rate.successes} succeeded, {unsuccessful} did not.",
                 "caption": "Seen from above. Rings are the starts that were demonstrated; "
                 "numbers are those of the attempts in the table that did not succeed.",
                 "svg": Markup(starts_map(starts, _starts(deployment.demonstrations))),
@@ -199,3 +185,7 @@ def _paths(deployment: DeploymentSummary) -> list[HandPath]:
 def _and_more(deployment: DeploymentSummary) -> str:
     n = len(deployment.unsuccessful)
     return f" (the first {SHOWN_FAILURES} of {n})" if n > SHOWN_FAILURES else ""
+
+
+def _relative(path: Path, base: Path) -> str:
+    return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)

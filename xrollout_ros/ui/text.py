@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from xrollout_ros.core.statistics import wilson_interval
-
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -37,19 +35,6 @@ def milliseconds(seconds: float) -> str:
     if ms < 9.95:
         return f"{ms:.2g} ms"
     return f"{ms:.0f} ms" if ms < 999.5 else f"{seconds:.1f} s"
-
-
-def percent(rate: float) -> str:
-    """A share as whole per cent."""
-    return f"{100 * rate:.0f} %"
-
-
-def success_rate(successes: int, n: int) -> str:
-    """A success rate with its 95 % Wilson interval: ``14/20 = 70 % (95 % interval 48–85 %)``."""
-    if n == 0:
-        return "0/0: nothing was attempted"
-    lower, upper = wilson_interval(successes, n)
-    return f"{successes}/{n} = {percent(successes / n)} (95 % interval {100 * lower:.0f}–{100 * upper:.0f} %)"
 
 
 def plural(n: int, noun: str) -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xrollout_ros.core.modes import Mode, Phase
+from xrollout_ros.mining.statistics import success_rate
 from xrollout_ros.runtime.monitor_model import MonitorModel, NodeHealth
 from xrollout_ros.ui import text
 
@@ -115,7 +116,7 @@ def _attempt(model: MonitorModel) -> RenderableType:
         _row(rows, "robot", episode.robot)
         if episode.total:
             _row(rows, "progress", ProgressBar(total=episode.total, completed=model.closed, width=40))
-    _row(rows, "success", text.success_rate(model.successes, model.closed) if model.closed else "–")
+    _row(rows, "success", str(success_rate(model.successes, model.closed)))
     return Panel(rows, title="attempt", title_align="left")
 
 

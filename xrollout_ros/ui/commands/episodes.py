@@ -1,0 +1,17 @@
+"""`xrollout episodes`: the group of commands about recorded episodes."""
+
+from __future__ import annotations
+
+import click
+
+from xrollout_ros.ui.lazy import Entry, LazyGroup
+
+ENTRIES = {
+    "list": Entry("xrollout_ros.ui.commands.episodes_list:list_episodes", "List the episodes of a data folder."),
+    "show": Entry("xrollout_ros.ui.commands.episodes_show:show_episode", "Show what one bag holds."),
+}
+
+
+@click.group(cls=LazyGroup, entries=ENTRIES)
+def episodes() -> None:
+    """List and show recorded episodes."""

@@ -1,0 +1,47 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from xrollout_ros.core.resources import load_task, task_ids
+from xrollout_ros.episodes.paths import DEFAULT_DATA, data_dir
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _data(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Path:
+    return data_dir(value)
+
+
+def _task(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    # The spec is loaded, so that a name nobody knows is refused before anything is done.
+    return None if value is None else load_task(value).id
+
+
+def _complete_task(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in task_ids() if name.startswith(incomplete)]
+
+
+def data_option(command: F) -> F:
+    """``--data DIR``: the folder of the bags."""
+    return click.option(
+        "--data",
+        metavar="DIR",
+        callback=_data,
+        help=f"Folder of the bags.  [default: $XROLLOUT_DATA, else ./{DEFAULT_DATA}]",
+    )(command)
+
+
+def task_option(required: bool = False, text: str = "Only this task.") -> Callable[[F], F]:
+    """``--task T``, a known one."""
+    return click.option(
+        "--task", metavar="TASK", required=required, callback=_task, shell_complete=_complete_task, help=text
+    )
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -1,0 +1,71 @@
+"""Episodes as the lists and reports show them: the bag's own word, overridden by the journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xrollout_ros.core.episode import EpisodeMeta
+from xrollout_ros.episodes import journal
+from xrollout_ros.episodes.journal import Effective
+from xrollout_ros.episodes.paths import JOURNAL
+from xrollout_ros.episodes.store import EpisodeEntry, find_episodes
+
+
+@dataclass(frozen=True)
+class Record:
+    """One readable episode, with what holds for it now."""
+
+    path: Path
+    bytes: int
+    meta: EpisodeMeta
+    effective: Effective
+
+    @property
+    def lost(self) -> int:
+        """Messages known to be missing from the bag."""
+        return sum(topic.lost for topic in self.meta.topics.values())
+
+
+@dataclass(frozen=True)
+class Records:
+    """A data folder's episodes, oldest first, and what could not be read in it."""
+
+    records: tuple[Record, ...]
+    unreadable: tuple[EpisodeEntry, ...]
+    journal_problems: tuple[str, ...]
+
+
+def read_records(data: Path) -> Records:
+    """Every episode under ``data``, judged by bag and journal together.
+
+    Raises:
+        DataError: the folder is not there, or its journal cannot be read.
+    """
+    entries = find_episodes(data)
+    judged = journal.read(data / JOURNAL)
+    return Records(
+        tuple(
+            Record(entry.path, entry.bytes, entry.meta, journal.effective(entry.meta, judged.entries))
+            for entry in entries
+            if entry.meta is not None
+        ),
+        tuple(entry for entry in entries if entry.meta is None),
+        judged.problems,
+    )
+
+
+def record_json(record: Record) -> dict[str, Any]:
+    """An episode as JSON: its metadata with the outcome that holds, and the judgements."""
+    effective = record.effective
+    return {
+        **record.meta.model_dump(mode="json"),
+        "outcome": effective.outcome.value,
+        "outcome_source": effective.source.value,
+        "outcome_reason": effective.reason,
+        "judgements": [judgement.model_dump(mode="json") for judgement in effective.judgements],
+        "path": str(record.path),
+        "bytes": record.bytes,
+        "lost": record.lost,
+    }
