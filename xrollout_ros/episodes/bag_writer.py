@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from mcap.reader import make_reader
 
@@ -17,8 +16,9 @@ from xrollout_ros.core.errors import BagError
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import rosbag2
+from xrollout_ros.episodes.bag_topic import BagTopic, new_topic
 from xrollout_ros.episodes.byte_queue import ByteQueue
-from xrollout_ros.episodes.mcap_file import McapChannel, McapFile, disk_error
+from xrollout_ros.episodes.mcap_file import McapFile, disk_error
 
 FLUSH_PERIOD_NS = NS // 2
 SYNC_PERIOD_NS = NS
@@ -27,23 +27,9 @@ CLOSE_TIMEOUT_S = 20.0
 _MAX_TIME_NS = 2**63
 
 
-@dataclass
-class _Topic:
-    name: str
-    type_name: str
-    definition: str
-    type_hash: str
-    qos_text: str
-    qos: list[dict[str, Any]]
-    accepted: int = 0
-    dropped: int = 0
-    written: int = 0
-    channel: McapChannel | None = None
-
-
 @dataclass(frozen=True)
 class _Message:
-    topic: _Topic
+    topic: BagTopic
     cdr: bytes
     log_time_ns: int
 
@@ -109,7 +95,7 @@ class BagWriter:
         self._on_failure = on_failure
         self._queue: ByteQueue[_Item] = ByteQueue(queue_bytes)
         self._lock = threading.Lock()
-        self._topics: dict[str, _Topic] = {}
+        self._topics: dict[str, BagTopic] = {}
         self._bytes = 0
         self._start_ns = _MAX_TIME_NS
         self._end_ns = -1
@@ -201,12 +187,8 @@ class BagWriter:
     def counts(self) -> dict[str, TopicCount]:
         """Messages by topic: taken into the bag, and dropped here."""
         with self._lock:
-            return {topic.name: self._count(topic) for topic in self._topics.values()}
-
-    def _count(self, topic: _Topic) -> TopicCount:
-        if self._failure is None:
-            return TopicCount(received=topic.accepted, lost=topic.dropped)
-        return TopicCount(received=topic.written, lost=topic.dropped + topic.accepted - topic.written)
+            failed = self._failure is not None
+            return {topic.name: topic.count(failed) for topic in self._topics.values()}
 
     def add_topic(self, topic: str, type_name: str, definition: str, type_hash: str, qos_yaml: str) -> None:
         """Say what a topic carries, before its first message. The same again changes nothing.
@@ -221,21 +203,10 @@ class BagWriter:
         Raises:
             BagError: the definition or hash is missing, or the topic is known with another type.
         """
-        if not definition.strip():
-            raise BagError(
-                f"{topic} has no definition of {type_name} to embed",
-                "Install or source the package that defines it; without it nobody could read the bag.",
-            )
-        if not type_hash.startswith("RIHS01_"):
-            raise BagError(f"{topic} has no type hash (got {type_hash!r})", "It must begin with RIHS01_.")
-        record = _Topic(topic, type_name, definition, type_hash, qos_yaml, rosbag2.parse_qos(topic, qos_yaml))
+        record = new_topic(topic, type_name, definition, type_hash, qos_yaml)
         with self._lock:
             known = self._topics.setdefault(topic, record)
-        if (known.type_name, known.type_hash) != (type_name, type_hash):
-            raise BagError(
-                f"{topic} carries {known.type_name} ({known.type_hash}) in this bag, not {type_name} ({type_hash})",
-                "Let only one type be published on it.",
-            )
+        known.same_as(record)
 
     def write(self, topic: str, cdr: bytes, log_time_ns: int) -> bool:
         """Hand over one message; at once.
@@ -321,11 +292,7 @@ class BagWriter:
 
     def _write_message(self, message: _Message) -> None:
         topic = message.topic
-        if topic.channel is None:
-            metadata = {"offered_qos_profiles": topic.qos_text, "topic_type_hash": topic.type_hash}
-            topic.channel = self._file.channel(topic.name, topic.type_name, topic.definition, metadata)
-        topic.channel.log(message.cdr, message.log_time_ns)
-        topic.written += 1
+        topic.log(self._file, message.cdr, message.log_time_ns)
         self._bytes += len(message.cdr)
         self._start_ns = min(self._start_ns, message.log_time_ns)
         self._end_ns = max(self._end_ns, message.log_time_ns)
@@ -360,7 +327,7 @@ class BagWriter:
         start_ns, end_ns = (self._start_ns, self._end_ns) if written else (0, 0)
         information = rosbag2.bag_information(
             self._file_path.name,
-            [rosbag2.TopicRecord(t.name, t.type_name, t.type_hash, t.qos, t.written) for t in written],
+            [topic.record() for topic in written],
             start_ns,
             end_ns,
             meta,

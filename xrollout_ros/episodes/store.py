@@ -13,6 +13,9 @@ from xrollout_ros.core.errors import BagError, DataError
 from xrollout_ros.episodes import rosbag2
 
 
+_ID_LENGTH = 26
+
+
 @dataclass(frozen=True)
 class EpisodeEntry:
     """One bag of a data folder."""
@@ -84,6 +87,9 @@ def find_episode(data: Path, id_or_prefix: str) -> EpisodeEntry:
         DataError: there is none, or several.
     """
     wanted = id_or_prefix.upper()
+    named = _by_folder(data, wanted)
+    if named is not None:
+        return named
     known = [(entry.meta.episode_id, entry) for entry in find_episodes(data) if entry.meta is not None]
     matches = [(name, entry) for name, entry in known if wanted and (name.startswith(wanted) or name.endswith(wanted))]
     matches = [match for match in matches if match[0] == wanted] or matches
@@ -96,3 +102,15 @@ def find_episode(data: Path, id_or_prefix: str) -> EpisodeEntry:
         shown = ", ".join(name for name, _ in matches[:8]) + (", …" if len(matches) > 8 else "")
         raise DataError(f"{id_or_prefix!r} fits {len(matches)} episodes: {shown}", "Give more of the id.")
     return matches[0][1]
+
+
+def _by_folder(data: Path, episode_id: str) -> EpisodeEntry | None:
+    """The episode whose folder is named after this whole id: a look at names instead of at every bag."""
+    if len(episode_id) != _ID_LENGTH or not data.is_dir():
+        return None
+    for folder in _bags(data):
+        if folder.name.endswith(episode_id):
+            entry = _entry(folder)
+            if entry.meta is not None and entry.meta.episode_id == episode_id:
+                return entry
+    return None

@@ -67,8 +67,7 @@ def reach_of(episode: EpisodeData) -> Reach | None:
     for name in (reach.hand, reach.object):
         if name not in slices:
             raise SpecError(
-                f"the task {episode.meta.task!r} measures its reach by {name!r}, which the robot {episode.meta.robot!r} "
-                "does not observe",
+                f"the task {episode.meta.task!r} measures its reach by {name!r}, which its robot does not observe",
                 f"Name one of {', '.join(slices)} under `reach` in the TaskSpec.",
             )
     hand, target = episode.state[:, slices[reach.hand]], episode.state[:, slices[reach.object]]
@@ -98,11 +97,11 @@ class Aborted:
         began = [event for event in episode.safety_events if event.began]
         worst = max(began, key=lambda event: event.severity, default=None)
         parts = [f"said by {episode.meta.outcome_source.value}: {episode.meta.outcome_reason or 'no reason given'}"]
-        for event in began[-5:]:
-            parts.append(
-                f"{event.check} ({event.severity.name.lower()}) at {event.at_s:.3f} s: "
-                f"{event.value:.4g}, allowed {event.limit:.4g}"
-            )
+        parts += [
+            f"{event.check} ({event.severity.name.lower()}) at {event.at_s:.3f} s: "
+            f"{event.value:.4g}, allowed {event.limit:.4g}"
+            for event in began[-5:]
+        ]
         return Finding(
             moment_s=worst.at_s if worst is not None else _duration_s(episode),
             severity=self._SEVERITY.get(worst.severity, 0.5) if worst is not None else 0.5,
