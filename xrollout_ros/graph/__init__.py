@@ -1,0 +1,1 @@
+"""The ROS graph: its description as data, its nodes, its starters. The only folder that imports rclpy."""

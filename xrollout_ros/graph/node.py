@@ -1,0 +1,265 @@
+"""What every node of the graph has: heartbeat, diagnostics, guarded transitions, a clean end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from lifecycle_msgs.msg import State as StateMsg
+from rclpy.clock import Clock as RosClock
+from rclpy.clock import ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from xrollout.msg import Heartbeat
+from xrollout_ros.core.clock import SystemClock, seconds
+from xrollout_ros.core.errors import XRolloutError
+from xrollout_ros.core.ids import new_id
+from xrollout_ros.core.resources import load_robot, load_task
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.task import TaskSpec
+from xrollout_ros.graph.conversions import time_msg
+from xrollout_ros.graph.qos import EVENT
+
+HEARTBEAT_PERIOD_S = 0.2
+_STUCK_S = 0.6
+"""An executor that has not turned for this long is not alive, unless a transition is under way."""
+
+clock = SystemClock()
+INCARNATION = new_id()
+
+
+class Pulse:
+    """Heartbeat at 5 Hz from a thread of its own, and diagnostics at 1 Hz.
+
+    A transition may take seconds (a policy loads) and must not look like death; an executor that hangs must. So the
+    thread beats while the executor's timer turns, or while a transition is announced.
+    """
+
+    def __init__(self, node: Node, lifecycle_state: Callable[[], int]) -> None:
+        self._node = node
+        self._lifecycle_state = lifecycle_state
+        self._publisher = node.create_publisher(Heartbeat, "heartbeat", EVENT)
+        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", EVENT)
+        self._born_ns = clock.steady_ns()
+        self._turned_ns = self._born_ns
+        self._busy = 0
+        self._worst_s = 0.0
+        self._stop = threading.Event()
+        self.values: Callable[[], dict[str, str]] = dict
+        """What the node adds to its diagnostics."""
+        self.problem: Callable[[], str] = str
+        """What is wrong with the node; empty: nothing."""
+        steady = RosClock(clock_type=ClockType.STEADY_TIME)
+        self._timers = [
+            node.create_timer(HEARTBEAT_PERIOD_S, self._turn, clock=steady),
+            node.create_timer(1.0, self._diagnose, clock=steady),
+        ]
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def transition(self) -> _Busy:
+        """A context in which the executor may be busy for long."""
+        return _Busy(self)
+
+    def took(self, spent_s: float) -> None:
+        """A tick or callback took this long."""
+        self._worst_s = max(self._worst_s, spent_s)
+
+    def stop(self) -> None:
+        """End the thread; before the node is destroyed."""
+        self._stop.set()
+        self._thread.join(1.0)
+
+    def _turn(self) -> None:
+        self._turned_ns = clock.steady_ns()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_PERIOD_S):
+            if not self._busy and seconds(clock.steady_ns() - self._turned_ns) > _STUCK_S:
+                continue
+            worst, self._worst_s = self._worst_s, 0.0
+            message = Heartbeat(
+                stamp=time_msg(clock.wall_ns()),
+                node=self._node.get_name(),
+                incarnation=INCARNATION,
+                lifecycle_state=self._lifecycle_state(),
+                uptime_s=seconds(clock.steady_ns() - self._born_ns),
+                worst_tick_s=worst,
+            )
+            self._publisher.publish(message)
+
+    def _diagnose(self) -> None:
+        problem = self.problem()
+        status = DiagnosticStatus(
+            level=DiagnosticStatus.ERROR if problem else DiagnosticStatus.OK,
+            name=f"xrollout: {self._node.get_name()}",
+            message=problem or "ok",
+            hardware_id="",
+            values=[KeyValue(key=key, value=value) for key, value in self.values().items()],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = time_msg(clock.wall_ns())
+        self._diagnostics.publish(message)
+
+
+class _Busy:
+    def __init__(self, pulse: Pulse) -> None:
+        self._pulse = pulse
+
+    def __enter__(self) -> None:
+        self._pulse._busy += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._pulse._turn()
+        self._pulse._busy -= 1
+
+
+class GraphNode(LifecycleNode):  # type: ignore[misc]
+    """Base of the managed nodes.
+
+    A subclass fills in ``configure``, ``activate``, ``deactivate`` and ``cleanup``. Each may raise: the error is
+    logged whole, what ``configure`` made is cleaned up again, and the transition fails.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, namespace="xrollout")
+        self.pulse = Pulse(self, self._state_id)
+        self.declare_parameter("robot", "")
+        self.declare_parameter("task", "")
+        self.declare_parameter("drive", "stepped")
+        self.robot: RobotSpec
+        self.task: TaskSpec
+        self.stepped = True
+        self.active = False
+
+    def text(self, name: str) -> str:
+        """A string parameter."""
+        return str(self.get_parameter(name).value)
+
+    def configure(self) -> None:
+        """Get ready; all or nothing."""
+
+    def activate(self) -> None:
+        """Begin to work."""
+
+    def deactivate(self) -> None:
+        """Cease to work; leave everything safe."""
+
+    def cleanup(self) -> None:
+        """Undo ``configure``; also called when it failed half-way."""
+
+    def make_safe(self) -> None:
+        """The process is about to end: leave everything safe, without waiting for anyone."""
+
+    def _state_id(self) -> int:
+        return int(self._state_machine.current_state[0]) if hasattr(self, "_state_machine") else 0
+
+    def _guard(self, what: str, work: Callable[[], None]) -> bool:
+        with self.pulse.transition():
+            try:
+                work()
+            except XRolloutError as error:
+                self.get_logger().error(f"{what} failed: {error}")
+                return False
+            except Exception:
+                self.get_logger().error(f"{what} failed:\n{traceback.format_exc()}")
+                return False
+        return True
+
+    def _configure(self) -> None:
+        self.robot, self.task = load_robot(self.text("robot")), load_task(self.text("task"))
+        self.stepped = self.text("drive") == "stepped"
+        self.configure()
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        if self._guard("configure", self._configure):
+            return TransitionCallbackReturn.SUCCESS
+        self._guard("cleanup", self.cleanup)
+        return TransitionCallbackReturn.FAILURE
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        # Publishers that are managed drop silently unless the base class activates them first.
+        result = super().on_activate(state)
+        if result is not TransitionCallbackReturn.SUCCESS or not self._guard("activate", self.activate):
+            return TransitionCallbackReturn.FAILURE
+        self.active = True
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.active = False
+        done = self._guard("deactivate", self.deactivate)
+        result = super().on_deactivate(state)
+        return result if done else TransitionCallbackReturn.FAILURE
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        done = self._guard("cleanup", self.cleanup)
+        return TransitionCallbackReturn.SUCCESS if done else TransitionCallbackReturn.FAILURE
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        done = self._guard("shutdown", self.make_safe)
+        return TransitionCallbackReturn.SUCCESS if done else TransitionCallbackReturn.FAILURE
+
+
+class StopFlag:
+    """Set by SIGINT and SIGTERM: the node ends itself, in its own order."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._set)
+
+    def _set(self, number: int, frame: FrameType | None) -> None:
+        self.event.set()
+
+
+def run_node(make: Callable[[], Any]) -> None:
+    """Run a node's process until it is told to stop. Exit status 0 after an orderly end, 1 after a failure.
+
+    Args:
+        make: makes the node; it has ``pulse``, ``make_safe`` and ``destroy_node``.
+    """
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    stop = StopFlag()
+    status = 0
+    node = make()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while not stop.event.is_set():
+            executor.spin_once(timeout_sec=0.1)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except Exception:
+        node.get_logger().fatal(f"{node.get_name()} ends:\n{traceback.format_exc()}")
+        status = 1
+    try:
+        node.make_safe()
+    except Exception:
+        node.get_logger().error(f"could not be made safe:\n{traceback.format_exc()}")
+        status = 1
+    node.pulse.stop()
+    # The last messages leave by the middleware's own threads; give them a moment before the node is gone.
+    time.sleep(0.05)
+    executor.remove_node(node)
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.try_shutdown()
+    sys.exit(status)
+
+
+ACTIVE = StateMsg.PRIMARY_STATE_ACTIVE
+INACTIVE = StateMsg.PRIMARY_STATE_INACTIVE
+UNCONFIGURED = StateMsg.PRIMARY_STATE_UNCONFIGURED

@@ -1,0 +1,1 @@
+"""One thin file for each node: wiring between topics and the logic below."""

@@ -1,0 +1,241 @@
+"""recorder: writes one bag for each attempt, from raw messages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+from rclpy.clock import Clock as RosClock
+from rclpy.clock import ClockType
+
+from xrollout.msg import Heartbeat, RecorderStatus
+from xrollout.srv import CloseEpisode, OpenEpisode
+from xrollout_ros.core.clock import seconds
+from xrollout_ros.core.episode import EpisodeMeta
+from xrollout_ros.core.errors import BagError, SpecError, XRolloutError
+from xrollout_ros.core.fields import stamp_ns
+from xrollout_ros.episodes import paths
+from xrollout_ros.episodes.definitions import load_definition
+from xrollout_ros.episodes.recording import RecordedTopic, Recording
+from xrollout_ros.graph.conversions import time_msg
+from xrollout_ros.graph.encodings import TYPES
+from xrollout_ros.graph.node import GraphNode, clock, run_node
+from xrollout_ros.graph.qos import EVENT, LATCHED, recording
+from xrollout_ros.graph.topics import OWN, SYSTEM, Topic, resolve
+from xrollout_ros.graph.types import message_class
+
+MANAGER_TIMEOUT_S = 2.0
+_IN_FLIGHT_S = 0.03
+_DRAIN_ROUNDS = 5
+_STAMPED = {"chunk", "command", "supervisor/state", "supervisor/event", "teleop/command", "sim/step"}
+_CDR_HEADER = 4
+_SEQUENCE_LENGTH = 4
+
+
+class RecorderNode(GraphNode):
+    """Subscribes raw, so that bytes go from the wire to the file and are never deserialized."""
+
+    def __init__(self) -> None:
+        super().__init__("recorder")
+        self.declare_parameter("data", "")
+        self.declare_parameter("cameras", False)
+        self._recording: Recording | None = None
+
+    def configure(self) -> None:
+        topics = []
+        self._skipped: list[str] = []
+        for topic in self._wanted():
+            try:
+                topics.append(self._recorded(topic))
+                message_class(topic.type)
+            except (BagError, SpecError) as error:
+                if topic not in SYSTEM:
+                    raise
+                # A system topic whose type is not installed cannot have a publisher here either.
+                self._skipped.append(topic.name)
+                self.get_logger().info(f"not recording {topic.name}: {error.what}")
+        usable = [topic for topic in topics if topic.name not in {resolve(name) for name in self._skipped}]
+        data = paths.data_dir(self.text("data"))
+        self._recording = Recording(data, self.robot, self.task, clock, stepped=self.stepped, topics=usable)
+        self._manager_seen_ns = 0
+        self._status = self.create_publisher(RecorderStatus, "recorder/status", LATCHED)
+        self._own_services = [
+            self.create_service(OpenEpisode, "open_episode", self._on_open),
+            self.create_service(CloseEpisode, "close_episode", self._on_close),
+        ]
+        self.pulse.problem = lambda: self._recording.failure if self._recording else ""
+
+    def _wanted(self) -> list[Topic]:
+        robot = self.robot
+        sensors = {entry.topic: Topic(entry.topic, entry.type, "event") for entry in robot.observations}
+        if self.get_parameter("cameras").value:
+            sensors |= {camera.topic: Topic(camera.topic, "sensor_msgs/msg/Image", "stream") for camera in robot.cameras}
+        command = Topic(robot.command.topic, TYPES[robot.command.encoding], "command")
+        named = {topic.name for topic in (*OWN, *sensors.values())}
+        return [*OWN, *sensors.values(), command, *(topic for topic in SYSTEM if topic.name not in named)]
+
+    def _recorded(self, topic: Topic) -> RecordedTopic:
+        observed = {entry.topic for entry in self.robot.observations}
+        offset = None
+        if topic.name in _STAMPED or topic.name in observed:
+            offset = _CDR_HEADER
+        elif topic.name == "scene":
+            offset = _CDR_HEADER + _SEQUENCE_LENGTH
+        reliable = topic.qos != "stream" and (topic.name not in observed or self.stepped)
+        return RecordedTopic(
+            resolve(topic.name),
+            load_definition(topic.type),
+            reliable=reliable,
+            latched=topic.qos == "latched",
+            depth=100,
+            one_writer=topic.one_writer,
+            stamp_offset=offset,
+        )
+
+    def activate(self) -> None:
+        assert self._recording is not None
+        self._subscriptions_made = [
+            self.create_subscription(
+                message_class(topic.definition.type_name),
+                topic.name,
+                self._take(topic.name),
+                recording(topic.latched, topic.reliable),
+                raw=True,
+            )
+            for topic in self._recording.topics.values()
+        ]
+        self._by_topic = {made.topic_name: made for made in self._subscriptions_made}
+        self._heartbeats = self.create_subscription(Heartbeat, "heartbeat", self._on_heartbeat, EVENT)
+        self._timer = self.create_timer(0.5, self._tell, clock=RosClock(clock_type=ClockType.STEADY_TIME))
+        self._tell()
+
+    def deactivate(self) -> None:
+        self.make_safe()
+        self.destroy_timer(self._timer)
+        for subscription in (*self._subscriptions_made, self._heartbeats):
+            self.destroy_subscription(subscription)
+        self._by_topic = {}
+
+    def cleanup(self) -> None:
+        self._recording = None
+        if hasattr(self, "_status"):
+            self.destroy_publisher(self._status)
+        for service in getattr(self, "_own_services", []):
+            self.destroy_service(service)
+
+    def make_safe(self) -> None:
+        if self._recording is not None and self._recording.episode_id:
+            self._drain()
+            self._abandon("the recorder was shut down during the attempt")
+
+    # --- messages -----------------------------------------------------------------------------------------------
+
+    def _take(self, topic: str) -> Callable[[bytes, dict[str, Any]], None]:
+        def take(message: bytes, info: dict[str, Any]) -> None:
+            self._receive(topic, message, info)
+            # The executor takes one message a turn; what has piled up behind it is taken at once.
+            self._take_waiting(topic)
+
+        return take
+
+    def _receive(self, topic: str, message: bytes, info: dict[str, Any]) -> None:
+        if self._recording is not None:
+            sequence = info.get("publication_sequence_number")
+            self._recording.receive(topic, message, sequence, info.get("received_timestamp") or clock.wall_ns())
+
+    def _take_waiting(self, topic: str) -> int:
+        subscription, taken = self._by_topic.get(topic), 0
+        if subscription is None:
+            return 0
+        with subscription.handle:
+            while (found := subscription.handle.take_message(subscription.msg_type, True)) is not None:
+                self._receive(topic, *found)
+                taken += 1
+        return taken
+
+    def _drain(self) -> None:
+        """Take all that was sent before now: messages in flight have a moment to arrive."""
+        for _ in range(_DRAIN_ROUNDS):
+            time.sleep(_IN_FLIGHT_S)
+            if not sum(self._take_waiting(topic) for topic in self._by_topic):
+                return
+
+    def _on_heartbeat(self, message: Heartbeat) -> None:
+        if message.node == "manager":
+            self._manager_seen_ns = clock.steady_ns()
+
+    # --- attempts -----------------------------------------------------------------------------------------------
+
+    def _on_open(self, request: OpenEpisode.Request, response: OpenEpisode.Response) -> OpenEpisode.Response:
+        try:
+            meta = EpisodeMeta.model_validate_json(request.metadata)
+            if self._recording is None or not self.active:
+                raise BagError("the recorder is not active", "Activate it first.")
+            # What came before this moment belongs to no attempt, or to the one before.
+            for topic in self._by_topic:
+                self._take_waiting(topic)
+            response.bag = str(self._recording.open(meta, stamp_ns(request.start)))
+            response.opened = True
+            self._manager_seen_ns = clock.steady_ns()
+        except (XRolloutError, ValidationError) as error:
+            response.message = str(error)
+            self.get_logger().error(f"no bag was opened: {error}")
+        self._tell()
+        return response
+
+    def _on_close(self, request: CloseEpisode.Request, response: CloseEpisode.Response) -> CloseEpisode.Response:
+        try:
+            meta = EpisodeMeta.model_validate_json(request.metadata)
+            if self._recording is None:
+                raise BagError("the recorder is not configured", "Configure it first.")
+            self._drain()
+            summary = self._recording.close(meta, discard=request.discard)
+            response.closed, response.messages, response.lost = True, summary.messages, summary.lost
+            response.bag = str(self._recording.last_bag)
+        except (XRolloutError, ValidationError) as error:
+            response.message = str(error)
+            self.get_logger().error(f"the bag was not closed: {error}")
+        self._tell()
+        return response
+
+    def _abandon(self, reason: str) -> None:
+        assert self._recording is not None
+        try:
+            summary = self._recording.abandon(reason)
+            self.get_logger().warning(f"{reason}: the bag {summary.path if summary else ''} was closed as aborted")
+        except BagError as error:
+            self.get_logger().error(f"{reason}: {error}")
+
+    def _tell(self) -> None:
+        if self._recording is None:
+            return
+        silent_s = seconds(clock.steady_ns() - self._manager_seen_ns)
+        if self._recording.episode_id and silent_s > MANAGER_TIMEOUT_S:
+            self._drain()
+            self._abandon(f"the manager has been silent for {silent_s:.1f} s")
+        counts = self._recording.counts()
+        self._status.publish(
+            RecorderStatus(
+                stamp=time_msg(clock.wall_ns()),
+                episode_id=self._recording.episode_id,
+                bag=str(self._recording.bag or ""),
+                recording=bool(self._recording.episode_id),
+                bytes=self._recording.bytes,
+                topics=list(counts),
+                received=[count.received for count in counts.values()],
+                lost=[count.lost for count in counts.values()],
+                disk_free=self._recording.disk_free(),
+                error=self._recording.failure,
+            )
+        )
+
+
+def main() -> None:
+    """Console script ``recorder``."""
+    run_node(RecorderNode)
+
+
+if __name__ == "__main__":
+    main()

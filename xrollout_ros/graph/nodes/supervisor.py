@@ -1,0 +1,289 @@
+"""supervisor: it alone commands the robot. Wiring only; the logic is in ``runtime/supervisor.py``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.clock import Clock as RosClock
+from rclpy.clock import ClockType
+from std_srvs.srv import Trigger
+
+from xrollout.msg import (
+    ActionChunk,
+    Command,
+    EpisodeState,
+    Heartbeat,
+    OperatorRequest,
+    SafetyEvent,
+    SupervisorState,
+    TeleopCommand,
+)
+from xrollout_ros.core.chunk import ActionChunk as Chunk
+from xrollout_ros.core.clock import seconds
+from xrollout_ros.core.fields import extract, stamp_ns
+from xrollout_ros.core.modes import Mode, Phase, Request
+from xrollout_ros.graph.conversions import chunk_from_msg, command_to_msg, event_to_msg, operator_from_msg, time_msg
+from xrollout_ros.graph.encodings import MESSAGES, check_encoding, encode
+from xrollout_ros.graph.node import GraphNode, clock, run_node
+from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED, STREAM
+from xrollout_ros.graph.types import message_class
+from xrollout_ros.runtime.modes import Event
+from xrollout_ros.runtime.supervisor import Supervisor, Tick
+
+WATCH_PERIOD_S = 0.05
+_EVENTS = {Request.TAKE_OVER: Event.TAKE_OVER, Request.HAND_BACK: Event.HAND_BACK, Request.HOLD: Event.HOLD}
+
+
+class SupervisorNode(GraphNode):
+    """Ticks on its own steady timer (real time) or when every answer to a step has come (stepped)."""
+
+    def __init__(self) -> None:
+        super().__init__("supervisor")
+
+    def configure(self) -> None:
+        check_encoding(self.robot)
+        self.logic = Supervisor(self.robot, stepped=self.stepped)
+        self._episode: EpisodeState | None = None
+        self._answers: dict[str, tuple[str, int, int]] = {}
+        self._ticked_step = -1
+        self._ticks = 0
+        self._late = 0
+        self._next_ns = 0
+        self._commands = self.create_publisher(Command, "command", EVENT)
+        self._robot_commands = self.create_publisher(
+            MESSAGES[self.robot.command.encoding], self.robot.command.topic, COMMAND
+        )
+        self._state = self.create_publisher(SupervisorState, "supervisor/state", LATCHED)
+        self._events = self.create_publisher(SafetyEvent, "supervisor/event", EVENT)
+        self._own_services = [
+            self.create_service(Trigger, "emergency_stop", self._on_emergency_stop),
+            self.create_service(Trigger, "reset_emergency_stop", self._on_reset_emergency_stop),
+        ]
+        self.pulse.values = lambda: {
+            "mode": self.logic.mode.name,
+            "late_ticks": str(self._late),
+            "chunks_discarded": str(self.logic.chunks_discarded),
+        }
+
+    def activate(self) -> None:
+        self._subscriptions_made = [
+            self.create_subscription(ActionChunk, "chunk", self._on_chunk, COMMAND),
+            self.create_subscription(TeleopCommand, "teleop/command", self._on_operator, COMMAND),
+            self.create_subscription(EpisodeState, "episode", self._on_episode, LATCHED),
+            self.create_subscription(OperatorRequest, "request", self._on_request, EVENT),
+            self.create_subscription(Heartbeat, "heartbeat", self._on_heartbeat, EVENT),
+        ]
+        steady = RosClock(clock_type=ClockType.STEADY_TIME)
+        self._timers_made = [self.create_timer(WATCH_PERIOD_S, self._watch, clock=steady)]
+        if not self.stepped:
+            self._listen_to_sensors()
+            period_s = seconds(self.robot.control_period_ns)
+            self._next_ns = clock.steady_ns() + self.robot.control_period_ns
+            self._timers_made.append(self.create_timer(period_s, self._tick_real_time, clock=steady))
+        self._publish_state()
+
+    def deactivate(self) -> None:
+        self.make_safe()
+        for timer in self._timers_made:
+            self.destroy_timer(timer)
+        for subscription in self._subscriptions_made:
+            self.destroy_subscription(subscription)
+
+    def cleanup(self) -> None:
+        for name in ("_commands", "_robot_commands", "_state", "_events"):
+            if hasattr(self, name):
+                self.destroy_publisher(getattr(self, name))
+        for service in getattr(self, "_own_services", []):
+            self.destroy_service(service)
+
+    def make_safe(self) -> None:
+        if not self.active and not self.stepped or not hasattr(self, "logic"):
+            return
+        if self.logic.mode in (Mode.AUTONOMOUS, Mode.TELEOP):
+            self.logic.ask(Event.FAULT, "the supervisor is shutting down")
+            if not self.stepped:
+                self._publish(self.logic.tick(clock.steady_ns(), self._ticks), clock.wall_ns())
+            else:
+                self._publish(self.logic.watch(clock.steady_ns(), self._episode_time()), self._episode_time())
+
+    # --- inputs -------------------------------------------------------------------------------------------------
+
+    def _on_episode(self, message: EpisodeState) -> None:
+        before, self._episode = self._episode, message
+        begun = message.phase == Phase.RUNNING and (
+            before is None or before.episode_id != message.episode_id or before.phase != Phase.RUNNING
+        )
+        if begun:
+            self._ticked_step = -1
+            self.logic.begin(message.episode_id, has_policy=bool(message.policy_id), operator=message.operator_id)
+            # Only here: a latched manager that died long ago must not look alive.
+            self.logic.manager_seen(clock.steady_ns())
+        elif message.phase in (Phase.CLOSING, Phase.CLOSED) and self.logic.episode_id == message.episode_id:
+            if before is not None and before.phase == Phase.RUNNING:
+                self.logic.finish()
+        if not begun or not self.stepped:
+            self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
+        self._try_step()
+
+    def _on_request(self, message: OperatorRequest) -> None:
+        event = _EVENTS.get(Request(message.request))
+        if event is not None:
+            self.logic.ask(event, message.reason or event.value, message.operator_id)
+            self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
+
+    def _on_heartbeat(self, message: Heartbeat) -> None:
+        if message.node == "manager":
+            self.logic.manager_seen(clock.steady_ns())
+
+    def _on_chunk(self, message: ActionChunk) -> None:
+        chunk = chunk_from_msg(message)
+        if self.stepped:
+            self._answers["policy"] = (chunk.episode_id, chunk.step, chunk.stamp_ns)
+            # Not submitted before its attempt is known, or it would be discarded as a stranger's.
+            self._pending_chunk: Chunk | None = chunk
+            self._try_step()
+            return
+        # The chunk's times are wall-clock stamps; the player runs on the steady clock.
+        shift_ns = clock.steady_ns() - clock.wall_ns()
+        self.logic.submit_chunk(
+            dataclasses.replace(chunk, start_ns=chunk.start_ns + shift_ns, stamp_ns=chunk.stamp_ns + shift_ns)
+        )
+
+    def _on_operator(self, message: TeleopCommand) -> None:
+        action = operator_from_msg(message)
+        self.logic.submit_operator(action, clock.steady_ns() if not self.stepped else action.stamp_ns)
+        if self.stepped:
+            self._answers["operator"] = (action.episode_id, action.step, action.stamp_ns)
+            self._pending_operator = action
+            self._try_step()
+
+    def _listen_to_sensors(self) -> None:
+        held = {dim.measured.observation for dim in self.robot.actions if dim.measured is not None}
+        for topic, kind in {entry.topic: entry.type for entry in self.robot.observations}.items():
+            entries = [entry for entry in self.robot.observations if entry.topic == topic and entry.name in held]
+            callback = self._take(topic, entries)
+            # Where nothing is measured only the arrival counts: no need to decode.
+            subscription = self.create_subscription(message_class(kind), topic, callback, STREAM, raw=not entries)
+            self._subscriptions_made.append(subscription)
+
+    def _take(self, topic: str, entries: list[Any]) -> Callable[[Any], None]:
+        def take(message: Any) -> None:
+            self.logic.sensor_seen(topic, clock.steady_ns())
+            for entry in entries:
+                self.logic.measured(entry.name, extract(message, entry))
+
+        return take
+
+    # --- ticks --------------------------------------------------------------------------------------------------
+
+    def _try_step(self) -> None:
+        """Stepped: one tick when everyone who must answer the step has answered it."""
+        episode = self._episode
+        if not self.stepped or episode is None or episode.phase != Phase.RUNNING:
+            return
+        needed = [who for who, wanted in (("policy", episode.policy_id), ("operator", episode.operator_id)) if wanted]
+        answers = [self._answers.get(who) for who in needed]
+        if not needed or any(answer is None or answer[0] != episode.episode_id for answer in answers):
+            return
+        steps = {answer[1] for answer in answers if answer is not None}
+        if len(steps) != 1:
+            return
+        step, stamp = steps.pop(), answers[0][2]  # type: ignore[index]
+        if step != self._ticked_step + 1 and step != self._ticked_step:
+            return
+        begin_ns = clock.steady_ns()
+        if step == self._ticked_step:
+            # The robot asked again: its command was lost, so the same one is sent again.
+            if self._last_command is not None:
+                self._commands.publish(self._last_command)
+            return
+        if "policy" in needed and self._pending_chunk is not None:
+            self.logic.submit_chunk(self._pending_chunk)
+        if "operator" in needed:
+            self.logic.submit_operator(self._pending_operator, stamp)
+        self._ticked_step = step
+        self._publish(self.logic.tick(stamp, step), stamp)
+        self.pulse.took(seconds(clock.steady_ns() - begin_ns))
+
+    def _tick_real_time(self) -> None:
+        begin_ns = clock.steady_ns()
+        scheduled_ns, period_ns = self._next_ns, self.robot.control_period_ns
+        if begin_ns - scheduled_ns > period_ns:
+            # Stopped or starved of the processor: skip what was missed, and count it.
+            missed = (begin_ns - scheduled_ns) // period_ns
+            self._late += missed
+            scheduled_ns += missed * period_ns
+        self._next_ns = scheduled_ns + period_ns
+        self._ticks += 1
+        self._publish(self.logic.tick(scheduled_ns, self._ticks), clock.wall_ns())
+        self.pulse.took(seconds(clock.steady_ns() - begin_ns))
+
+    def _watch(self) -> None:
+        self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
+
+    # --- outputs ------------------------------------------------------------------------------------------------
+
+    def _episode_time(self) -> int:
+        answer = self._answers.get("policy") or self._answers.get("operator")
+        return answer[2] if answer is not None else 0
+
+    def _time(self) -> int:
+        return self._episode_time() if self.stepped else clock.steady_ns()
+
+    def _stamp(self) -> int:
+        return self._episode_time() if self.stepped else clock.wall_ns()
+
+    def _publish(self, tick: Tick, stamp: int) -> None:
+        if tick.command is not None:
+            message = command_to_msg(tick.command, stamp)
+            self._last_command: Command | None = message
+            self._commands.publish(message)
+            self._robot_commands.publish(encode(self.robot, tick.command.action, stamp))
+        for event in tick.events:
+            self._events.publish(event_to_msg(event, stamp))
+        if tick.changed:
+            self._publish_state()
+
+    def _publish_state(self) -> None:
+        logic, robot = self.logic, self.robot
+        now_ns = self._stamp()
+        since_ns = now_ns - (self._time() - logic.since_ns) if logic.since_ns else now_ns
+        self._state.publish(
+            SupervisorState(
+                stamp=time_msg(now_ns),
+                episode_id=logic.episode_id,
+                mode=int(logic.mode),
+                since=time_msg(max(0, since_ns)),
+                reason=logic.reason,
+                operator_id=logic.operator,
+                action_names=[dim.name for dim in robot.actions],
+                lower=robot.lower.tolist(),
+                upper=robot.upper.tolist(),
+                max_rate=robot.max_rate.tolist(),
+            )
+        )
+
+    def _on_emergency_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.logic.ask(Event.EMERGENCY_STOP, "emergency stop requested")
+        self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
+        response.success, response.message = True, f"mode is {self.logic.mode.name}"
+        return response
+
+    def _on_reset_emergency_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.logic.ask(Event.RESET_EMERGENCY_STOP, "emergency stop reset")
+        was = self.logic.mode
+        self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
+        response.success = was is Mode.ESTOP
+        response.message = f"mode is {self.logic.mode.name}" if response.success else f"mode was {was.name}, not ESTOP"
+        return response
+
+
+def main() -> None:
+    """Console script ``supervisor``."""
+    run_node(SupervisorNode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""tagger: says why an attempt ended as it did, from its closed bag alone."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from pathlib import Path
+
+from xrollout.msg import EpisodeState, FailureTag, RecorderStatus
+from xrollout_ros.core.episode import FailureJudgement
+from xrollout_ros.core.errors import XRolloutError
+from xrollout_ros.core.modes import Phase
+from xrollout_ros.episodes import journal, paths
+from xrollout_ros.episodes.store import find_episode
+from xrollout_ros.graph.conversions import time_msg
+from xrollout_ros.graph.node import GraphNode, clock, run_node
+from xrollout_ros.graph.qos import EVENT, LATCHED
+from xrollout_ros.mining.tagging import tag_episode
+
+
+class TaggerNode(GraphNode):
+    """Reads each bag in a thread of its own when its attempt is closed; it never changes a bag."""
+
+    def __init__(self) -> None:
+        super().__init__("tagger")
+        self.declare_parameter("data", "")
+        self._work: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def configure(self) -> None:
+        self._data = paths.data_dir(self.text("data"))
+        self._problem = ""
+        self._tags = self.create_publisher(FailureTag, "failure", EVENT)
+        self.pulse.problem = lambda: self._problem
+
+    def activate(self) -> None:
+        self._episode = self.create_subscription(EpisodeState, "episode", self._on_episode, LATCHED)
+        self._thread = threading.Thread(target=self._run, name="tagger", daemon=True)
+        self._thread.start()
+
+    def deactivate(self) -> None:
+        self.destroy_subscription(self._episode)
+        self.make_safe()
+
+    def cleanup(self) -> None:
+        if hasattr(self, "_tags"):
+            self.destroy_publisher(self._tags)
+
+    def make_safe(self) -> None:
+        if self._thread is not None:
+            self._work.put(None)
+            self._thread.join(3.0)
+            self._thread = None
+
+    def _on_episode(self, message: EpisodeState) -> None:
+        if message.phase == Phase.CLOSED and message.outcome not in ("success", ""):
+            self._work.put(message.episode_id)
+
+    def _run(self) -> None:
+        while (episode_id := self._work.get()) is not None:
+            try:
+                for judgement in tag_episode(self._data, episode_id, clock):
+                    self._tell(judgement)
+                self._problem = ""
+            except XRolloutError as error:
+                self._problem = str(error)
+                self.get_logger().error(f"attempt {episode_id} has no tag: {error}")
+
+    def _tell(self, judgement: FailureJudgement) -> None:
+        self._tags.publish(FailureTag(stamp=time_msg(clock.wall_ns()), **judgement.model_dump()))
+
+
+def main() -> None:
+    """Console script ``tagger``."""
+    run_node(TaggerNode)
+
+
+if __name__ == "__main__":
+    main()
