@@ -1,0 +1,128 @@
+"""The machine that setup runs on: what it must have, how a step runs and is logged, what its environment is."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV, BUILD, INSTALL = ROOT / ".venv", ROOT / "build", ROOT / "install"
+ROS = os.environ.get("ROS_DISTRO", "")
+OLDEST, NEWEST = (3, 10), (3, 13)
+
+_PATHS = ("AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH", "COLCON_PREFIX_PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
+# Without a ROS installation these can only hold rests of one.
+_PATHS_OF_ROS = ("AMENT_PREFIX_PATH", "COLCON_PREFIX_PATH", "PYTHONPATH")
+_OF_MAKE_AND_PIP = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX")
+
+
+class SetupError(Exception):
+    """Setup cannot go on: one line that says what is missing and what to do."""
+
+
+class NothingDoneError(SetupError):
+    """… and nothing has been changed by the attempt."""
+
+
+def say(text: str) -> None:
+    """One line of progress."""
+    print(f"setup: {text}", flush=True)
+
+
+def check_machine() -> None:
+    """Refuse at once what would fail after minutes.
+
+    Raises:
+        SetupError: something is missing.
+    """
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        raise SetupError(
+            f"Python {sys.version.split()[0]} is not supported (3.{OLDEST[1]} to 3.{NEWEST[1]} are): name another "
+            "one, for example `make PYTHON=python3.12 setup`"
+        )
+    if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
+        raise SetupError("Python has no venv module: install it (Debian and Ubuntu: `sudo apt install python3-venv`)")
+    if ROS and importlib.util.find_spec("rclpy") is None:
+        raise SetupError(
+            f"ROS_DISTRO is {ROS!r}, but {sys.executable} cannot import rclpy: source that installation's setup.bash, "
+            "or unset ROS_DISTRO to get ROS 2 as wheels"
+        )
+    for tools in (("cc", "gcc", "clang"), ("c++", "g++", "clang++"), ("make", "gmake")):
+        if not any(map(shutil.which, tools)):
+            raise SetupError(f"no {tools[1]} found: install it (Debian and Ubuntu: `sudo apt install build-essential`)")
+    if not Path(sysconfig.get_paths()["include"], "Python.h").is_file():
+        raise SetupError(
+            "Python's headers are missing: install them (Debian and Ubuntu: `sudo apt install python3-dev`)"
+        )
+
+
+def check_disk(needed: int) -> None:
+    """Refuse a disk that would fill up.
+
+    Raises:
+        SetupError: less than ``needed`` bytes are free.
+    """
+    free = shutil.disk_usage(ROOT).free
+    if free < needed:
+        raise SetupError(
+            f"{ROOT} has {free / 2**30:.1f} GiB free, {needed / 2**30:.1f} GiB are needed: make room there"
+        )
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what an earlier `source`, make or a setting of pip would bring in."""
+    env = {name: value for name, value in os.environ.items() if name not in _OF_MAKE_AND_PIP}
+    for name in _PATHS:
+        paths = [] if not ROS and name in _PATHS_OF_ROS else env.get(name, "").split(os.pathsep)
+        kept = [path for path in paths if path and ROOT not in (Path(path), *Path(path).parents)]
+        env.pop(name, None)
+        if kept:
+            env[name] = os.pathsep.join(kept)
+    if not ROS:
+        env.pop("_ROS_WHEELS_BOOTSTRAP_COMPLETE", None)
+    return env
+
+
+def leave_own_environment() -> None:
+    """Start over outside .venv where this is .venv's own Python, or one started after `source install/setup.bash`."""
+    env = clean_environment()
+    own = Path(sys.prefix) == VENV
+    if own or any(env.get(name) != os.environ.get(name) for name in ("PYTHONPATH", "AMENT_PREFIX_PATH")):
+        name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+        outside = Path(sys.base_prefix, "bin", name) if own else Path(sys.executable)
+        os.execve(outside, [str(outside), *sys.argv], env)
+
+
+def run(command: Sequence[str | Path], log: Path, env: dict[str, str], progress: Callable[[str], str | None]) -> int:
+    """Run a command with its output in a log file; at most every 10 s say how far it is.
+
+    Args:
+        command: the program and its arguments.
+        log: where its output goes.
+        env: its environment.
+        progress: makes a short text of a line of output, or None when the line tells nothing.
+
+    Returns: the exit status.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    began = said = time.monotonic()
+    with (
+        log.open("w", encoding="utf-8") as out,
+        subprocess.Popen(
+            command, cwd=ROOT, env=env, text=True, errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        for line in process.stdout or ():
+            out.write(line)
+            now, text = time.monotonic(), progress(line)
+            if text and now - said >= 10:
+                say(f"  {now - began:.0f} s  {text}")
+                said = now
+    return process.returncode
