@@ -176,15 +176,14 @@ def _draw(axes: Axes, path: HandPath, x: Array, y: Array) -> None:
 def _svg(figure: Figure, name: str) -> str:
     """Inline SVG without a fixed size or colours of its own; ``name`` keeps ids apart on one page."""
     buffer = io.StringIO()
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name, "svg.id": None}):
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r'(<svg[^>]*?) width="[^"]*pt"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*pt"', r"\1", text, count=1)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
-    # Groups' ids ("axes_1") would repeat on the page and are never referred to; hashed ones are.
-    text = re.sub(r' id="[A-Za-z]+[0-9.]*_[0-9]+"', "", text)
+    text = re.sub(r'( id="|xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
     for stand_in, variable in _VARIABLES.items():
         text = text.replace(stand_in, variable)
     return text

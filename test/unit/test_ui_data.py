@@ -1,0 +1,348 @@
+"""Commands and reports over a data folder of real bags, written by the project's own writer."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from xrollout_ros.core.clock import NS, SystemClock
+from xrollout_ros.core.episode import (
+    EpisodeKind,
+    EpisodeMeta,
+    FailureJudgement,
+    Outcome,
+    OutcomeSource,
+    Strategy,
+)
+from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.ids import new_id
+from xrollout_ros.core.resources import load_robot, load_task
+from xrollout_ros.episodes import journal
+from xrollout_ros.episodes.bag_writer import BagWriter
+from xrollout_ros.episodes.paths import JOURNAL, episode_dir
+from xrollout_ros.episodes.rosbag2 import Durability, Reliability, qos_yaml
+from xrollout_ros.ui.cli import cli
+from xrollout_ros.ui.deployment import DeploymentSummary, StageTime, Training
+from xrollout_ros.ui.report import write_report
+from xrollout_ros.ui.summary import attempts_of, split_by_kind, versions
+
+ROOT = Path(__file__).parents[2]
+ROBOT, TASK = load_robot("metaworld_sawyer"), load_task("pick_and_place")
+CLOCK = SystemClock()
+QOS = qos_yaml(Reliability.RELIABLE, Durability.VOLATILE, 100)
+START_NS = 1_700_000_000 * NS
+
+STORE = get_typestore(Stores.ROS2_JAZZY)
+STORE.register(get_types_from_msg((ROOT / "msg" / "Command.msg").read_text(), "xrollout/msg/Command"))
+TYPES = STORE.types
+HEADER = TYPES["std_msgs/msg/Header"]
+TIME = TYPES["builtin_interfaces/msg/Time"]
+POINT = TYPES["geometry_msgs/msg/Point"]
+
+
+def _stamp(ns: int) -> Any:
+    return TIME(sec=ns // NS, nanosec=ns % NS)
+
+
+def _messages(step: int, episode_id: str, hand: Any, thing: Any) -> list[tuple[str, str, Any]]:
+    stamp = _stamp(START_NS + step * ROBOT.control_period_ns)
+    header = HEADER(stamp=stamp, frame_id="world")
+    gripper = TYPES["sensor_msgs/msg/JointState"](
+        header=header, name=["gripper"], position=np.array([1.0]), velocity=np.array([]), effort=np.array([])
+    )
+    pose = TYPES["geometry_msgs/msg/Pose"](
+        position=POINT(*thing), orientation=TYPES["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0)
+    )
+    command = TYPES["xrollout/msg/Command"](
+        stamp=stamp,
+        episode_id=episode_id,
+        step=step,
+        source=0,
+        mode=1,
+        chunk_sequence=step // 4,
+        chunk_index=step % 4,
+        action=np.zeros(4),
+        clipped=np.zeros(4, dtype=bool),
+    )
+    point, posed = "geometry_msgs/msg/PointStamped", "geometry_msgs/msg/PoseStamped"
+    return [
+        ("/sawyer/hand", point, TYPES[point](header=header, point=POINT(*hand))),
+        ("/sawyer/gripper", "sensor_msgs/msg/JointState", gripper),
+        ("/scene/object", posed, TYPES[posed](header=header, pose=pose)),
+        ("/scene/goal", point, TYPES[point](header=header, point=POINT(0.1, 0.8, 0.2))),
+        ("/xrollout/command", "xrollout/msg/Command", command),
+    ]
+
+
+def write_bag(data: Path, number: int, outcome: Outcome, kind: EpisodeKind = EpisodeKind.EVALUATION) -> EpisodeMeta:
+    """One attempt of 20 steps, in which the hand goes to the object, or 0.1 m beside it when it fails."""
+    meta = EpisodeMeta(
+        episode_id=new_id(),
+        kind=kind,
+        task=TASK.id,
+        robot=ROBOT.id,
+        start="wide",
+        seed=100 + number,
+        strategy=Strategy.EPISODIC,
+        software_version="0.1.0",
+        started_at=f"2026-01-02T03:04:{number:02d}+00:00",
+        duration_s=0.25,
+        outcome=outcome,
+        outcome_source=OutcomeSource.ROBOT if outcome is Outcome.SUCCESS else OutcomeSource.TIME_LIMIT,
+        tags=["evaluation"],
+    )
+    folder = episode_dir(data, meta)
+    thing = np.array([0.01 * number, 0.65, 0.02])
+    goal = thing if outcome is Outcome.SUCCESS else thing + np.array([0.1, 0.0, 0.0])
+    with BagWriter.open(folder, folder.name, meta, CLOCK, ROBOT, TASK) as writer:
+        for step in range(20):
+            hand = np.array([0.0, 0.6, 0.2]) * (1 - step / 19) + goal * step / 19
+            for topic, kind_name, message in _messages(step, meta.episode_id, hand, thing):
+                definition, _ = STORE.generate_msgdef(kind_name, ros_version=2)
+                type_hash = STORE.hash_rihs01(kind_name)
+                writer.add_topic(topic, kind_name, definition, type_hash, QOS)
+                receipt_ns = START_NS + step * ROBOT.control_period_ns
+                assert writer.write(topic, bytes(STORE.serialize_cdr(message, kind_name)), receipt_ns)
+        writer.close(meta)
+    return meta
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two demonstrations, three successes, one tagged failure and one abort."""
+    folder = tmp_path_factory.mktemp("rollouts")
+    for number in range(2):
+        write_bag(folder, number, Outcome.SUCCESS, EpisodeKind.DEMONSTRATION)
+    for number in range(2, 5):
+        write_bag(folder, number, Outcome.SUCCESS)
+    failed = write_bag(folder, 5, Outcome.FAILURE)
+    judgement = FailureJudgement(
+        episode_id=failed.episode_id,
+        mode="never_reached",
+        stage="reach",
+        moment_s=0.24,
+        severity=0.3,
+        confidence=0.9,
+        evidence="closest approach 0.100 m <b>& more</b>",
+        author="rule:never_reached",
+    )
+    journal.append(folder / JOURNAL, judgement.author, failed.episode_id, journal.Judged(judgement=judgement), CLOCK)
+    write_bag(folder, 6, Outcome.ABORT)
+    return folder
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def run_json(*arguments: object) -> Any:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_list_shows_every_episode_and_the_rate(data: Path) -> None:
+    result = run("episodes", "list", "--data", data)
+    assert result.exit_code == 0
+    assert len(re.findall(r"^….{10} ", result.stdout, re.MULTILINE)) == 7
+    assert "never_reached" in result.stdout
+    assert "7 episodes; success 5/7 = 71%" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ((), 7),
+        (("--outcome", "success"), 5),
+        (("--outcome", "abort"), 1),
+        (("--kind", "demonstration"), 2),
+        (("--kind", "evaluation", "--outcome", "success"), 3),
+        (("--task", "pick_and_place"), 7),
+        (("--task", "push"), 0),
+        (("--limit", 3), 3),
+    ],
+)
+def test_list_chooses(data: Path, options: tuple[object, ...], count: int) -> None:
+    assert len(run_json("episodes", "list", "--data", data, *options)["episodes"]) == count
+
+
+def test_list_limit_keeps_the_newest(data: Path) -> None:
+    (newest,) = run_json("episodes", "list", "--data", data, "--limit", 1)["episodes"]
+    assert newest["outcome"] == "abort"
+    assert newest["seed"] == 106
+
+
+def test_list_says_what_it_could_not_read(data: Path, tmp_path: Path) -> None:
+    torn = tmp_path / "2026-01-02" / "torn"
+    torn.mkdir(parents=True)
+    (torn / "torn_0.mcap").write_bytes(b"\x89MCAP0\r\n")
+    assert f"not read: {torn}" in run("episodes", "list", "--data", tmp_path).stdout
+    listed = run_json("episodes", "list", "--data", tmp_path)
+    assert [entry["path"] for entry in listed["unreadable"]] == [str(torn)]
+    assert listed["episodes"] == []
+
+
+def test_a_reviewer_overrides_the_bag(tmp_path: Path) -> None:
+    meta = write_bag(tmp_path, 1, Outcome.SUCCESS)
+    said = journal.Reviewed(outcome=Outcome.FAILURE, source=OutcomeSource.HUMAN, reason="it fell")
+    journal.append(tmp_path / JOURNAL, "human:ann", meta.episode_id, said, CLOCK)
+    (listed,) = run_json("episodes", "list", "--data", tmp_path)["episodes"]
+    assert (listed["outcome"], listed["outcome_source"]) == ("failure", "human")
+    shown = run("episodes", "show", meta.episode_id, "--data", tmp_path).stdout
+    assert "failure, said by human: it fell" in shown
+    assert "the bag itself says success by robot" in shown
+
+
+def test_show_by_id_suffix_and_path_agree(data: Path) -> None:
+    failed = run_json("episodes", "list", "--data", data, "--outcome", "failure")["episodes"][0]
+    by_id = run_json("episodes", "show", failed["episode_id"], "--data", data)
+    assert by_id == run_json("episodes", "show", failed["episode_id"][-8:].lower(), "--data", data)
+    by_path = run_json("episodes", "show", failed["path"])
+    assert by_path == by_id
+    assert by_id["arrays"] == {"state": [20, 14], "action": [20, 4], "stamp_s": [20], "source": [20]}
+    assert by_id["sources"] == {"policy": 20}
+    assert by_id["judgements"][0]["mode"] == "never_reached"
+    assert by_id["topics"]["/xrollout/command"] == {"received": 20, "lost": 0}
+
+
+def test_show_tells_what_matters_and_how_to_open(data: Path) -> None:
+    failed = run_json("episodes", "list", "--data", data, "--outcome", "failure")["episodes"][0]
+    page = run("episodes", "show", failed["path"]).stdout
+    for shown in (
+        "failure, said by time_limit",
+        "never_reached in reach at 0.24 s: closest approach 0.100 m",
+        "state (20, 14), action (20, 4)",
+        "20 by policy",
+        "/scene/object",
+        "Foxglove",
+        "ros2 bag play",
+        "read_episode(",
+    ):
+        assert shown in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("episodes", "list", "--data", "nowhere"), 5, "nowhere is not there"),
+        (("episodes", "list", "--task", "pikc"), 2, "unknown task 'pikc'"),
+        (("episodes", "show", "01ZZZZ", "--data", "{data}"), 5, "no episode"),
+        (("episodes", "show", "0", "--data", "{data}"), 5, "fits 7 episodes"),
+        (("episodes", "show", "no/such/bag"), 4, "no/such/bag"),
+    ],
+)
+def test_errors_name_the_thing_and_the_remedy(data: Path, arguments: tuple[str, ...], status: int, words: str) -> None:
+    result = run(*(argument.format(data=data) for argument in arguments))
+    assert result.exit_code == status
+    assert result.stderr.startswith("error: ")
+    assert words in result.stderr
+    assert "\n  → " in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+class _Page(HTMLParser):
+    """What a browser would fetch, and the page's text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.tags: list[str] = []
+        self.images_without_name = 0
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [str(values["id"])] if "id" in values else []
+        for name in ("src", "href", "xlink:href", "data"):
+            value = values.get(name)
+            if value and not value.startswith(("#", "data:")):
+                self.fetched.append(value)
+        if values.get("role") == "img" and not values.get("aria-label"):
+            self.images_without_name += 1
+
+
+def _summary(data: Path, **changes: Any) -> DeploymentSummary:
+    demonstrations, others = split_by_kind(data)
+    values: dict[str, Any] = {
+        "task": TASK.id,
+        "instruction": TASK.instruction,
+        "robot": ROBOT.id,
+        "start": "wide",
+        "start_description": TASK.starts["wide"].description,
+        "policy_id": "01J00000000000000000000000",
+        "attempts": attempts_of(others),
+        "data": data,
+        "command": "xrollout demo --seed 3",
+        "made_at": "2026-01-02T03:04:05+00:00",
+        "demonstrations": attempts_of(demonstrations),
+        "training": Training(data / "c.pt", "ab" * 32, "flow", 2, 1234, (1.0, 0.5, float("nan")), 12.0, (("bad", 1),)),
+        "timings": (StageTime("record", 1.0),),
+        "versions": versions(),
+    }
+    return DeploymentSummary(**(values | changes))
+
+
+def test_summary_reads_traces_and_tags(data: Path) -> None:
+    summary = _summary(data)
+    assert (summary.rate.successes, summary.rate.attempts) == (3, 5)
+    assert [attempt.number for attempt in summary.unsuccessful] == [4, 5]
+    failed = summary.unsuccessful[0]
+    assert failed.failure_mode == "never_reached"
+    assert failed.trace is not None
+    assert failed.trace.hand_m.shape == (20, 3)
+    np.testing.assert_allclose(failed.trace.object_m[0], [0.05, 0.65, 0.02])
+    np.testing.assert_allclose(failed.trace.hand_m[-1], [0.15, 0.65, 0.02])
+    assert 0.05 < failed.trace.closest_m < 0.1
+
+
+def test_report_is_one_whole_page(data: Path, tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", _summary(data))
+    html = (tmp_path / "report.html").read_text()
+    page = _Page()
+    page.feed(html)
+    assert page.fetched == []
+    assert "url(http" not in html
+    assert "<script" not in html
+    assert "@import" not in html
+    assert page.tags.count("svg") == 4
+    assert page.images_without_name == 0
+    assert len(page.ids) == len(set(page.ids))
+    assert "3 of 5 succeeded" in html
+    assert "closest approach 0.100 m &lt;b&gt;&amp; more&lt;/b&gt;" in html
+    assert "#010101" not in html
+    assert "prefers-color-scheme: dark" in html
+    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "report.json"}
+
+
+def test_report_json_holds_the_same(data: Path, tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", _summary(data))
+    facts = json.loads((tmp_path / "report.json").read_text())
+    assert (facts["successes"], facts["attempts"]) == (3, 5)
+    assert facts["wilson_95"] == pytest.approx([0.2307, 0.8824], abs=1e-3)
+    assert facts["training"]["losses"] == [1.0, 0.5, None]
+    assert [episode["outcome"] for episode in facts["episodes"]] == ["success"] * 3 + ["failure", "abort"]
+    assert facts["episodes"][3]["failure_mode"] == "never_reached"
+
+
+def test_report_without_attempts_pictures_or_training(data: Path, tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", _summary(data, attempts=(), training=None, demonstrations=()))
+    assert "No attempt with a known outcome" in (tmp_path / "report.html").read_text()
+
+
+def test_a_report_passes_over_no_attempt(data: Path, tmp_path: Path) -> None:
+    write_bag(tmp_path, 1, Outcome.SUCCESS)
+    torn = tmp_path / "2026-01-02" / "torn"
+    torn.mkdir(parents=True)
+    (torn / "torn_0.mcap").write_bytes(b"\x89MCAP0\r\n")
+    with pytest.raises(DataError, match="torn"):
+        split_by_kind(tmp_path)
