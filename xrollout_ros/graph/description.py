@@ -1,0 +1,228 @@
+"""The graph as data: its arguments, processes and parameters. Both starters read it; it imports no ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple, cast
+
+from xrollout_ros.core.episode import EpisodeKind, Strategy
+from xrollout_ros.core.errors import SpecError
+from xrollout_ros.core.resources import load_robot, load_task
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.task import TaskSpec
+from xrollout_ros.episodes import paths
+
+Graph = Literal["deploy", "record"]
+Value = str | int | bool
+
+
+class Argument(NamedTuple):
+    """One argument of a graph, as ``ros2 launch`` and ``xrollout up`` take it."""
+
+    name: str
+    default: str
+    help: str
+
+
+_COMMON = (
+    Argument("robot", "", "RobotSpec id or YAML file; empty: the task's"),
+    Argument("strategy", "episodic", f"what is recorded: {', '.join(strategy.value for strategy in Strategy)}"),
+    Argument("data", "", "folder of the bags; empty: XROLLOUT_DATA, else ./raw_rollouts"),
+    Argument("start", "", "named start distribution of the task; empty: the task's default"),
+    Argument("drive", "", "stepped (simulation) or real_time; empty: stepped for a simulated robot"),
+    Argument("camera", "false", "true: the robot's cameras are rendered, published and recorded"),
+    Argument("site", "", "where this happens, kept with every episode"),
+    Argument("tags", "", "tags for every episode, comma-separated"),
+)
+ARGUMENTS: dict[Graph, tuple[Argument, ...]] = {
+    "deploy": (
+        Argument("model", "", "checkpoint to deploy (needed)"),
+        Argument("task", "", "TaskSpec id or YAML file; empty: the checkpoint's"),
+        Argument("episodes", "", "attempts to make, 0: each on request; empty: 10 in simulation, else 0"),
+        Argument("seed", "1000", "seed of the first attempt's start; the next ones count up"),
+        Argument("kind", "attempt", "attempt or evaluation"),
+        Argument("delay_steps", "0", "simulated inference delay in policy steps (stepped drive)"),
+        *_COMMON,
+    ),
+    "record": (
+        Argument("task", "", "TaskSpec id or YAML file (needed)"),
+        Argument("operator", "scripted", "who demonstrates: scripted, or the name of a scripted operator"),
+        Argument("episodes", "", "demonstrations to make, 0: each on request; empty: 8 in simulation, else 0"),
+        Argument("seed", "0", "seed of the first attempt's start; the next ones count up"),
+        *_COMMON,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process of the graph."""
+
+    name: str
+    """Node name, and the name of its executable."""
+    parameters: dict[str, Value] = field(default_factory=dict)
+    managed: bool = True
+    """A lifecycle node, which the manager brings up and the starter brings back."""
+
+    @property
+    def module(self) -> str:
+        """Python module that runs it."""
+        return f"xrollout_ros.graph.nodes.{self.name}"
+
+
+@dataclass(frozen=True)
+class GraphDescription:
+    """Everything that a starter needs."""
+
+    graph: Graph
+    processes: tuple[Process, ...]
+    """In the order of bring-up; the manager, whose end ends the graph, is last."""
+    robot: RobotSpec
+    task: TaskSpec
+    data: Path
+    episodes: int
+    """0: no end."""
+
+
+def argument_names(graph: Graph) -> list[str]:
+    """Names of a graph's arguments."""
+    return [argument.name for argument in ARGUMENTS[graph]]
+
+
+def describe(graph: str, arguments: Mapping[str, str]) -> GraphDescription:
+    """Check the arguments and describe the graph; nothing is started.
+
+    Args:
+        graph: ``deploy`` or ``record``.
+        arguments: values by name; what is absent or empty takes its default.
+
+    Raises:
+        SpecError: an argument, robot or task is unknown or wrong.
+        CheckpointError: the model is missing, unsafe, or made for another robot or task.
+    """
+    if graph not in ARGUMENTS:
+        raise SpecError(f"unknown graph {graph!r}", f"Known are {', '.join(ARGUMENTS)}.")
+    known = cast(Graph, graph)
+    unknown = sorted(set(arguments) - set(argument_names(known)))
+    if unknown:
+        raise SpecError(
+            f"unknown argument {', '.join(unknown)} of graph {graph!r}",
+            f"Known are {', '.join(argument_names(known))}; give them as name:=value.",
+        )
+    given = {argument.name: arguments.get(argument.name) or argument.default for argument in ARGUMENTS[known]}
+    return _deploy(given) if known == "deploy" else _record(given)
+
+
+def _deploy(given: Mapping[str, str]) -> GraphDescription:
+    from xrollout_ros.learning.checkpoint import check_robot
+    from xrollout_ros.learning.metadata import read_bytes, read_meta, sha256
+
+    if not given["model"]:
+        raise SpecError("no model was given", "Give model:=checkpoint.pt; `xrollout train` makes one.")
+    model = Path(given["model"]).expanduser().resolve()
+    meta = read_meta(model)
+    task = load_task(given["task"] or meta.task)
+    robot = load_robot(given["robot"] or meta.robot)
+    _check_fit(meta.task, task, model)
+    check_robot(meta, robot, model)
+    kinds = [kind.value for kind in EpisodeKind if kind is not EpisodeKind.DEMONSTRATION]
+    _choice("kind", given["kind"], kinds)
+    extra: dict[str, Value] = {"model": str(model), "model_hash": sha256(read_bytes(model))}
+    policy = Process("policy", {**extra, "delay_steps": _whole("delay_steps", given["delay_steps"], 0)})
+    return _assemble("deploy", given, robot, task, [policy], {**extra, "kind": given["kind"], "tags": given["tags"]}, 10)
+
+
+def _record(given: Mapping[str, str]) -> GraphDescription:
+    if not given["task"]:
+        raise SpecError("no task was given", "Give task:=pick_and_place; `xrollout record --help` says more.")
+    task = load_task(given["task"])
+    robot = load_robot(given["robot"] or task.robot)
+    name = task.operator if given["operator"] == "scripted" else given["operator"]
+    if not name:
+        raise SpecError(f"task {task.id!r} has no scripted operator", "Name one with operator:=NAME.")
+    operator: dict[str, Value] = {"operator": name}
+    tags = ",".join(tag for tag in ("bootstrap", given["tags"]) if tag)
+    extra: dict[str, Value] = {**operator, "kind": EpisodeKind.DEMONSTRATION.value, "tags": tags}
+    return _assemble("record", given, robot, task, [Process("teleop", operator)], extra, 8)
+
+
+def _assemble(
+    graph: Graph,
+    given: Mapping[str, str],
+    robot: RobotSpec,
+    task: TaskSpec,
+    drivers: list[Process],
+    manager: dict[str, Value],
+    simulated_episodes: int,
+) -> GraphDescription:
+    simulated = robot.sim is not None
+    drive = given["drive"] or ("stepped" if simulated else "real_time")
+    _choice("drive", drive, ["stepped", "real_time"])
+    if drive == "stepped" and not simulated:
+        raise SpecError(f"drive stepped: robot {robot.id!r} is not simulated", "Use drive:=real_time.")
+    start = given["start"] or task.default_start
+    _choice("start", start, sorted(task.starts))
+    _choice("strategy", given["strategy"], [strategy.value for strategy in Strategy])
+    cameras = _flag("camera", given["camera"])
+    if cameras and not robot.cameras:
+        raise SpecError(f"camera true: robot {robot.id!r} has no camera", "Leave it out.")
+    data = paths.data_dir(given["data"]).resolve()
+    episodes = _whole("episodes", given["episodes"] or str(simulated_episodes if simulated else 0), 0)
+    seed = _whole("seed", given["seed"], 0)
+
+    # Files are named by their full path: a node need not run in the folder of whoever starts it.
+    common: dict[str, Value] = {
+        "robot": _source(given["robot"]) or robot.id,
+        "task": _source(given["task"]) or task.id,
+        "drive": drive,
+    }
+    stored: dict[str, Value] = {"data": str(data)}
+    processes = [Process("sim_robot", {**common, "cameras": cameras})] if simulated else []
+    processes += [
+        Process("recorder", {**common, **stored, "cameras": cameras}),
+        Process("supervisor", common),
+        *(Process(driver.name, {**common, **driver.parameters}) for driver in drivers),
+    ]
+    if given["strategy"] != Strategy.BASE.value:
+        processes.append(Process("tagger", {**common, **stored}))
+    managed = ",".join(process.name for process in processes)
+    parameters: dict[str, Value] = {
+        **common, **stored, **manager, "nodes": managed, "strategy": given["strategy"], "start": start,
+        "episodes": episodes, "seed": seed, "site": given["site"],
+    }  # fmt: skip
+    processes.append(Process("manager", parameters, managed=False))
+    return GraphDescription(graph, tuple(processes), robot, task, data, episodes)
+
+
+def _source(name: str) -> str:
+    return str(Path(name).resolve()) if name.endswith((".yaml", ".yml")) else name
+
+
+def _check_fit(trained: str, task: TaskSpec, model: Path) -> None:
+    if trained != task.id:
+        raise SpecError(
+            f"checkpoint {model} was trained for task {trained!r}, not {task.id!r}",
+            "Deploy it on its own task (leave task:= out), or train one for this task.",
+        )
+
+
+def _choice(name: str, value: str, allowed: list[str]) -> None:
+    if value not in allowed:
+        raise SpecError(f"argument {name} is {value!r}", f"Allowed are {', '.join(allowed)}.")
+
+
+def _whole(name: str, value: str, least: int) -> int:
+    try:
+        number = int(value)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise SpecError(f"argument {name} is {value!r}", f"Allowed is a whole number from {least}.")
+    return number
+
+
+def _flag(name: str, value: str) -> bool:
+    _choice(name, value.lower(), ["true", "false"])
+    return value.lower() == "true"

@@ -1,0 +1,225 @@
+"""Starts a graph's processes where ``launch_ros`` is not installed, restarts what dies, and ends all in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from xrollout_ros.core.errors import GraphError
+from xrollout_ros.graph.description import GraphDescription, Process
+
+RESTARTS_PER_MINUTE = 3
+FIRST_DELAY_S = 0.25
+LONGEST_DELAY_S = 2.0
+MANAGER_GRACE_S = 3.0
+"""How long the manager has to close the bag and take the nodes down."""
+NODE_GRACE_S = 1.0
+TERM_GRACE_S = 0.5
+
+Line = Callable[[str, str], None]
+"""Called with a process's name and one line of its output."""
+
+
+def print_line(name: str, line: str) -> None:
+    """One line of output with the name of who wrote it."""
+    sys.stdout.write(f"[{name}] {line}\n")
+    sys.stdout.flush()
+
+
+def run(description: GraphDescription, on_line: Line = print_line) -> int:
+    """Start the graph and stay until it ends.
+
+    Args:
+        description: what to start.
+        on_line: takes the output of the processes, line by line, and the starter's own under the name ``starter``.
+
+    Returns:
+        The manager's exit status; 130 after Ctrl-C.
+
+    Raises:
+        GraphError: a process died too often, or another graph runs in this ROS domain.
+    """
+    with only_one():
+        return asyncio.run(_Starter(description, on_line).run())
+
+
+@contextlib.contextmanager
+def only_one() -> Iterator[None]:
+    """Hold the ROS domain on this machine: two graphs of the same names would answer for each other.
+
+    Raises:
+        GraphError: it is held.
+    """
+    domain = os.environ.get("ROS_DOMAIN_ID", "0")
+    path = Path(tempfile.gettempdir()) / f"xrollout-{os.getuid()}-domain-{domain}.lock"
+    with path.open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise GraphError(
+                f"a graph is running already in ROS domain {domain}",
+                "End it, or start this one in another domain: ROS_DOMAIN_ID=<0 to 101>.",
+            ) from error
+        yield
+
+
+def command_of(process: Process, namespace: str = "xrollout") -> list[str]:
+    """The command line of a process."""
+    command = [sys.executable, "-u", "-m", process.module, "--ros-args"]
+    for name, value in process.parameters.items():
+        # An empty string is YAML's null, which is no string: quote what would be read as something else.
+        text = yaml.safe_dump(value, default_style='"' if isinstance(value, str) else None, width=10**6)
+        command += ["-p", f"{name}:={text.removesuffix('...').strip().removesuffix('...').strip()}"]
+    return command
+
+
+@dataclass
+class _Child:
+    process: Process
+    handle: asyncio.subprocess.Process | None = None
+    born_s: list[float] = field(default_factory=list)
+    reader: asyncio.Task[None] | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self.handle is not None and self.handle.returncode is None
+
+
+class _Starter:
+    def __init__(self, description: GraphDescription, on_line: Line) -> None:
+        self._children = [_Child(process) for process in description.processes]
+        self._on_line = on_line
+        self._ending = asyncio.Event()
+        self._interrupted = False
+        self._failure: GraphError | None = None
+        self._log_dir = description.data / "log" / time.strftime("%Y%m%d-%H%M%S")
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._interrupt)
+        watchers = []
+        try:
+            self._log_dir.mkdir(parents=True, exist_ok=True)
+            for child in self._children:
+                await self._start(child)
+                watchers.append(asyncio.create_task(self._watch(child)))
+            await self._ending.wait()
+        finally:
+            self._ending.set()
+            await self._end()
+            for watcher in watchers:
+                watcher.cancel()
+            await asyncio.gather(*watchers, return_exceptions=True)
+        if self._failure is not None:
+            raise self._failure
+        if self._interrupted:
+            return 130
+        manager = self._children[-1].handle
+        return manager.returncode or 0 if manager is not None else 1
+
+    def _say(self, line: str) -> None:
+        self._on_line("starter", line)
+
+    def _interrupt(self) -> None:
+        if not self._interrupted:
+            self._say("ending: closing the bag, taking the nodes down")
+        self._interrupted = True
+        self._ending.set()
+
+    async def _start(self, child: _Child) -> None:
+        name = child.process.name
+        # A session of its own: Ctrl-C in the terminal reaches the starter alone, which ends them in order.
+        child.handle = await asyncio.create_subprocess_exec(
+            *command_of(child.process),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "ROS_AUTOMATIC_DISCOVERY_RANGE": discovery_range()},
+            limit=2**20,
+        )
+        child.born_s.append(time.monotonic())
+        child.reader = asyncio.create_task(self._read(child.handle, name))
+
+    async def _read(self, handle: asyncio.subprocess.Process, name: str) -> None:
+        assert handle.stdout is not None
+        with (self._log_dir / f"{name}.log").open("a", encoding="utf-8") as log:
+            while True:
+                try:
+                    raw = await handle.stdout.readline()
+                except ValueError:
+                    continue  # longer than the limit: that line is dropped, the next one is read
+                if not raw:
+                    return
+                line = raw.decode(errors="replace").rstrip("\n")
+                log.write(line + "\n")
+                log.flush()
+                self._on_line(name, line)
+
+    async def _watch(self, child: _Child) -> None:
+        """Wait for the end of a process; bring it back, or end everything."""
+        delay_s = FIRST_DELAY_S
+        name = child.process.name
+        while True:
+            assert child.handle is not None
+            status = await child.handle.wait()
+            if child.reader is not None:
+                await child.reader
+            if self._ending.is_set():
+                return
+            if not child.process.managed:
+                self._ending.set()
+                return
+            why = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+            recent = [born_s for born_s in child.born_s if time.monotonic() - born_s < 60.0]
+            if len(recent) > RESTARTS_PER_MINUTE:
+                self._failure = GraphError(
+                    f"{name} died {len(recent)} times within a minute, the last time {why}",
+                    f"Its output is in {self._log_dir / (name + '.log')}.",
+                )
+                self._say(str(self._failure))
+                self._ending.set()
+                return
+            self._say(f"{name} ended {why}; starting it again in {delay_s:g} s")
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), delay_s)
+                return
+            delay_s = min(LONGEST_DELAY_S, 2 * delay_s)
+            await self._start(child)
+
+    async def _end(self) -> None:
+        """The manager first, which closes the bag and takes the nodes down; then the others, ever more firmly."""
+        *others, manager = self._children
+        await self._signal([manager], signal.SIGINT, MANAGER_GRACE_S)
+        await self._signal(others, signal.SIGINT, NODE_GRACE_S)
+        await self._signal(self._children, signal.SIGTERM, TERM_GRACE_S)
+        await self._signal(self._children, signal.SIGKILL, TERM_GRACE_S)
+
+    async def _signal(self, children: list[_Child], number: signal.Signals, grace_s: float) -> None:
+        handles = [child.handle for child in children if child.alive and child.handle is not None]
+        for handle in handles:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(handle.pid, number)
+        if number in (signal.SIGTERM, signal.SIGKILL):
+            for child in children:
+                if child.alive:
+                    self._say(f"{child.process.name} does not end; sending {number.name}")
+        if handles:
+            await asyncio.wait([asyncio.create_task(handle.wait()) for handle in handles], timeout=grace_s)
+
+
+def discovery_range() -> str:
+    """How far ROS discovery reaches: this machine alone, unless the user has said otherwise."""
+    return os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
