@@ -94,7 +94,7 @@ def _model(path: Path, meta: CheckpointMeta, weights: object) -> ChunkModel:
         with torch.random.fork_rng(devices=[]):
             model = build_model(meta.architecture, meta.config, origin=str(path))
     except SpecError as error:
-        raise CheckpointError(error.what, error.remedy) from error
+        raise CheckpointError(f"checkpoint {path}: {error.what}", error.remedy) from error
     sizes = (model.shape.state_dim, model.shape.action_dim, model.shape.horizon)
     if sizes != (meta.state_dim, meta.action_dim, meta.horizon) or meta.execute > meta.horizon:
         raise CheckpointError(

@@ -49,7 +49,8 @@ def write_together(files: Mapping[Path, Callable[[Path], None]]) -> None:
         raise CheckpointError(what, "Free the disk or name another file.") from error
     finally:
         for fresh in temporary.values():
-            fresh.unlink(missing_ok=True)
+            if fresh.exists():
+                fresh.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

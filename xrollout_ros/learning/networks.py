@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+
+STATE_GAIN = 2.0
+"""Deviations of a unit's values that make 1 at the network's input: smaller inputs make a smoother policy."""
+LEAST_SCALE = 1e-3
+"""Keeps the scale of what never varied from being 0."""
 
 
 def mlp(inputs: int, width: int, depth: int, outputs: int) -> nn.Sequential:
@@ -41,36 +47,40 @@ class VelocityNet(nn.Module):
 
 
 class Normalizer(nn.Module):
-    """Scales states to mean 0 and deviation 1, and actions to [-1, 1], by the training data's figures."""
+    """Centres and scales states, unit by unit, and actions to [-1, 1], by the training data's figures.
+
+    State values of one unit share one scale. So the distance from hand to object, which is what most tasks turn on,
+    is still a plain difference of two inputs, and a value that hardly varied in training (the quaternion of an object
+    that lay still) is not blown up into noise.
+    """
 
     state_mean: Tensor
-    state_std: Tensor
+    state_scale: Tensor
     action_low: Tensor
     action_high: Tensor
 
     def __init__(self, state_dim: int, action_dim: int) -> None:
         super().__init__()
         self.register_buffer("state_mean", torch.zeros(state_dim))
-        self.register_buffer("state_std", torch.ones(state_dim))
+        self.register_buffer("state_scale", torch.ones(state_dim))
         self.register_buffer("action_low", -torch.ones(action_dim))
         self.register_buffer("action_high", torch.ones(action_dim))
 
-    def fit(self, state: Tensor, action: Tensor, floor: float = 1e-2) -> None:
-        """Take the figures of ``state (N, D)`` and ``action (N, A)``.
-
-        A value that hardly varies keeps the scale ``floor``: dividing by its own tiny deviation would make noise look
-        like news, and a new value at deployment look infinitely strange.
-        """
+    def fit(self, state: Tensor, action: Tensor, units: Sequence[str]) -> None:
+        """Take the figures of ``state (N, D)``, whose values have these ``units``, and of ``action (N, A)``."""
         self.state_mean.copy_(state.mean(0))
-        self.state_std.copy_(state.std(0, unbiased=False).clamp_min(floor))
+        variance = state.var(0, unbiased=False)
+        for unit in set(units):
+            index = [place for place, other in enumerate(units) if other == unit]
+            self.state_scale[index] = STATE_GAIN * variance[index].mean().sqrt().clamp_min(LEAST_SCALE)
         low, high = action.amin(0), action.amax(0)
-        middle, half = (low + high) / 2, ((high - low) / 2).clamp_min(floor)
+        middle, half = (low + high) / 2, ((high - low) / 2).clamp_min(LEAST_SCALE)
         self.action_low.copy_(middle - half)
         self.action_high.copy_(middle + half)
 
     def state(self, state: Tensor) -> Tensor:
         """Normalized ``(…, D)``."""
-        return (state - self.state_mean) / self.state_std
+        return (state - self.state_mean) / self.state_scale
 
     def action(self, action: Tensor) -> Tensor:
         """Normalized ``(…, A)``."""

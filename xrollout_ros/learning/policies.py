@@ -31,8 +31,11 @@ class ChunkPolicy:
         return self._info
 
     def reset(self, seed: int) -> None:
-        """Begin an attempt: the chunks until the next reset follow from ``seed``, any whole number."""
-        self._generator.manual_seed(seed % 2**63)
+        """Begin an attempt: the chunks until the next reset follow from ``seed``, any whole number.
+
+        Torch's generator takes the lowest 32 bits of it.
+        """
+        self._generator.manual_seed(seed % 2**64)
 
     def predict(self, state: Array) -> npt.NDArray[np.float32]:
         """Action chunk ``(H, A) float32`` in the robot's units, not clipped, for a state ``(D,) float64``.

@@ -198,7 +198,8 @@ def _model(plan: _Plan, data: TrainingSet, training: Sequence[TrainingEpisode], 
         torch.manual_seed(seed)
         model = build_model(plan.architecture, sizes)
     rows = windows(training, 1)
-    model.normalizer.fit(torch.from_numpy(rows.state), torch.from_numpy(rows.actions[:, 0]))
+    units = [entry.unit for entry in data.robot.observations for _ in range(entry.size)]
+    model.normalizer.fit(torch.from_numpy(rows.state), torch.from_numpy(rows.actions[:, 0]), units)
     return model
 
 

@@ -1,0 +1,168 @@
+"""Models and the policy that is made of one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from xrollout_ros.core.errors import SpecError
+from xrollout_ros.core.ports import Policy, PolicyInfo
+from xrollout_ros.learning.models import ARCHITECTURES, build_model
+from xrollout_ros.learning.networks import STATE_GAIN, Normalizer
+from xrollout_ros.learning.policies import ChunkPolicy
+
+SIZES = {"state_dim": 14, "action_dim": 4, "horizon": 8}
+INFO = PolicyInfo("01JD0000000000000000000001", "", "arm", "task", 8, 4, 14, 4)
+STATE = np.linspace(-1, 1, 14)
+
+
+def make_policy(name: str) -> ChunkPolicy:
+    torch.manual_seed(7)
+    return ChunkPolicy(build_model(name, SIZES), INFO)
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_chunk_shape_and_type(name: str) -> None:
+    policy: Policy = make_policy(name)
+    chunk = policy.predict(STATE)
+    assert chunk.shape == (8, 4)
+    assert chunk.dtype == np.float32
+    assert np.isfinite(chunk).all()
+    assert policy.info is INFO
+
+
+def chunks(policy: ChunkPolicy, seed: int) -> list[bytes]:
+    policy.reset(seed)
+    return [policy.predict(STATE * k).tobytes() for k in range(4)]
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_a_seed_gives_the_same_chunks(name: str) -> None:
+    policy = make_policy(name)
+    first = chunks(policy, 11)
+    torch.rand(5)
+    assert chunks(policy, 11) == first
+    assert chunks(make_policy(name), 11) == first
+
+
+def test_flow_draws_anew_for_each_chunk_and_seed() -> None:
+    policy = make_policy("flow")
+    assert chunks(policy, 1) != chunks(policy, 2)
+    policy.reset(1)
+    assert not np.array_equal(policy.predict(STATE), policy.predict(STATE))
+
+
+def test_any_whole_number_is_a_seed() -> None:
+    policy = make_policy("flow")
+    assert len({b"".join(chunks(policy, seed)) for seed in (0, 1, -1, 2**31, 2**70 + 5)}) == 5
+
+
+def test_another_process_gives_the_same_chunks() -> None:
+    """Also one in which torch was told to use more threads."""
+    code = (
+        "import sys, torch; torch.set_num_threads(4); sys.path.insert(0, 'test/unit');"
+        "import test_learning_policies as t; print(b''.join(t.chunks(t.make_policy('flow'), 11)).hex())"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == b"".join(chunks(make_policy("flow"), 11)).hex()
+
+
+def test_the_answer_is_the_callers_own() -> None:
+    policy = make_policy("mlp")
+    first = policy.predict(STATE)
+    first[:] = 99
+    assert not np.array_equal(policy.predict(STATE), first)
+
+
+def test_wrong_state_size() -> None:
+    with pytest.raises(SpecError, match=r"shape \(13,\).*\(14,\)"):
+        make_policy("mlp").predict(np.zeros(13))
+
+
+def test_latency() -> None:
+    """About 0.3 ms on an idle core; the bound is generous, for busy machines, and looks at the quickest calls."""
+    policy = make_policy("flow")
+    taken = []
+    for _ in range(50):
+        begin = time.perf_counter()
+        policy.predict(STATE)
+        taken.append(time.perf_counter() - begin)
+    assert sorted(taken)[5] < 0.005
+
+
+def test_units_share_a_scale_and_differences_survive() -> None:
+    state = torch.tensor([[0.0, 10.0, 5.0], [2.0, 10.0, 6.0]])
+    normalizer = Normalizer(3, 1)
+    normalizer.fit(state, torch.tensor([[-3.0], [1.0]]), ["m", "m", "1"])
+    scale = normalizer.state_scale
+    assert scale[0] == scale[1] != scale[2]
+    assert scale[0] == pytest.approx(STATE_GAIN * 0.5**0.5)
+    assert normalizer.state(state).mean(0).tolist() == [0, 0, 0]
+    assert normalizer.action(torch.tensor([[-3.0], [1.0], [-1.0]])).flatten().tolist() == [-1, 1, 0]
+    actions = torch.linspace(-5, 5, 9).view(-1, 1)
+    assert torch.allclose(normalizer.action_back(normalizer.action(actions)), actions, atol=1e-6)
+
+
+def test_constant_data_stay_finite() -> None:
+    normalizer = Normalizer(2, 1)
+    normalizer.fit(torch.ones(4, 2), torch.zeros(4, 1), ["m", "1"])
+    assert torch.isfinite(normalizer.state(torch.ones(1, 2))).all()
+    assert normalizer.action_back(normalizer.action(torch.zeros(1, 1))).item() == pytest.approx(0)
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_padding_teaches_nothing(name: str) -> None:
+    model = build_model(name, SIZES)
+    state, actions = torch.randn(3, 14), torch.randn(3, 8, 4)
+    mask = torch.ones(3, 8)
+    mask[:, 5:] = 0
+    if name == "flow":
+        # The padding is still seen by the network, so only the target may not matter.
+        loss = model.loss(state, actions, mask, torch.Generator().manual_seed(0))
+        loss.sum().backward()
+        last = model.net.body[-1].bias.grad.view(8, 4)  # type: ignore[union-attr, index]
+    else:
+        model.loss(state, actions, mask, torch.Generator()).sum().backward()
+        last = model.net[-1].bias.grad.view(8, 4)  # type: ignore[index, union-attr]
+    assert (last[5:] == 0).all()
+    assert (last[:5] != 0).all()
+
+
+def test_flow_reaches_a_known_distribution() -> None:
+    """One state, two modes: samples fall on both and not between them, which an L1 mean could not do."""
+    torch.manual_seed(0)
+    model = build_model("flow", {"state_dim": 1, "action_dim": 1, "horizon": 1, "width": 64, "steps": 20})
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    state, mask = torch.zeros(128, 1), torch.ones(128, 1)
+    for _ in range(600):
+        actions = torch.where(torch.rand(128, 1, 1, generator=generator) < 0.5, -1.0, 1.0)
+        optimizer.zero_grad()
+        model.loss(state, actions, mask, generator).mean().backward()
+        optimizer.step()
+    with torch.inference_mode():
+        found = torch.stack([model.sample(torch.zeros(1), generator)[0, 0] for _ in range(200)])
+    assert ((found.abs() - 1).abs() < 0.4).float().mean() > 0.9
+    assert 0.3 < (found > 0).float().mean() < 0.7
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "word"),
+    [
+        ("oracle", {}, "unknown policy architecture 'oracle'"),
+        ("flow", {"horizon": 0}, "horizon"),
+        ("flow", {"width": 10**9}, "width"),
+        ("mlp", {"steps": 5}, "steps"),
+    ],
+)
+def test_bad_configurations(name: str, changes: dict[str, int], word: str) -> None:
+    with pytest.raises(SpecError, match=word):
+        build_model(name, SIZES | changes)
