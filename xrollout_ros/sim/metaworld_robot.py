@@ -25,8 +25,8 @@ class MetaworldBackend:
     """One Meta-World scene, its goal observable.
 
     Meta-World gives the same start for ever unless it is told otherwise, so the start is drawn here, from a generator
-    of the attempt's own. What a reset of Meta-World leaves behind (the moved bodies of the model, the simulator's
-    warm start) is put back, which makes a reset a pure function of seed and start.
+    of the attempt's own. Its reset draws twice and wipes the simulator's state in between; only the second draw
+    counts, and nothing of earlier attempts is left.
     """
 
     def __init__(self, robot: RobotSpec, task: TaskSpec, cameras: Sequence[CameraSpec]) -> None:
@@ -78,16 +78,12 @@ class MetaworldBackend:
         self._box = self._nominal
         self._random = np.random.default_rng(0)
         self._draws = 0
-        model = env.model
-        # Resets move bodies and sites of the model itself.
-        self._pristine = {name: getattr(model, name).copy() for name in ("body_pos", "body_quat", "site_pos")}
-        self._cameras = cameras
         self._renderer: Any = None
         self._scene: Any = None
         if cameras:
             from xrollout_ros.sim.rendering import SceneRenderer
 
-            self._renderer = SceneRenderer(model, env.data, cameras)
+            self._renderer = SceneRenderer(env.model, env.data, cameras)
 
     @property
     def observation_size(self) -> int:
@@ -136,15 +132,10 @@ class MetaworldBackend:
         self._env.close()
 
     def _reset_once(self) -> Array:
-        env, model, data = self._env, self._env.model, self._env.data
         self._draws = 0
-        for name, values in self._pristine.items():
-            getattr(model, name)[:] = values
-        self._mujoco.mj_resetData(model, data)
-        env._did_see_sim_exception = False
-        observation, _ = env.reset()
+        observation, _ = self._env.reset()
         # Meta-World moves bodies of the model after its last pass; without this the scene would lag by one step.
-        self._mujoco.mj_forward(model, data)
+        self._mujoco.mj_forward(self._env.model, self._env.data)
         return np.asarray(observation, dtype=np.float64)
 
     def _draw(self) -> Array:

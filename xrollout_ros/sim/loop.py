@@ -1,0 +1,98 @@
+"""The in-process loop: the graph's own logic, stepped, without ROS. A seed gives the same attempt here and there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from xrollout_ros.core.chunk import Array, Command, Observation, OperatorAction, SafetyEvent
+from xrollout_ros.core.episode import Outcome
+from xrollout_ros.core.modes import Mode, Severity
+from xrollout_ros.core.ports import Operator, Policy, SimRobot
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.runtime.inference import ChunkPlanner
+from xrollout_ros.runtime.supervisor import Supervisor
+
+
+@dataclass
+class Attempt:
+    """What one attempt was."""
+
+    outcome: Outcome
+    steps: int
+    commands: list[Command] = field(default_factory=list)
+    states: list[Array] = field(default_factory=list)
+    """The observation behind each command, ``(D,)``."""
+    events: list[SafetyEvent] = field(default_factory=list)
+
+    @property
+    def actions(self) -> Array:
+        """``(T, A) float64`` as sent."""
+        return np.array([command.action for command in self.commands])
+
+
+def run_attempt(
+    sim: SimRobot,
+    robot: RobotSpec,
+    seed: int,
+    start: str,
+    *,
+    policy: Policy | None = None,
+    operator: Operator | None = None,
+    delay_steps: int = 0,
+    on_step: Callable[[Observation, Command], None] | None = None,
+) -> Attempt:
+    """One attempt in the stepped drive.
+
+    Args:
+        sim: the simulated robot.
+        robot: its spec.
+        seed: seed of the start, and of the policy's randomness.
+        start: named start distribution of the task.
+        policy: who drives, unless an operator does.
+        operator: who drives instead.
+        delay_steps: simulated inference delay in policy steps.
+        on_step: sees each observation with the command that answered it.
+
+    Raises:
+        ValueError: neither or both of policy and operator were given.
+    """
+    if (policy is None) == (operator is None):
+        raise ValueError("give either a policy or an operator")
+    episode_id = f"in-process-{seed}"
+    supervisor = Supervisor(robot, stepped=True)
+    planner = ChunkPlanner(policy, robot, delay_steps) if policy is not None else None
+    if planner is not None:
+        planner.begin(episode_id, seed)
+    if operator is not None:
+        operator.reset(seed)
+    supervisor.begin(
+        episode_id, has_policy=policy is not None, operator=operator.name if operator is not None else ""
+    )
+    attempt = Attempt(Outcome.FAILURE, 0)
+    now = sim.reset(seed, start)
+    while not now.done:
+        stamp_ns = now.step * robot.policy_period_ns
+        observation = Observation(episode_id, now.step, stamp_ns, robot.state_vector(now.values))
+        if planner is not None:
+            supervisor.submit_chunk(planner.answer(observation))
+        if operator is not None:
+            action = OperatorAction(episode_id, operator.name, now.step, stamp_ns, operator.act(observation.state))
+            supervisor.submit_operator(action, stamp_ns)
+        tick = supervisor.tick(stamp_ns, now.step)
+        attempt.events += tick.events
+        assert tick.command is not None, "a stepped tick of a running attempt always commands"
+        attempt.commands.append(tick.command)
+        attempt.states.append(observation.state)
+        if on_step is not None:
+            on_step(observation, tick.command)
+        if supervisor.mode is Mode.HOLD and any(event.severity >= Severity.ABORT for event in tick.events):
+            attempt.outcome = Outcome.ABORT
+            break
+        now = sim.step(tick.command.action)
+    else:
+        attempt.outcome = Outcome.SUCCESS if now.success else Outcome.FAILURE
+    attempt.steps = now.step
+    return attempt
