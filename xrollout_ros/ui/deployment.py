@@ -62,7 +62,8 @@ class Training:
     policy: str
     episodes: int
     """Demonstrations learned from."""
-    parameters: int
+    rows: int
+    """Observations learned from."""
     losses: tuple[float, ...]
     """Mean training loss of each epoch."""
     duration_s: float

@@ -23,7 +23,8 @@ def _task(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
     return None if value is None else load_task(value).id
 
 
-def _complete_task(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+def complete_task(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Ids of shipped tasks, for the shell."""
     return [name for name in task_ids() if name.startswith(incomplete)]
 
 
@@ -37,11 +38,9 @@ def data_option(command: F) -> F:
     )(command)
 
 
-def task_option(required: bool = False, text: str = "Only this task.") -> Callable[[F], F]:
-    """``--task T``, a known one."""
-    return click.option(
-        "--task", metavar="TASK", required=required, callback=_task, shell_complete=_complete_task, help=text
-    )
+def task_option(text: str) -> Callable[[F], F]:
+    """``--task T``: choose by the id of a known task."""
+    return click.option("--task", metavar="TASK", callback=_task, shell_complete=complete_task, help=text)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -79,7 +79,7 @@ def as_json(deployment: DeploymentSummary) -> dict[str, Any]:
             "checkpoint_hash": training.checkpoint_hash,
             "policy": training.policy,
             "episodes": training.episodes,
-            "parameters": training.parameters,
+            "rows": training.rows,
             "duration_s": training.duration_s,
             "losses": [loss if math.isfinite(loss) else None for loss in training.losses],
             "left_out": [{"reason": reason, "episodes": count} for reason, count in training.left_out],

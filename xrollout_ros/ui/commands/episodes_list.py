@@ -23,7 +23,7 @@ _SHORT_ID = 10
 
 @click.command("list")
 @data_option
-@task_option()
+@task_option("Only this task.")
 @click.option("--outcome", type=click.Choice([each.value for each in Outcome]), help="Only this outcome.")
 @click.option("--kind", type=click.Choice([each.value for each in EpisodeKind]), help="Only this kind of episode.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the newest so many.")

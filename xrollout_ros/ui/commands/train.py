@@ -22,7 +22,7 @@ from xrollout_ros.ui.options import data_option, task_option
 )
 @click.option("--base-model", type=click.Path(path_type=Path), help="Checkpoint to go on from.")
 @click.option("--policy", metavar="flow|mlp", help="Architecture.  [default: the base model's, or flow]")
-@task_option(text="Train on this task's episodes only.")
+@task_option("Train on this task's episodes only.")
 @click.option("--include", metavar="demonstrations|successes", help="Which episodes train.  [default: demonstrations]")
 @click.option("--epochs", type=int, help="Passes over the data.  [default: by the amount of data]")
 @click.option("--lr", type=float, help="Peak learning rate.")

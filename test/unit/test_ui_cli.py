@@ -1,0 +1,158 @@
+"""The frame of the `xrollout` command: lazy imports, errors, exit codes, completion."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import xrollout_ros
+from xrollout_ros.core import errors
+from xrollout_ros.ui.cli import ENTRIES, cli
+from xrollout_ros.ui.commands.episodes import ENTRIES as EPISODES_ENTRIES
+from xrollout_ros.ui.lazy import Entry, RootGroup
+
+HEAVY = ("torch", "matplotlib", "rclpy", "metaworld", "mujoco", "gymnasium", "scipy", "jinja2")
+ROOT = Path(__file__).parents[2]
+
+
+def imported_by(*arguments: str) -> set[str]:
+    """Top-level modules that a run of the command imports, in a fresh interpreter."""
+    program = (
+        "import sys, json\n"
+        "from xrollout_ros.ui.cli import cli\n"
+        "try:\n    cli.main(sys.argv[1:], prog_name='xrollout')\n"
+        "except SystemExit:\n    pass\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})), file=sys.stderr)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, env=environment, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("--version",), ("train", "--help"), ("demo", "--help"), ("up", "--help"), ("record", "--help"),
+     ("monitor", "--help"), ("episodes", "list", "--help"), ("episodes", "show", "--help")],
+)  # fmt: skip
+def test_looking_costs_no_heavy_import(arguments: tuple[str, ...]) -> None:
+    assert not imported_by(*arguments) & set(HEAVY)
+
+
+def test_help_imports_no_library_of_data() -> None:
+    assert not imported_by("--help") & {"numpy", "mcap", "yaml", "rich"}
+
+
+def test_listing_imports_neither_torch_nor_ros(tmp_path: Path) -> None:
+    assert not imported_by("episodes", "list", "--data", str(tmp_path)) & set(HEAVY)
+
+
+@pytest.mark.parametrize("entries", [ENTRIES, EPISODES_ENTRIES])
+def test_every_entry_is_there_and_says_in_the_help_what_its_own_help_says(entries: dict[str, Entry]) -> None:
+    for name, entry in entries.items():
+        module, _, attribute = entry.target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        assert command.name == name
+        assert command.get_short_help_str(200) == entry.summary, name
+
+
+def test_version() -> None:
+    result = CliRunner().invoke(cli, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"xrollout {xrollout_ros.__version__}\n")
+
+
+def test_an_unknown_command_names_those_there_are() -> None:
+    result = CliRunner().invoke(cli, ["epsiodes"])
+    assert result.exit_code == 2
+    assert "no such command 'epsiodes'; there are demo, up, record, train, episodes, monitor" in result.stderr
+
+
+def failing(error: BaseException) -> click.Group:
+    """The real outermost group with one command that raises."""
+
+    @click.group(cls=RootGroup, entries={})
+    @click.option("--debug", is_flag=True)
+    def group(debug: bool) -> None:
+        pass
+
+    @click.command("fail")
+    def fail() -> None:
+        raise error
+
+    class Failing(type(group)):  # type: ignore[misc]
+        def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+            return fail
+
+    group.__class__ = Failing
+    group.entries["fail"] = Entry("", "")
+    return group
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [errors.XRolloutError, errors.SpecError, errors.CheckpointError, errors.BagError, errors.DataError,
+     errors.GraphError],
+)  # fmt: skip
+def test_errors_become_two_lines_and_their_exit_code(kind: type[errors.XRolloutError]) -> None:
+    result = CliRunner().invoke(failing(kind("the thing [x] is wrong", "Do this.")), ["fail"])
+    assert result.exit_code == kind.exit_code
+    assert result.stderr == "error: the thing [x] is wrong\n  → Do this.\n"
+    assert result.stdout == ""
+
+
+def test_an_error_without_remedy_has_one_line() -> None:
+    result = CliRunner().invoke(failing(errors.GraphError("it broke")), ["fail"])
+    assert result.stderr == "error: it broke\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "shown"),
+    [
+        (["fail"], {"XROLLOUT_DEBUG": "0"}, False),
+        (["fail"], {}, False),
+        (["--debug", "fail"], {}, True),
+        (["fail"], {"XROLLOUT_DEBUG": "1"}, True),
+    ],
+)
+def test_the_traceback_only_on_request(arguments: list[str], environment: dict[str, str], shown: bool) -> None:
+    runner = CliRunner(env={"XROLLOUT_DEBUG": None, **environment})
+    result = runner.invoke(failing(errors.DataError("no", "yes")), arguments)
+    assert ("Traceback" in result.stderr) is shown
+    assert "error: no\n  → yes\n" in result.stderr
+    assert result.exit_code == 5
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
+def test_ctrl_c_is_130(error: BaseException) -> None:
+    result = CliRunner().invoke(failing(error), ["fail"])
+    assert result.exit_code == 130
+    assert "Traceback" not in result.output
+
+
+def test_a_defect_is_not_dressed_up_as_a_users_error() -> None:
+    result = CliRunner().invoke(failing(ZeroDivisionError()), ["fail"])
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("words", "index", "expected"),
+    [("xrollout ", 1, "episodes"), ("xrollout episodes ", 2, "show"), ("xrollout train --task p", 3, "pick_and_place")],
+)
+def test_completion(words: str, index: int, expected: str) -> None:
+    environment: dict[str, Any] = {
+        "_XROLLOUT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(index),
+    }  # fmt: skip
+    result = CliRunner(env=environment).invoke(cli, [], prog_name="xrollout")
+    assert f"plain,{expected}" in result.stdout.splitlines()

@@ -1,0 +1,51 @@
+"""Follows a data folder while a graph records into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xrollout_ros.core.episode import EpisodeMeta, Outcome
+from xrollout_ros.episodes import rosbag2
+from xrollout_ros.episodes.reader import COMMAND_TOPIC
+
+
+@dataclass
+class ClosedBags:
+    """Bags that were closed since this was made. ``metadata.yaml`` is written last, so one that is there is whole."""
+
+    data: Path
+    metas: list[EpisodeMeta] = field(default_factory=list)
+    """In the order found."""
+    _seen: set[Path] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._seen = set(self._folders())
+
+    def _folders(self) -> list[Path]:
+        """``<data>/<day>/<episode>`` folders with a closed bag."""
+        return sorted(path.parent for path in self.data.glob(f"*/*/{rosbag2.METADATA_FILE}"))
+
+    def look(self) -> list[EpisodeMeta]:
+        """Bags closed since the last look; each file is read once.
+
+        Raises:
+            BagError: a bag's ``metadata.yaml`` is damaged.
+        """
+        fresh = []
+        for folder in self._folders():
+            if folder not in self._seen:
+                self._seen.add(folder)
+                fresh.append(rosbag2.episode_of(rosbag2.custom_data(rosbag2.read_metadata(folder)), folder))
+        self.metas += fresh
+        return fresh
+
+    @property
+    def successes(self) -> int:
+        """Bags of successful attempts."""
+        return sum(meta.outcome is Outcome.SUCCESS for meta in self.metas)
+
+    @property
+    def commands(self) -> int:
+        """Commands recorded in all of them."""
+        return sum(meta.topics[COMMAND_TOPIC].received for meta in self.metas if COMMAND_TOPIC in meta.topics)

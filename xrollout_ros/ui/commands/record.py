@@ -1,0 +1,48 @@
+"""`xrollout record`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from xrollout_ros.ui.console import output
+from xrollout_ros.ui.options import complete_task, data_option
+
+
+@click.command()
+@click.option("--task", required=True, shell_complete=complete_task, help="TaskSpec id or YAML file.")
+@click.option(
+    "--operator", default="scripted", show_default=True, help="Who demonstrates: scripted, or a scripted one's name."
+)
+@click.option("--episodes", type=click.IntRange(min=1), default=8, show_default=True, help="How many.")
+@data_option
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the first start.")
+@click.option("--start", default="", help="Named start distribution of the task.  [default: the task's]")
+@click.option("--camera", is_flag=True, help="Record the cameras too.")
+def record(task: str, operator: str, episodes: int, data: Path, seed: int, start: str, camera: bool) -> None:
+    """Record demonstrations through the graph.
+
+    They are tagged `bootstrap` and lie in the data folder, one bag each.
+    """
+    from xrollout_ros.graph.description import describe
+    from xrollout_ros.mining.statistics import success_rate_of
+    from xrollout_ros.ui.running import run_graph
+
+    description = describe(
+        "record",
+        {
+            "task": task,
+            "operator": operator,
+            "episodes": str(episodes),
+            "data": str(data),
+            "seed": str(seed),
+            "start": start,
+            "camera": str(camera).lower(),
+        },
+    )
+    console = output()
+    bags = run_graph(description, console)
+    rate = success_rate_of(meta.outcome for meta in bags.metas)
+    console.print(f"recorded {len(bags.metas)} demonstrations of {task} in {description.data}: {rate}", soft_wrap=True)
+    console.print(f"train from them: xrollout train --data {description.data} --task {task}", soft_wrap=True)
