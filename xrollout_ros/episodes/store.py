@@ -12,7 +12,6 @@ from xrollout_ros.core.episode import EpisodeMeta
 from xrollout_ros.core.errors import BagError, DataError
 from xrollout_ros.episodes import rosbag2
 
-
 _ID_LENGTH = 26
 
 

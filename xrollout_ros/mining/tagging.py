@@ -24,11 +24,12 @@ def tag_episode(data: Path, episode_id: str, clock: Clock) -> list[FailureJudgem
         The judgements, most telling first; none for a success.
 
     Raises:
-        BagError: the bag is missing or cannot be read.
-        DataError: the journal cannot be written.
+        BagError: the bag cannot be read.
+        SpecError: its TaskSpec does not fit its robot.
+        DataError: there is no such attempt, or the journal cannot be written.
     """
     entry = find_episode(data, episode_id)
-    judgements = judge(read_episode(entry.path))
+    judgements = judge(read_episode(entry.path, allow_empty=True))
     path = data / paths.JOURNAL
     known = [said.what.judgement for said in journal.read(path).entries if isinstance(said.what, journal.Judged)]
     for judgement in judgements:
