@@ -1,7 +1,6 @@
 """Deploys a policy: ``ros2 launch xrollout deploy.launch.py model:=checkpoint.pt``."""
 
 from launch import LaunchDescription
-
 from xrollout_ros.graph.launching import launch_description
 
 

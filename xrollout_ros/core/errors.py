@@ -53,9 +53,7 @@ class GraphError(XRolloutError):
     exit_code = 6
 
 
-def from_validation(
-    error: ValidationError, what: str, origin: str | Path, remedy: str
-) -> SpecError:
+def from_validation(error: ValidationError, what: str, origin: str | Path, remedy: str) -> SpecError:
     """Turn pydantic's report into one SpecError that names each field, its value and what is allowed.
 
     Args:

@@ -71,7 +71,7 @@ def assign(message: Any, entry: ObservationSpec, values: npt.ArrayLike) -> None:
     owner = _walk(message, parents, entry)
     target = _walk(owner, [leaf], entry)
     if hasattr(target, "x"):
-        for part, value in zip(_COMPONENTS, flat):
+        for part, value in zip(_COMPONENTS, flat, strict=False):
             setattr(target, part, value)
     elif isinstance(target, float):
         setattr(owner, leaf, flat[0])

@@ -23,6 +23,5 @@ def check_id(text: str, what: str = "episode id") -> str:
     except ValueError as error:
         raise SpecError(
             f"{what} {text!r} is not a ULID",
-            "It has 26 characters of 0-9 and A-Z without I, L, O, U; "
-            "`xrollout episodes list` shows those there are.",
+            "It has 26 characters of 0-9 and A-Z without I, L, O, U; `xrollout episodes list` shows those there are.",
         ) from error

@@ -202,7 +202,8 @@ class RobotSpec(Strict):
         ratio = self.control_rate_hz / self.policy_rate_hz
         if ratio < 1 or abs(ratio - round(ratio)) > 1e-9:
             raise ValueError(
-                f"control_rate_hz {self.control_rate_hz} must be a whole multiple of policy_rate_hz {self.policy_rate_hz}"
+                f"control_rate_hz {self.control_rate_hz} must be a whole multiple of "
+                f"policy_rate_hz {self.policy_rate_hz}"
             )
         sizes = {entry.name: entry.size for entry in self.observations}
         for dim in self.actions:

@@ -86,8 +86,8 @@ class Recording:
         return self._open.writer.path if self._open else self.last_bag
 
     @property
-    def bytes(self) -> int:
-        """Payload written to the open bag."""
+    def payload_bytes(self) -> int:
+        """Written to the open bag."""
         return self._open.writer.payload_bytes if self._open else 0
 
     @property

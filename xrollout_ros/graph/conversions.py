@@ -61,7 +61,7 @@ def chunk_from_msg(msg: ActionChunkMsg) -> ActionChunk:
         data.reshape(-1, msg.action_dim) if whole else data,
         msg.prefix_length,
         msg.inference_s,
-        dict(zip(msg.score_names, msg.score_values)),
+        dict(zip(msg.score_names, msg.score_values, strict=False)),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 from xrollout_ros.core.episode import EpisodeKind, Strategy
 from xrollout_ros.core.errors import SpecError
@@ -104,7 +104,7 @@ def describe(graph: str, arguments: Mapping[str, str]) -> GraphDescription:
     """
     if graph not in ARGUMENTS:
         raise SpecError(f"unknown graph {graph!r}", f"Known are {', '.join(ARGUMENTS)}.")
-    known = cast(Graph, graph)
+    known: Graph = graph
     unknown = sorted(set(arguments) - set(argument_names(known)))
     if unknown:
         raise SpecError(
@@ -131,7 +131,9 @@ def _deploy(given: Mapping[str, str]) -> GraphDescription:
     _choice("kind", given["kind"], kinds)
     extra: dict[str, Value] = {"model": str(model), "model_hash": sha256(read_bytes(model))}
     policy = Process("policy", {**extra, "delay_steps": _whole("delay_steps", given["delay_steps"], 0)})
-    return _assemble("deploy", given, robot, task, [policy], {**extra, "kind": given["kind"], "tags": given["tags"]}, 10)
+    return _assemble(
+        "deploy", given, robot, task, [policy], {**extra, "kind": given["kind"], "tags": given["tags"]}, 10
+    )
 
 
 def _record(given: Mapping[str, str]) -> GraphDescription:

@@ -55,7 +55,7 @@ def encode(robot: RobotSpec, action: Array, stamp_ns: int) -> Any:
         return Float64MultiArray(data=values)
     if robot.command.encoding == "twist":
         twist = Twist()
-        for name, value in zip(names, values):
+        for name, value in zip(names, values, strict=True):
             part, axis = name.rsplit("_", 1)
             setattr(getattr(twist, part), axis, value)
         return twist
@@ -84,11 +84,11 @@ def decode(robot: RobotSpec, message: Any) -> Array:
     elif robot.command.encoding == "twist":
         values = [getattr(getattr(message, part), axis) for part, axis in (name.rsplit("_", 1) for name in names)]
     elif robot.command.encoding == "joint_state":
-        given = dict(zip(message.name, message.position or message.velocity))
+        given = dict(zip(message.name, message.position or message.velocity, strict=False))
         values = [given[name] for name in names if name in given]
     else:
         point = message.points[0] if message.points else JointTrajectoryPoint()
-        given = dict(zip(message.joint_names, point.positions or point.velocities))
+        given = dict(zip(message.joint_names, point.positions or point.velocities, strict=False))
         values = [given[name] for name in names if name in given]
     if len(values) != len(names):
         raise SpecError(

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -20,6 +19,7 @@ from launch.events import Shutdown
 from launch.events.process import ProcessExited
 from launch_ros.actions import Node
 
+from launch import LaunchContext, LaunchDescription
 from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.graph.description import ARGUMENTS, Graph, GraphDescription, Process, describe
 from xrollout_ros.graph.starter import FIRST_DELAY_S, RESTARTS_PER_MINUTE, discovery_range, only_one

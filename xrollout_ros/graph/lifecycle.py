@@ -32,7 +32,7 @@ _DOWN = {
 }
 
 
-class Stopped(Exception):
+class StopRequested(Exception):  # noqa: N818 (a request, not an error)
     """The process was told to stop."""
 
 
@@ -114,13 +114,13 @@ class Members:
 
         Raises:
             GraphError: it did not come true in time.
-            Stopped: the process was told to stop.
+            StopRequested: the process was told to stop.
         """
         deadline_ns = self._clock.steady_ns() + int(timeout_s * 1e9)
         with self.changed:
             while not done():
                 if self._stop.is_set():
-                    raise Stopped
+                    raise StopRequested
                 if self._clock.steady_ns() > deadline_ns:
                     raise GraphError(f"{what} within {timeout_s:g} s", "See the output of that node.")
                 self.changed.wait(0.05)
@@ -142,7 +142,7 @@ class Members:
 
         Raises:
             GraphError: a node does not come, or refuses.
-            Stopped: the process was told to stop.
+            StopRequested: the process was told to stop.
         """
         for member in self._members.values():
             self.wait(lambda m=member: self._alive(m), timeout_s, f"{member.name} did not come up")  # type: ignore[misc]

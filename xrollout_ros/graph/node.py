@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -126,7 +125,7 @@ class _Busy:
         self._pulse._busy -= 1
 
 
-class GraphNode(LifecycleNode):  # type: ignore[misc]
+class GraphNode(LifecycleNode):
     """Base of the managed nodes.
 
     A subclass fills in ``configure``, ``activate``, ``deactivate`` and ``cleanup``. Each may raise: the error is
@@ -142,6 +141,7 @@ class GraphNode(LifecycleNode):  # type: ignore[misc]
         self.robot: RobotSpec
         self.task: TaskSpec
         self.stepped = True
+        self.configured = False
         self.active = False
 
     def text(self, name: str) -> str:
@@ -161,7 +161,7 @@ class GraphNode(LifecycleNode):  # type: ignore[misc]
         """Undo ``configure``; also called when it failed half-way."""
 
     def make_safe(self) -> None:
-        """The process is about to end: leave everything safe, without waiting for anyone."""
+        """The process is about to end: leave everything safe, without waiting for anyone. Only called if configured."""
 
     def _state_id(self) -> int:
         return int(self._state_machine.current_state[0]) if hasattr(self, "_state_machine") else 0
@@ -185,6 +185,7 @@ class GraphNode(LifecycleNode):  # type: ignore[misc]
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         if self._guard("configure", self._configure):
+            self.configured = True
             return TransitionCallbackReturn.SUCCESS
         self._guard("cleanup", self.cleanup)
         return TransitionCallbackReturn.FAILURE
@@ -204,6 +205,7 @@ class GraphNode(LifecycleNode):  # type: ignore[misc]
         return result if done else TransitionCallbackReturn.FAILURE
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.configured = False
         done = self._guard("cleanup", self.cleanup)
         return TransitionCallbackReturn.SUCCESS if done else TransitionCallbackReturn.FAILURE
 
@@ -224,11 +226,11 @@ class StopFlag:
         self.event.set()
 
 
-def run_node(make: Callable[[], Any]) -> None:
+def run_node(make: Callable[[], GraphNode]) -> None:
     """Run a node's process until it is told to stop. Exit status 0 after an orderly end, 1 after a failure.
 
     Args:
-        make: makes the node; it has ``pulse``, ``make_safe`` and ``destroy_node``.
+        make: makes the node; a :class:`GraphNode`.
     """
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
@@ -246,7 +248,8 @@ def run_node(make: Callable[[], Any]) -> None:
         node.get_logger().fatal(f"{node.get_name()} ends:\n{traceback.format_exc()}")
         status = 1
     try:
-        node.make_safe()
+        if node.configured:
+            node.make_safe()
     except Exception:
         node.get_logger().error(f"could not be made safe:\n{traceback.format_exc()}")
         status = 1

@@ -22,10 +22,11 @@ from xrollout_ros.graph.description import GraphDescription, Process
 RESTARTS_PER_MINUTE = 3
 FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 2.0
-MANAGER_GRACE_S = 3.0
+MANAGER_GRACE_S = 2.5
 """How long the manager has to close the bag and take the nodes down."""
-NODE_GRACE_S = 1.0
-TERM_GRACE_S = 0.5
+NODE_GRACE_S = 4.0
+"""How long after the beginning of the end the nodes have."""
+TERM_GRACE_S = 0.4
 
 Line = Callable[[str, str], None]
 """Called with a process's name and one line of its output."""
@@ -202,8 +203,9 @@ class _Starter:
     async def _end(self) -> None:
         """The manager first, which closes the bag and takes the nodes down; then the others, ever more firmly."""
         *others, manager = self._children
+        begin_s = time.monotonic()
         await self._signal([manager], signal.SIGINT, MANAGER_GRACE_S)
-        await self._signal(others, signal.SIGINT, NODE_GRACE_S)
+        await self._signal(others, signal.SIGINT, NODE_GRACE_S - (time.monotonic() - begin_s))
         await self._signal(self._children, signal.SIGTERM, TERM_GRACE_S)
         await self._signal(self._children, signal.SIGKILL, TERM_GRACE_S)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -32,7 +33,7 @@ from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.modes import Mode, Phase, Request
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.graph.conversions import event_from_msg, time_msg
-from xrollout_ros.graph.lifecycle import Members, Stopped, call
+from xrollout_ros.graph.lifecycle import Members, StopRequested, call
 from xrollout_ros.graph.node import Pulse, StopFlag, clock
 from xrollout_ros.graph.qos import EVENT, LATCHED, STREAM
 from xrollout_ros.learning.metadata import read_meta
@@ -55,7 +56,7 @@ class _Wish:
     episode_id: str = ""
 
 
-class ManagerNode(Node):  # type: ignore[misc]
+class ManagerNode(Node):
     """Callbacks only note what happened; the sequences run in the process's main thread, in ``run``."""
 
     def __init__(self, stop: threading.Event) -> None:
@@ -179,7 +180,7 @@ class ManagerNode(Node):  # type: ignore[misc]
                 while True:
                     self._attempt_on_demand()
             self.get_logger().info(f"done: {self._successes} of {self._number} attempts succeeded")
-        except Stopped:
+        except StopRequested:
             self.get_logger().info(f"stopped: {self._successes} of {self._number} attempts succeeded")
         except XRolloutError as error:
             self.get_logger().fatal(str(error))
@@ -191,7 +192,9 @@ class ManagerNode(Node):  # type: ignore[misc]
         self.members.bring_up(START_TIMEOUT_S)
         if self._policy is not None:
             wanted = self._policy.policy_id
-            self.members.wait(lambda: self._policy_seen == wanted, 10.0, f"the policy node did not report policy {wanted}")
+            self.members.wait(
+                lambda: self._policy_seen == wanted, 10.0, f"the policy node did not report policy {wanted}"
+            )
 
     def _attempt_on_demand(self) -> None:
         while self._wish is None:
@@ -231,7 +234,7 @@ class ManagerNode(Node):  # type: ignore[misc]
                 self._watch = watch
             self._tell(Phase.RUNNING, meta)
             verdict = self._follow(watch)
-        except (GraphError, Stopped) as error:
+        except (GraphError, StopRequested) as error:
             reason = str(error) or "the run was stopped"
             verdict = Verdict(Outcome.ABORT, OutcomeSource.SYSTEM, reason)
             raise
@@ -256,7 +259,7 @@ class ManagerNode(Node):  # type: ignore[misc]
                 if verdict is not None:
                     return verdict
                 if self._stop.is_set():
-                    raise Stopped
+                    raise StopRequested
                 lost = self.members.lost()
                 if lost:
                     watch.lost(lost)
@@ -284,7 +287,9 @@ class ManagerNode(Node):  # type: ignore[misc]
         if recording:
             try:
                 request = CloseEpisode.Request(metadata=final.model_dump_json(), discard=verdict.discard)
-                answer = call(self._close, request, CLOSE_TIMEOUT_S if not self._stop.is_set() else 2.0, "close the bag")
+                answer = call(
+                    self._close, request, CLOSE_TIMEOUT_S if not self._stop.is_set() else 2.0, "close the bag"
+                )
                 where = answer.bag if answer.closed else f"bag not closed: {answer.message}"
             except GraphError as error:
                 where = f"bag not closed: {error.what}"
@@ -358,10 +363,8 @@ def main() -> None:
     executor.add_node(node)
 
     def spin() -> None:
-        try:
+        with contextlib.suppress(ExternalShutdownException):
             executor.spin()
-        except ExternalShutdownException:
-            pass
 
     thread = threading.Thread(target=spin, name="executor", daemon=True)
     thread.start()

@@ -71,7 +71,9 @@ class RecorderNode(GraphNode):
         robot = self.robot
         sensors = {entry.topic: Topic(entry.topic, entry.type, "event") for entry in robot.observations}
         if self.get_parameter("cameras").value:
-            sensors |= {camera.topic: Topic(camera.topic, "sensor_msgs/msg/Image", "stream") for camera in robot.cameras}
+            sensors |= {
+                camera.topic: Topic(camera.topic, "sensor_msgs/msg/Image", "stream") for camera in robot.cameras
+            }
         command = Topic(robot.command.topic, TYPES[robot.command.encoding], "command")
         named = {topic.name for topic in (*OWN, *sensors.values())}
         return [*OWN, *sensors.values(), command, *(topic for topic in SYSTEM if topic.name not in named)]
@@ -222,7 +224,7 @@ class RecorderNode(GraphNode):
                 episode_id=self._recording.episode_id,
                 bag=str(self._recording.bag or ""),
                 recording=bool(self._recording.episode_id),
-                bytes=self._recording.bytes,
+                bytes=self._recording.payload_bytes,
                 topics=list(counts),
                 received=[count.received for count in counts.values()],
                 lost=[count.lost for count in counts.values()],

@@ -22,7 +22,7 @@ from xrollout.msg import (
 )
 from xrollout_ros.core.chunk import ActionChunk as Chunk
 from xrollout_ros.core.clock import seconds
-from xrollout_ros.core.fields import extract, stamp_ns
+from xrollout_ros.core.fields import extract
 from xrollout_ros.core.modes import Mode, Phase, Request
 from xrollout_ros.graph.conversions import chunk_from_msg, command_to_msg, event_to_msg, operator_from_msg, time_msg
 from xrollout_ros.graph.encodings import MESSAGES, check_encoding, encode
@@ -99,14 +99,14 @@ class SupervisorNode(GraphNode):
             self.destroy_service(service)
 
     def make_safe(self) -> None:
-        if not self.active and not self.stepped or not hasattr(self, "logic"):
+        if self.logic.mode is Mode.IDLE:
             return
-        if self.logic.mode in (Mode.AUTONOMOUS, Mode.TELEOP):
-            self.logic.ask(Event.FAULT, "the supervisor is shutting down")
-            if not self.stepped:
-                self._publish(self.logic.tick(clock.steady_ns(), self._ticks), clock.wall_ns())
-            else:
-                self._publish(self.logic.watch(clock.steady_ns(), self._episode_time()), self._episode_time())
+        self.logic.ask(Event.FAULT, "the supervisor is shutting down")
+        if self.stepped:
+            # The simulator waits for the next command: it is safe where it stands.
+            self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
+        else:
+            self._publish(self.logic.tick(self._time(), self._ticks), self._stamp())
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
@@ -120,9 +120,8 @@ class SupervisorNode(GraphNode):
             self.logic.begin(message.episode_id, has_policy=bool(message.policy_id), operator=message.operator_id)
             # Only here: a latched manager that died long ago must not look alive.
             self.logic.manager_seen(clock.steady_ns())
-        elif message.phase in (Phase.CLOSING, Phase.CLOSED) and self.logic.episode_id == message.episode_id:
-            if before is not None and before.phase == Phase.RUNNING:
-                self.logic.finish()
+        elif message.phase != Phase.RUNNING and before is not None and before.phase == Phase.RUNNING:
+            self.logic.finish()
         if not begun or not self.stepped:
             self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
         self._try_step()
@@ -153,11 +152,12 @@ class SupervisorNode(GraphNode):
 
     def _on_operator(self, message: TeleopCommand) -> None:
         action = operator_from_msg(message)
-        self.logic.submit_operator(action, clock.steady_ns() if not self.stepped else action.stamp_ns)
-        if self.stepped:
-            self._answers["operator"] = (action.episode_id, action.step, action.stamp_ns)
-            self._pending_operator = action
-            self._try_step()
+        if not self.stepped:
+            self.logic.submit_operator(action, clock.steady_ns())
+            return
+        self._answers["operator"] = (action.episode_id, action.step, action.stamp_ns)
+        self._pending_operator = action
+        self._try_step()
 
     def _listen_to_sensors(self) -> None:
         held = {dim.measured.observation for dim in self.robot.actions if dim.measured is not None}

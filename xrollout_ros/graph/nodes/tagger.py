@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from pathlib import Path
 
-from xrollout.msg import EpisodeState, FailureTag, RecorderStatus
+from xrollout.msg import EpisodeState, FailureTag
 from xrollout_ros.core.episode import FailureJudgement
 from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.core.modes import Phase
-from xrollout_ros.episodes import journal, paths
-from xrollout_ros.episodes.store import find_episode
+from xrollout_ros.episodes import paths
 from xrollout_ros.graph.conversions import time_msg
 from xrollout_ros.graph.node import GraphNode, clock, run_node
 from xrollout_ros.graph.qos import EVENT, LATCHED
