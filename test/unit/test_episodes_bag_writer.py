@@ -222,7 +222,7 @@ def test_topics_that_nobody_could_read_are_refused(bags: Any, tmp_path: Path) ->
             writer.add_topic("/x", "my_msgs/msg/Thing", " \n", "RIHS01_0", "")
         with pytest.raises(BagError, match="no type hash"):
             writer.add_topic("/x", "my_msgs/msg/Thing", "int8 a", "", "")
-        with pytest.raises(BagError, match="not a list"):
+        with pytest.raises(BagError, match="are not a list"):
             writer.add_topic("/x", "my_msgs/msg/Thing", "int8 a", "RIHS01_0", "reliable")
         with pytest.raises(BagError, match="whose definition is not in the bag"):
             writer.write("/x", b"", 0)

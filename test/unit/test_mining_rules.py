@@ -52,7 +52,8 @@ def test_timeout_is_what_remains(bags: Any) -> None:
     (found,) = judge(attempt(bags, NEAR, **TIMED_OUT))
     assert found.mode == "timeout"
     assert found.moment_s == pytest.approx(19 * 0.0125)
-    assert f"no success within 0.237 s, limit {bags.task.time_limit_s:g} s; hand_position was 0.0500 m" in found.evidence
+    limit = f"limit {bags.task.time_limit_s:g} s"
+    assert f"no success within 0.237 s, {limit}; hand_position was 0.0500 m" in found.evidence
 
 
 def test_the_border_counts_as_reached(bags: Any) -> None:

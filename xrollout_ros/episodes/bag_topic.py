@@ -76,4 +76,4 @@ def new_topic(name: str, type_name: str, definition: str, type_hash: str, qos_ya
         )
     if not type_hash.startswith("RIHS01_"):
         raise BagError(f"{name} has no type hash (got {type_hash!r})", "It must begin with RIHS01_.")
-    return BagTopic(name, type_name, definition, type_hash, qos_yaml, rosbag2.parse_qos(name, qos_yaml))
+    return BagTopic(name, type_name, definition, type_hash, qos_yaml, rosbag2.parse_qos(qos_yaml))

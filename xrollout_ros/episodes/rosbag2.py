@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class Durability(str, Enum):
     TRANSIENT_LOCAL = "transient_local"
 
 
+@lru_cache(maxsize=64)
 def qos_yaml(reliability: Reliability, durability: Durability, depth: int) -> str:
     """One keep-last profile as the YAML list that ``offered_qos_profiles`` holds."""
     profile = {
@@ -61,7 +63,8 @@ def qos_yaml(reliability: Reliability, durability: Durability, depth: int) -> st
     return yaml.safe_dump([profile], sort_keys=False)
 
 
-def parse_qos(topic: str, text: str) -> list[dict[str, Any]]:
+@lru_cache(maxsize=64)  # dozens of topics share a few profiles, and every episode adds them all
+def parse_qos(text: str) -> Sequence[Mapping[str, Any]]:
     """The profiles of an ``offered_qos_profiles`` text; none for an empty one.
 
     Raises:
@@ -70,10 +73,10 @@ def parse_qos(topic: str, text: str) -> list[dict[str, Any]]:
     try:
         profiles = yaml.load(text, Loader=_SafeLoader) or []
     except yaml.YAMLError as error:
-        raise BagError(f"the QoS profiles of {topic} are not YAML: {error}", "Give what `qos_yaml` makes.") from error
+        raise BagError(f"the QoS profiles {text!r} are not YAML: {error}", "Give what `qos_yaml` makes.") from error
     if not isinstance(profiles, list) or not all(isinstance(item, dict) for item in profiles):
-        raise BagError(f"the QoS profiles of {topic} are not a list: {text!r}", "Give what `qos_yaml` makes.")
-    return profiles
+        raise BagError(f"the QoS profiles {text!r} are not a list", "Give what `qos_yaml` makes.")
+    return tuple(profiles)
 
 
 def describe(meta: EpisodeMeta) -> dict[str, str]:
