@@ -23,7 +23,7 @@ def test_other_words_are_refused(word: str) -> None:
 
 
 def test_a_likely_slip_is_named() -> None:
-    with pytest.raises(SpecError, match="did you mean 'model:=x.pt'"):
+    with pytest.raises(SpecError, match=r"did you mean 'model:=x\.pt'"):
         parse_arguments(["model=x.pt"])
 
 

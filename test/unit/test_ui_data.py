@@ -32,7 +32,7 @@ from xrollout_ros.episodes.rosbag2 import Durability, Reliability, qos_yaml
 from xrollout_ros.ui.cli import cli
 from xrollout_ros.ui.deployment import DeploymentSummary, StageTime, Training
 from xrollout_ros.ui.report import write_report
-from xrollout_ros.ui.summary import attempts_of, split_by_kind, versions
+from xrollout_ros.ui.summary import attempts_of, split_by_kind, tag_missing, versions
 
 ROOT = Path(__file__).parents[2]
 ROBOT, TASK = load_robot("metaworld_sawyer"), load_task("pick_and_place")
@@ -337,6 +337,15 @@ def test_report_json_holds_the_same(data: Path, tmp_path: Path) -> None:
 def test_report_without_attempts_pictures_or_training(data: Path, tmp_path: Path) -> None:
     write_report(tmp_path / "report.html", _summary(data, attempts=(), training=None, demonstrations=()))
     assert "No attempt with a known outcome" in (tmp_path / "report.html").read_text()
+
+
+def test_what_the_graph_left_untagged_is_tagged_once(tmp_path: Path) -> None:
+    write_bag(tmp_path, 1, Outcome.FAILURE)
+    write_bag(tmp_path, 2, Outcome.SUCCESS)
+    assert tag_missing(tmp_path) == 1
+    assert tag_missing(tmp_path) == 0
+    (failed,) = run_json("episodes", "list", "--data", tmp_path, "--outcome", "failure")["episodes"]
+    assert [judgement["mode"] for judgement in failed["judgements"]][:1] == ["never_reached"]
 
 
 def test_a_report_passes_over_no_attempt(data: Path, tmp_path: Path) -> None:

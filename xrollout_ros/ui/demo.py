@@ -24,7 +24,7 @@ from xrollout_ros.ui.deployment import DeploymentSummary, StageTime, Training
 from xrollout_ros.ui.opening import how_to_open
 from xrollout_ros.ui.report import write_report
 from xrollout_ros.ui.running import require_ros, run_graph
-from xrollout_ros.ui.summary import attempts_of, split_by_kind, versions
+from xrollout_ros.ui.summary import attempts_of, split_by_kind, tag_missing, versions
 from xrollout_ros.ui.training import train_with_progress
 
 TASK = "pick_and_place"
@@ -90,7 +90,7 @@ def run_demo(options: DemoOptions, console: Console) -> DeploymentSummary:
     with stages.stage("deploy", f"Deploy it: {text.plural(options.attempts, 'attempt')} on unseen starts ({wide})"):
         run_graph(describe("deploy", _deploy_arguments(options, trained)), console)
     with stages.stage("report", "What came of it"):
-        summary = _summarize(options, task, trained, tuple(stages.times))
+        summary = _summarize(options, task, trained, tuple(stages.times), console)
         report = options.folder / "report.html"
         write_report(report, summary)
         _tell(summary, report, console)
@@ -128,8 +128,11 @@ def _deploy_arguments(options: DemoOptions, trained: TrainResult) -> dict[str, s
 
 
 def _summarize(
-    options: DemoOptions, task: TaskSpec, trained: TrainResult, times: tuple[StageTime, ...]
+    options: DemoOptions, task: TaskSpec, trained: TrainResult, times: tuple[StageTime, ...], console: Console
 ) -> DeploymentSummary:
+    late = tag_missing(options.data)
+    if late:
+        console.print(f"{text.plural(late, 'attempt')} that the graph had not tagged: tagged now")
     demonstrations, attempts = split_by_kind(options.data)
     meta = trained.meta
     return DeploymentSummary(

@@ -9,9 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import xrollout_ros
-from xrollout_ros.core.episode import EpisodeKind
+from xrollout_ros.core.clock import SystemClock
+from xrollout_ros.core.episode import EpisodeKind, Outcome
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
+from xrollout_ros.mining.tagging import tag_episode
 from xrollout_ros.ui.deployment import Attempt, Trace
 from xrollout_ros.ui.records import Record, read_records
 
@@ -43,6 +45,25 @@ def split_by_kind(data: Path) -> tuple[list[Record], list[Record]]:
     demonstrations = [record for record in found.records if record.meta.kind is EpisodeKind.DEMONSTRATION]
     others = [record for record in found.records if record.meta.kind is not EpisodeKind.DEMONSTRATION]
     return demonstrations, others
+
+
+def tag_missing(data: Path) -> int:
+    """Tag the attempts that did not succeed and that nobody has judged yet, as the tagger does.
+
+    The tagger works behind the graph, which may have been taken down before it was through.
+
+    Returns:
+        How many attempts were tagged.
+
+    Raises:
+        DataError: the folder is not there, or its journal cannot be written.
+        BagError: a bag is damaged.
+    """
+    tagged = 0
+    for record in read_records(data).records:
+        if record.effective.outcome is not Outcome.SUCCESS and not record.effective.judgements:
+            tagged += bool(tag_episode(data, record.meta.episode_id, SystemClock()))
+    return tagged
 
 
 def versions() -> dict[str, str]:

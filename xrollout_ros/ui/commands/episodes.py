@@ -8,7 +8,9 @@ from xrollout_ros.ui.lazy import Entry, LazyGroup
 
 ENTRIES = {
     "list": Entry("xrollout_ros.ui.commands.episodes_list:list_episodes", "List the episodes of a data folder."),
-    "show": Entry("xrollout_ros.ui.commands.episodes_show:show_episode", "Show what one bag holds."),
+    "show": Entry(
+        "xrollout_ros.ui.commands.episodes_show:show_episode", "Show what one bag holds, and how to open it."
+    ),
 }
 
 

@@ -1,0 +1,53 @@
+"""Watches a running graph in the terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.live import Live
+
+from xrollout_ros.runtime.monitor_model import MonitorModel
+from xrollout_ros.ui.view import lines, render
+
+PERIOD_S = 0.1
+"""Between two pictures on a terminal."""
+LINE_PERIOD_S = 1.0
+"""Between two lines elsewhere."""
+
+
+def watch(model: Callable[[], MonitorModel], console: Console, pause: Callable[[float], None] = time.sleep) -> None:
+    """Show the model until Ctrl-C: the whole view on a terminal; elsewhere a line a second, when it says anything new.
+
+    Args:
+        model: gives what is known now.
+        console: where it is shown.
+        pause: waits for so many seconds; raises KeyboardInterrupt to end.
+    """
+    try:
+        if console.is_terminal:
+            with Live(render(model()), console=console, screen=True, auto_refresh=False) as live:
+                while True:
+                    live.update(render(model()), refresh=True)
+                    pause(PERIOD_S)
+        shown = ""
+        while True:
+            line = lines(model())
+            if line != shown:
+                console.print(line, soft_wrap=True)
+            shown = line
+            pause(LINE_PERIOD_S)
+    except KeyboardInterrupt:
+        return
+
+
+def main() -> None:
+    """Entry point of the ``monitor`` executable: the same as `xrollout monitor`; ROS takes its own arguments."""
+    from xrollout_ros.ui.cli import cli
+
+    cli.main(["monitor"], prog_name="xrollout")
+
+
+if __name__ == "__main__":
+    main()
