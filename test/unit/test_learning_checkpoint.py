@@ -325,3 +325,9 @@ def test_unwritable_target(tmp_path: Path) -> None:
         files.check_writable(tmp_path, "output")
     with pytest.raises(CheckpointError, match="not a writable folder"):
         files.check_writable(tmp_path / "file" / "checkpoint.pt", "output")
+
+
+def test_fit_is_checked_without_torch() -> None:
+    code = "import sys; import xrollout_ros.learning.compatibility; assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr

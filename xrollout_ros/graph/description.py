@@ -116,7 +116,7 @@ def describe(graph: str, arguments: Mapping[str, str]) -> GraphDescription:
 
 
 def _deploy(given: Mapping[str, str]) -> GraphDescription:
-    from xrollout_ros.learning.checkpoint import check_robot
+    from xrollout_ros.learning.compatibility import check_robot
     from xrollout_ros.learning.metadata import read_bytes, read_meta, sha256
 
     if not given["model"]:

@@ -13,12 +13,12 @@ from xrollout_ros.core.errors import CheckpointError, SpecError
 from xrollout_ros.core.ports import PolicyInfo
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
+from xrollout_ros.learning.compatibility import check_robot, check_task
 from xrollout_ros.learning.files import write_bytes, write_together
 from xrollout_ros.learning.metadata import (
     FORMAT,
     FORMAT_VERSION,
     CheckpointMeta,
-    interface_of,
     meta_from_bytes,
     read_bytes,
     sha256,
@@ -111,50 +111,6 @@ def _model(path: Path, meta: CheckpointMeta, weights: object) -> ChunkModel:
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"weight {name!r} of checkpoint {path} is not finite", again)
     return model
-
-
-def check_robot(meta: CheckpointMeta, robot: RobotSpec, path: Path) -> None:
-    """Refuse a robot that senses or acts otherwise than the policy's own.
-
-    Raises:
-        CheckpointError: naming what differs.
-    """
-    if meta.interface_hash == robot.interface_hash():
-        return
-    asked = interface_of(robot)
-    differences = []
-    if meta.state != asked["state"] or list(meta.state) != list(asked["state"]):
-        state_dim = sum(asked["state"].values())
-        differences.append(f"state {meta.state_dim} {_list(meta.state)} against {state_dim} {_list(asked['state'])}")
-    if meta.actions != asked["actions"]:
-        differences.append(
-            f"action {meta.action_dim} ({', '.join(meta.actions)}) against "
-            f"{len(asked['actions'])} ({', '.join(asked['actions'])})"
-        )
-    if not differences:
-        differences.append("the policy rate, or a unit, a shape or an action's kind")
-    raise CheckpointError(
-        f"checkpoint {path} was trained for robot {meta.robot!r} and does not fit robot {robot.id!r}: "
-        f"they differ in {'; '.join(differences)}",
-        f"Deploy it on {meta.robot!r}, or train a checkpoint from episodes of {robot.id!r}.",
-    )
-
-
-def _list(state: dict[str, int]) -> str:
-    return "(" + ", ".join(f"{name}[{size}]" for name, size in state.items()) + ")"
-
-
-def check_task(meta: CheckpointMeta, task: TaskSpec, path: Path) -> None:
-    """Refuse another task than the policy's own.
-
-    Raises:
-        CheckpointError: it was trained for another task.
-    """
-    if meta.task != task.id:
-        raise CheckpointError(
-            f"checkpoint {path} was trained for task {meta.task!r}, asked for is {task.id!r}",
-            f"Deploy it with task {meta.task!r}, or train a checkpoint from episodes of {task.id!r}.",
-        )
 
 
 def load_policy(

@@ -17,7 +17,8 @@ import xrollout_ros
 from xrollout_ros.core.clock import SystemClock, seconds
 from xrollout_ros.core.errors import CheckpointError, SpecError, from_validation
 from xrollout_ros.core.ids import new_id
-from xrollout_ros.learning.checkpoint import Checkpoint, check_robot, encode_checkpoint, load_checkpoint
+from xrollout_ros.learning.checkpoint import Checkpoint, encode_checkpoint, load_checkpoint
+from xrollout_ros.learning.compatibility import check_robot
 from xrollout_ros.learning.dataset import (
     Include,
     TrainingEpisode,
