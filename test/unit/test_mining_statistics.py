@@ -7,6 +7,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.errors import DataError
@@ -50,3 +51,12 @@ def test_impossible_counts_are_refused(counts: tuple[int, int]) -> None:
         success_rate(*counts)
     with pytest.raises(DataError, match="confidence"):
         success_rate(1, 2, confidence=1.0)
+
+
+@given(
+    st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.8, 0.95, 0.99])
+)
+def test_agrees_with_scipy(counts: tuple[int, int], confidence: float) -> None:
+    theirs = binomtest(*counts).proportion_ci(confidence, method="wilson")
+    found = success_rate(*counts, confidence=confidence)
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)

@@ -56,7 +56,7 @@ def lines(model: MonitorModel) -> str:
         parts.append(f"attempt {model.episode.number}{total} {model.episode.phase.name.lower()}")
         if model.episode.outcome:
             parts.append(model.episode.outcome)
-    parts.append(f"success {model.successes}/{model.closed}")
+    parts.append(f"success {model.successes}/{_counted(model)}")
     parts.append(f"{model.command_rate_hz:.0f} commands/s")
     if model.policy is not None:
         parts.append(f"inference {text.milliseconds(model.policy.latency_s)}")
@@ -116,8 +116,13 @@ def _attempt(model: MonitorModel) -> RenderableType:
         _row(rows, "robot", episode.robot)
         if episode.total:
             _row(rows, "progress", ProgressBar(total=episode.total, completed=model.closed, width=40))
-    _row(rows, "success", str(success_rate(model.successes, model.closed)))
+    _row(rows, "success", str(success_rate(model.successes, _counted(model))))
     return Panel(rows, title="attempt", title_align="left")
+
+
+def _counted(model: MonitorModel) -> int:
+    """Attempts in the success rate. A success is known a moment before its bag is closed."""
+    return max(model.closed, model.successes)
 
 
 def _control(model: MonitorModel) -> RenderableType:
@@ -179,10 +184,11 @@ def _node(node: NodeHealth) -> tuple[RenderableType, ...]:
 
 
 def _rates(model: MonitorModel) -> RenderableType:
-    cells = []
-    for rate in model.rates:
-        silent = rate.rate_hz == 0
-        cells.append(Text.assemble(rate.topic, " ", (f"{rate.rate_hz:.0f} Hz", "red" if silent else "bold")))
+    # Silence is no alarm here: events come when something happens. Who must not be silent has a heartbeat.
+    cells = [
+        Text.assemble(rate.topic, " ", (f"{rate.rate_hz:.0f} Hz", "bold" if rate.rate_hz else "dim"))
+        for rate in model.rates
+    ]
     return Panel(Columns(cells, padding=(0, 2)), title="topics", title_align="left")
 
 

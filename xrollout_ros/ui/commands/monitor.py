@@ -17,8 +17,8 @@ def monitor() -> None:
     from xrollout_ros.ui.running import require_ros
 
     require_ros()
-    from xrollout_ros.graph.monitor import MonitorObserver
+    from xrollout_ros.graph.monitor import observe
     from xrollout_ros.ui.monitor import watch
 
-    with MonitorObserver() as observer:
+    with observe() as observer:
         watch(observer.model, output())
