@@ -200,9 +200,10 @@ def test_base_models_that_do_not_fit_are_refused(tmp_path: Path, data: Callable[
 
 @pytest.mark.usefixtures("data")
 def test_diverging_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xrollout_ros.learning.models.MLPModel.loss", lambda self, state, actions, mask, generator: (
-        self.net(state).sum(-1) * float("nan")
-    ))
+    monkeypatch.setattr(
+        "xrollout_ros.learning.models.MLPModel.loss",
+        lambda self, state, actions, mask, generator: self.net(state).sum(-1) * float("nan"),
+    )
     with pytest.raises(TrainingDivergedError, match=r"epoch 1 of 3.*Lower the learning rate \(it was 0\.001\)"):
         run(tmp_path / "a.pt")
     assert list(tmp_path.iterdir()) == []

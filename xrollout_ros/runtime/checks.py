@@ -44,7 +44,9 @@ def inspect_values(values: npt.NDArray[np.floating], action_dim: int, who: str) 
 def inspect_chunk(chunk: ActionChunk, action_dim: int) -> Finding | None:
     """Whether a chunk can be played at all."""
     if chunk.actions.ndim != 2 or chunk.period_ns <= 0:
-        taken = f"chunk {chunk.sequence} of shape {chunk.actions.shape} and period {chunk.period_ns} ns refused; holding"
+        taken = (
+            f"chunk {chunk.sequence} of shape {chunk.actions.shape} and period {chunk.period_ns} ns refused; holding"
+        )
         return Finding("complete", Severity.ABORT, chunk.actions.ndim, 2, taken)
     if not len(chunk.actions):
         return None

@@ -19,7 +19,7 @@ class Played:
     sequence: int
     index: int
     repeated: bool
-    """This row has been played before."""
+    """This policy step has been played before, from this chunk or from the one before it."""
 
 
 class ChunkPlayer:
@@ -28,12 +28,12 @@ class ChunkPlayer:
     def __init__(self, robot: RobotSpec) -> None:
         self._smooth = np.array([dim.kind.interpolates for dim in robot.actions])
         self._chunk: ActionChunk | None = None
-        self._last: tuple[int, int] | None = None
+        self._last_row_ns: int | None = None
 
     def clear(self) -> None:
         """Forget the chunk in play."""
         self._chunk = None
-        self._last = None
+        self._last_row_ns = None
 
     def accept(self, chunk: ActionChunk) -> None:
         """Play this chunk from now on; rows whose time has passed are skipped."""
@@ -66,7 +66,9 @@ class ChunkPlayer:
             ahead = chunk.actions[index + 1].astype(np.float64)
             blend = action + (ahead - action) * (rest / chunk.period_ns)
             action = np.where(self._smooth, blend, action)
-        place = (chunk.sequence, index)
-        repeated = place == self._last
-        self._last = place
+        row_ns = t_ns - rest
+        # A spliced chunk's rows need not fall on the old one's: what begins within half a period is the same step.
+        repeated = self._last_row_ns is not None and row_ns - self._last_row_ns < chunk.period_ns // 2
+        if not repeated:
+            self._last_row_ns = row_ns
         return Played(action, chunk.sequence, index, repeated)

@@ -207,4 +207,3 @@ class InferenceWorker:
             self.counts.inferences += 1
             self.counts.latency_s = chunk.inference_s
         self._on_answer(chunk)
-

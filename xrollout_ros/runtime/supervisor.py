@@ -186,7 +186,9 @@ class Supervisor:
         self._last = sent
         found_names = {finding.check for finding in findings}
         events += [self._log.begin(finding, t_ns, self.episode_id) for finding in findings]
-        events += [self._log.end(check, t_ns, self.episode_id) for check in ("limit", "rate") if check not in found_names]
+        events += [
+            self._log.end(check, t_ns, self.episode_id) for check in ("limit", "rate") if check not in found_names
+        ]
         command = Command(t_ns, self.episode_id, step, source, self.mode, sequence, index, sent, clipped)
         return Tick(command, tuple(event for event in events if event is not None), changed)
 
@@ -234,7 +236,9 @@ class Supervisor:
         age_s = seconds(t_ns - self._operated_at_ns)
         fresh = operated.step == step if self.stepped else age_s <= OPERATOR_TIMEOUT_S
         if not fresh:
-            finding = Finding("operator_silent", Severity.HOLD, age_s, OPERATOR_TIMEOUT_S, "the operator is silent; holding")
+            finding = Finding(
+                "operator_silent", Severity.HOLD, age_s, OPERATOR_TIMEOUT_S, "the operator is silent; holding"
+            )
             return None, [self._log.begin(finding, t_ns, self.episode_id)]
         ended = [self._log.end("operator_silent", t_ns, self.episode_id)]
         return (operated.action if operated.enabled else None), ended
@@ -254,7 +258,9 @@ class Supervisor:
         severity = Severity.ABORT if too_long else Severity.HOLD
         if too_long:
             self.ask(Event.FAULT, f"{topic} is stale")
-        return self._log.begin(Finding("stale", severity, age_s, limit_s, f"{topic} is stale; holding"), t_ns, self.episode_id)
+        return self._log.begin(
+            Finding("stale", severity, age_s, limit_s, f"{topic} is stale; holding"), t_ns, self.episode_id
+        )
 
     def _hold(self) -> Array:
         held = np.zeros(self.robot.action_dim)
@@ -268,4 +274,3 @@ class Supervisor:
                 elif self._last is not None:
                     held[place] = self._last[place]
         return held
-

@@ -1,0 +1,164 @@
+"""Whole graphs in processes of their own, on a private ROS domain."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from xrollout_ros.core.resources import load_robot, share_dir
+from xrollout_ros.episodes.reader import EpisodeData, read_episode
+from xrollout_ros.episodes.store import EpisodeEntry, find_episodes
+
+COMMAND = [sys.executable, "-c", "from xrollout_ros.ui.cli import main; main()"]
+
+
+def wait_for(done: Callable[[], Any], timeout_s: float, what: str) -> Any:
+    """Wait for a condition; gives its value."""
+    deadline_s = time.monotonic() + timeout_s
+    while not (value := done()):
+        assert time.monotonic() < deadline_s, f"{what}: not within {timeout_s:g} s"
+        time.sleep(0.005)
+    return value
+
+
+@dataclass
+class Graph:
+    """A graph started by ``xrollout up``."""
+
+    process: subprocess.Popen[str]
+    data: Path
+    log: Path
+    ended: bool = field(default=False)
+
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def pid_of(self, node: str) -> int | None:
+        """Process id of a node, from what the kernel says of the starter's children."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+            except (OSError, IndexError):
+                continue
+            if parent == self.process.pid and f"xrollout_ros.graph.nodes.{node}".encode() in words:
+                return int(folder.name)
+        return None
+
+    def kill(self, node: str, number: signal.Signals = signal.SIGKILL) -> None:
+        pid = self.pid_of(node)
+        assert pid is not None, f"{node} is not running"
+        os.kill(pid, number)
+
+    def wait(self, timeout_s: float) -> int:
+        try:
+            status = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"the graph did not end within {timeout_s:g} s:\n{self.output()}")
+        self.ended = True
+        return status
+
+    def entries(self) -> list[EpisodeEntry]:
+        return sorted(find_episodes(self.data), key=lambda entry: entry.path.name)
+
+    def episodes(self) -> list[EpisodeData]:
+        return [read_episode(entry.path) for entry in self.entries()]
+
+
+@pytest.fixture
+def start_graph(ros_domain: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Graph]]:
+    """Start a graph: ``start_graph("deploy", model=..., episodes=2)``."""
+    started: list[Graph] = []
+
+    def start(graph: str, data: Path | None = None, **arguments: object) -> Graph:
+        folder = data or tmp_path / f"data{len(started)}"
+        log = tmp_path / f"graph{len(started)}.log"
+        words = [f"{name}:={value}" for name, value in arguments.items()]
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                [*COMMAND, "up", graph, f"data:={folder}", *words],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=ros_domain,
+                cwd=tmp_path,
+            )
+        started.append(Graph(process, folder, log))
+        return started[-1]
+
+    yield start
+    for graph in started:
+        if graph.process.poll() is None:
+            graph.process.send_signal(signal.SIGINT)
+            try:
+                graph.process.wait(10)
+            except subprocess.TimeoutExpired:
+                graph.process.kill()
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy with random weights: enough wherever what it does is of no matter."""
+    return make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "random.pt")
+
+
+def make_checkpoint(path: Path, scale: float = 1.0) -> Path:
+    import torch
+
+    from xrollout_ros.core.ids import new_id
+    from xrollout_ros.learning.checkpoint import save_checkpoint
+    from xrollout_ros.learning.metadata import CheckpointMeta, interface_of
+    from xrollout_ros.learning.models import build_model
+
+    robot = load_robot("metaworld_sawyer")
+    torch.manual_seed(0)
+    config = {"state_dim": robot.state_dim, "action_dim": robot.action_dim, "horizon": 8, "width": 16, "depth": 1}
+    model = build_model("flow", {**config, "steps": 5}, origin="test")
+    with torch.no_grad():
+        for tensor in model.parameters():
+            tensor.mul_(scale)
+    interface = interface_of(robot)
+    meta = CheckpointMeta(
+        policy_id=new_id(),
+        architecture="flow",
+        config={**config, "steps": 5},
+        robot=robot.id,
+        interface_hash=robot.interface_hash(),
+        state=interface["state"],
+        actions=interface["actions"],
+        task="pick_and_place",
+        horizon=8,
+        execute=4,
+        dataset_version="0" * 64,
+        episodes=[],
+        software_version="test",
+        seed=0,
+        training={},
+        losses={},
+        train_s=0.0,
+        created_at="2026-01-01T00:00:00+00:00",
+    )
+    save_checkpoint(path, model, meta)
+    return path
+
+
+@pytest.fixture
+def long_task(tmp_path: Path) -> Path:
+    """pick_and_place with a time limit that no test waits for."""
+    task = yaml.safe_load((share_dir() / "config/tasks/pick_and_place.yaml").read_text())
+    task["time_limit_s"] = 60.0
+    path = tmp_path / "long_task.yaml"
+    path.write_text(yaml.safe_dump(task))
+    return path
