@@ -65,6 +65,17 @@ def test_another_foundation_starts_from_scratch(stamp: Path, monkeypatch: pytest
     assert run_stage(stamp, "one") == (True, False)
 
 
+def test_a_workspace_more_or_less_keeps_what_is_there(stamp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "ROS", "jazzy")
+    monkeypatch.setattr(machine, "ROS", "jazzy")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", "/opt/ros/jazzy")
+    run_stage(stamp, "one")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{ROOT}/.venv:/home/me/ws/install/a:/opt/ros/jazzy:/opt/ros/jazzy")
+    assert run_stage(stamp, "one") == (False, False)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", "/opt/ros/kilted")
+    assert run_stage(stamp, "one") == (True, False)
+
+
 def test_a_machine_that_lacks_something_loses_nothing(stamp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_stage(stamp, "one")
 

@@ -56,9 +56,9 @@ def digest(parts: Iterable[str | bytes]) -> str:
 
 def foundation() -> str:
     """What everything is made on: when it changes, nothing that is there can be kept."""
-    return digest(
-        [str(ROOT), sys.version, sys.base_prefix, ROS, os.environ.get("AMENT_PREFIX_PATH", "") if ROS else ""]
-    )
+    # The last prefix is the ROS installation; those before it are workspaces that the user may source or not.
+    ros_prefix = clean_environment().get("AMENT_PREFIX_PATH", "").split(os.pathsep)[-1] if ROS else ""
+    return digest([str(ROOT), sys.version, sys.base_prefix, ROS, ros_prefix])
 
 
 def packages_key() -> str:

@@ -86,7 +86,8 @@ def clean_environment() -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if name not in _OF_MAKE_AND_PIP}
     for name in _PATHS:
         paths = [] if not ROS and name in _PATHS_OF_ROS else env.get(name, "").split(os.pathsep)
-        kept = [path for path in paths if path and ROOT not in (Path(path), *Path(path).parents)]
+        # Each once: sourcing twice must not look like another environment.
+        kept = list(dict.fromkeys(path for path in paths if path and ROOT not in (Path(path), *Path(path).parents)))
         env.pop(name, None)
         if kept:
             env[name] = os.pathsep.join(kept)
