@@ -15,10 +15,12 @@ from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 from std_srvs.srv import Trigger
 
+from xrollout.msg import OperatorRequest
 from xrollout.srv import EndAttempt, StartAttempt
 from xrollout_ros.core.episode import Outcome, OutcomeSource
 from xrollout_ros.core.modes import Mode, Phase, Source
 from xrollout_ros.graph.monitor import GraphObserver, observe
+from xrollout_ros.graph.qos import EVENT
 from xrollout_ros.graph.topics import OWN, resolve
 
 from .conftest import Graph, wait_for
@@ -65,7 +67,11 @@ def running(observer: GraphObserver, number: int) -> None:
 
 
 def closed(observer: GraphObserver, number: int) -> None:
-    wait_for(lambda: observer.model().closed == number, 30, f"attempt {number} is closed")
+    def check() -> bool:
+        episode = observer.model().episode
+        return episode is not None and (episode.number, episode.phase) == (number, Phase.CLOSED)
+
+    wait_for(check, 30, f"attempt {number} is closed")
 
 
 def test_attempts_on_request_marks_and_emergency_stop(start_graph: Start, checkpoint: Path, long_task: Path) -> None:
@@ -92,6 +98,7 @@ def test_attempts_on_request_marks_and_emergency_stop(start_graph: Start, checkp
         wait_for(lambda: observer.model().mode is Mode.ESTOP, 5, "ESTOP")
         closed(observer, 2)
         assert observer.model().mode is Mode.ESTOP
+        assert "emergency stop" in call(StartAttempt, "start_attempt", StartAttempt.Request(seed=9)).reason
         assert call(Trigger, "reset_emergency_stop", Trigger.Request()).success
         wait_for(lambda: observer.model().mode is Mode.HOLD, 5, "HOLD after the reset")
         graph.process.send_signal(2)
@@ -126,3 +133,23 @@ def test_no_qos_mismatch_and_no_unexpected_topic(
         known = {resolve(topic.name) for topic in OWN}
         ours = {topic for topic, _ in node.get_topic_names_and_types() if topic.startswith("/xrollout/")}
         assert {topic for topic in ours if not topic.endswith("transition_event")} <= known
+
+
+def test_a_discarded_attempt_lies_in_the_trash_and_counts_nowhere(
+    start_graph: Start, checkpoint: Path, long_task: Path
+) -> None:
+    with observe() as observer, client_node() as (node, call):
+        graph = start_graph("deploy", model=checkpoint, task=long_task, episodes=0)
+        up(observer, 5)
+        requests = node.create_publisher(OperatorRequest, "/xrollout/request", EVENT)
+        assert call(StartAttempt, "start_attempt", StartAttempt.Request(seed=7)).accepted
+        running(observer, 1)
+        wait_for(lambda: requests.get_subscription_count() >= 2, 10, "manager and supervisor listen")
+        requests.publish(OperatorRequest(request=OperatorRequest.DISCARD, operator_id="anna", reason="covered"))
+        closed(observer, 1)
+        assert observer.model().successes == 0
+        graph.process.send_signal(2)
+        assert graph.wait(10) == 130
+    assert graph.entries() == []
+    assert len(list((graph.data / ".trash").iterdir())) == 1
+    assert "has no tag" not in graph.output()

@@ -78,9 +78,9 @@ def test_a_wrong_robot_names_the_field_the_value_and_what_is_allowed(
 
 
 def test_unknown_names_list_those_known() -> None:
-    with pytest.raises(SpecError, match="unknown robot 'r2d2'.*metaworld_sawyer"):
+    with pytest.raises(SpecError, match=r"unknown robot 'r2d2'.*metaworld_sawyer"):
         load_robot("r2d2")
-    with pytest.raises(SpecError, match="unknown task 'juggle'.*pick_and_place"):
+    with pytest.raises(SpecError, match=r"unknown task 'juggle'.*pick_and_place"):
         load_task("juggle")
 
 
@@ -140,7 +140,7 @@ def test_fields_of_points_quaternions_arrays_numbers_and_joints() -> None:
     assert extract(message, entry("pose.orientation", [4])).tolist() == [0, 0, 0, 1]
     assert extract(message, entry("range", [1])).tolist() == [4.5]
     assert extract(message, entry("position", [2], names=["a", "b"])).tolist() == [20, 10]
-    with pytest.raises(SpecError, match="has no field 'pose.speed'"):
+    with pytest.raises(SpecError, match=r"has no field 'pose.speed'"):
         extract(message, entry("pose.speed", [1]))
     with pytest.raises(SpecError, match="has no joint c"):
         extract(message, entry("position", [1], names=["c"]))

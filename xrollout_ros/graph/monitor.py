@@ -43,7 +43,21 @@ from xrollout_ros.runtime.monitor_model import (
 
 RATE_WINDOW_S = 2.0
 _KEPT = 8
-_LIFECYCLE = {0: "plain", 1: "unconfigured", 2: "inactive", 3: "active", 4: "finalized"}
+_LIFECYCLE = {
+    0: "plain",
+    1: "unconfigured",
+    2: "inactive",
+    3: "active",
+    4: "finalized",
+    10: "configuring",
+    11: "cleaning up",
+    12: "shutting down",
+    13: "activating",
+    14: "deactivating",
+    15: "in error",
+}
+_EXPECTED = ("manager", "recorder", "supervisor")
+"""Nodes of every graph."""
 _clock = SystemClock()
 
 
@@ -109,7 +123,8 @@ class GraphObserver:
 
     def _on_episode(self, message: EpisodeState, now_ns: int) -> None:
         self._known.episode = message
-        self._known.closed = message.number - (message.phase != Phase.CLOSED)
+        # Successes already count an attempt that is being closed.
+        self._known.closed = message.number - (message.phase in (Phase.OPENING, Phase.RUNNING))
 
     def _on_recorder(self, message: RecorderStatus, now_ns: int) -> None:
         self._known.recorder = message
@@ -161,6 +176,7 @@ class GraphObserver:
                 policy=_policy_view(known.policy) if known.policy is not None else None,
                 recorder=_recorder_view(known.recorder) if known.recorder is not None else None,
                 nodes=tuple(_health(heard, now_ns) for _, heard in sorted(known.nodes.items())),
+                missing=tuple(name for name in _EXPECTED if known.nodes and name not in known.nodes),
                 rates=tuple(TopicRate(topic, rate_hz) for topic, rate_hz in sorted(rates.items())),
                 safety=tuple(_safety_line(at_ns, event, now_ns) for at_ns, event in known.safety),
                 failures=tuple(

@@ -14,7 +14,7 @@ from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.core.modes import Phase
 from xrollout_ros.graph.node import GraphNode, clock
-from xrollout_ros.graph.qos import EVENT, LATCHED, sensor
+from xrollout_ros.graph.qos import EVENT, LATCHED_EACH, sensor
 from xrollout_ros.graph.types import message_class
 from xrollout_ros.runtime.assembler import ObservationAssembler
 
@@ -37,7 +37,7 @@ class Observer:
             node.create_subscription(message_class(kind), topic, self._take(topic), qos)
             for topic, kind in self._assembler.topics.items()
         ]
-        self._subscriptions.append(node.create_subscription(EpisodeState, "episode", self._on_episode, LATCHED))
+        self._subscriptions.append(node.create_subscription(EpisodeState, "episode", self._on_episode, LATCHED_EACH))
         self._timer = None
         if node.stepped:
             self._subscriptions.append(node.create_subscription(SimStep, "sim/step", self._on_step, EVENT))

@@ -22,6 +22,8 @@ EVENT = _profile(reliable=True, depth=100)
 """What happened: nothing is lost."""
 LATCHED = _profile(reliable=True, depth=1, latched=True)
 """State: a late joiner gets the last one."""
+LATCHED_EACH = _profile(reliable=True, depth=20, latched=True)
+"""For a reader of state that must also see the states in between, however busy it is."""
 
 
 def sensor(stepped: bool) -> QoSProfile:

@@ -68,9 +68,7 @@ def run_attempt(
         planner.begin(episode_id, seed)
     if operator is not None:
         operator.reset(seed)
-    supervisor.begin(
-        episode_id, has_policy=policy is not None, operator=operator.name if operator is not None else ""
-    )
+    supervisor.begin(episode_id, has_policy=policy is not None, operator=operator.name if operator is not None else "")
     attempt = Attempt(Outcome.FAILURE, 0)
     now = sim.reset(seed, start)
     while not now.done:

@@ -24,7 +24,7 @@ from xrollout_ros.core.robot import CameraSpec, HoldRule
 from xrollout_ros.graph.conversions import scene_to_msg, time_msg
 from xrollout_ros.graph.encodings import MESSAGES, check_encoding, decode
 from xrollout_ros.graph.node import GraphNode, clock, run_node
-from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED, sensor
+from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED_EACH, sensor
 from xrollout_ros.graph.types import message_class
 from xrollout_ros.sim.robot import make_sim_robot
 
@@ -80,7 +80,7 @@ class SimRobotNode(GraphNode):
             self._made_for = task
 
     def activate(self) -> None:
-        self._episode = self.create_subscription(EpisodeState, "episode", self._on_episode, LATCHED)
+        self._episode = self.create_subscription(EpisodeState, "episode", self._on_episode, LATCHED_EACH)
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
         if self.stepped:
             self._commands = self.create_subscription(Command, "command", self._on_step_command, EVENT)

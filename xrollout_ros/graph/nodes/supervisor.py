@@ -27,7 +27,7 @@ from xrollout_ros.core.modes import Mode, Phase, Request
 from xrollout_ros.graph.conversions import chunk_from_msg, command_to_msg, event_to_msg, operator_from_msg, time_msg
 from xrollout_ros.graph.encodings import MESSAGES, check_encoding, encode
 from xrollout_ros.graph.node import GraphNode, clock, run_node
-from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED, STREAM
+from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED, LATCHED_EACH, STREAM
 from xrollout_ros.graph.types import message_class
 from xrollout_ros.runtime.modes import Event
 from xrollout_ros.runtime.supervisor import Supervisor, Tick
@@ -71,7 +71,7 @@ class SupervisorNode(GraphNode):
         self._subscriptions_made = [
             self.create_subscription(ActionChunk, "chunk", self._on_chunk, COMMAND),
             self.create_subscription(TeleopCommand, "teleop/command", self._on_operator, COMMAND),
-            self.create_subscription(EpisodeState, "episode", self._on_episode, LATCHED),
+            self.create_subscription(EpisodeState, "episode", self._on_episode, LATCHED_EACH),
             self.create_subscription(OperatorRequest, "request", self._on_request, EVENT),
             self.create_subscription(Heartbeat, "heartbeat", self._on_heartbeat, EVENT),
         ]

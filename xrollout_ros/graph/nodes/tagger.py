@@ -12,7 +12,7 @@ from xrollout_ros.core.modes import Phase
 from xrollout_ros.episodes import paths
 from xrollout_ros.graph.conversions import time_msg
 from xrollout_ros.graph.node import GraphNode, clock, run_node
-from xrollout_ros.graph.qos import EVENT, LATCHED
+from xrollout_ros.graph.qos import EVENT, LATCHED_EACH
 from xrollout_ros.mining.tagging import tag_episode
 
 
@@ -32,7 +32,8 @@ class TaggerNode(GraphNode):
         self.pulse.problem = lambda: self._problem
 
     def activate(self) -> None:
-        self._episode = self.create_subscription(EpisodeState, "episode", self._on_episode, LATCHED)
+        self._running = ""
+        self._episode = self.create_subscription(EpisodeState, "episode", self._on_episode, LATCHED_EACH)
         self._thread = threading.Thread(target=self._run, name="tagger", daemon=True)
         self._thread.start()
 
@@ -51,8 +52,14 @@ class TaggerNode(GraphNode):
             self._thread = None
 
     def _on_episode(self, message: EpisodeState) -> None:
-        if message.phase == Phase.CLOSED and message.outcome not in ("success", ""):
-            self._work.put(message.episode_id)
+        # The next attempt's state may replace a CLOSED that is still on its way: then the attempt before is over too.
+        over = self._running if self._running != message.episode_id else ""
+        if message.phase == Phase.CLOSED:
+            over, self._running = "" if message.discarded else message.episode_id, ""
+        else:
+            self._running = message.episode_id
+        if over:
+            self._work.put(over)
 
     def _run(self) -> None:
         while (episode_id := self._work.get()) is not None:
