@@ -116,7 +116,7 @@ def describe(graph: str, arguments: Mapping[str, str]) -> GraphDescription:
 
 
 def _deploy(given: Mapping[str, str]) -> GraphDescription:
-    from xrollout_ros.learning.compatibility import check_robot
+    from xrollout_ros.learning.compatibility import check_robot, check_task
     from xrollout_ros.learning.metadata import read_bytes, read_meta, sha256
 
     if not given["model"]:
@@ -125,7 +125,7 @@ def _deploy(given: Mapping[str, str]) -> GraphDescription:
     meta = read_meta(model)
     task = load_task(given["task"] or meta.task)
     robot = load_robot(given["robot"] or meta.robot)
-    _check_fit(meta.task, task, model)
+    check_task(meta, task, model)
     check_robot(meta, robot, model)
     kinds = [kind.value for kind in EpisodeKind if kind is not EpisodeKind.DEMONSTRATION]
     _choice("kind", given["kind"], kinds)
@@ -200,14 +200,6 @@ def _assemble(
 
 def _source(name: str) -> str:
     return str(Path(name).resolve()) if name.endswith((".yaml", ".yml")) else name
-
-
-def _check_fit(trained: str, task: TaskSpec, model: Path) -> None:
-    if trained != task.id:
-        raise SpecError(
-            f"checkpoint {model} was trained for task {trained!r}, not {task.id!r}",
-            "Deploy it on its own task (leave task:= out), or train one for this task.",
-        )
 
 
 def _choice(name: str, value: str, allowed: list[str]) -> None:
