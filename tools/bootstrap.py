@@ -13,6 +13,7 @@ import importlib.metadata
 import os
 import re
 import shutil
+import signal
 import sys
 import sysconfig
 import time
@@ -231,8 +232,10 @@ def build_package() -> None:
 def main() -> int:
     """Do what is missing; 0 when all is ready, 1 after one line on what is not."""
     leave_own_environment()
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     began = time.monotonic()
     with (ROOT / ".setup.lock").open("w") as lock:
+        os.set_inheritable(lock.fileno(), True)
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -111,6 +111,9 @@ def run(
 ) -> int:
     """Run a command with its output in a log file, and say every 10 s how far it is.
 
+    The command ends with this process when that is told to end. When it is killed, the command goes on, and as it has
+    inherited the lock of setup, the next setup waits for it.
+
     Args:
         command: the program and its arguments.
         log: where its output goes.
@@ -123,11 +126,15 @@ def run(
     began = time.monotonic()
     with (
         log.open("w", encoding="utf-8") as out,
-        subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT) as process,
+        subprocess.Popen(command, cwd=ROOT, env=env, close_fds=False, stdout=out, stderr=subprocess.STDOUT) as process,
     ):
-        while True:
-            try:
-                return process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                so_far = log.read_text(encoding="utf-8", errors="replace")
-                say(f"  {time.monotonic() - began:.0f} s  {progress(so_far)}")
+        try:
+            while True:
+                try:
+                    return process.wait(timeout=10)
+                except subprocess.TimeoutExpired:
+                    so_far = log.read_text(encoding="utf-8", errors="replace")
+                    say(f"  {time.monotonic() - began:.0f} s  {progress(so_far)}")
+        except BaseException:
+            process.terminate()
+            raise
