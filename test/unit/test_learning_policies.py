@@ -14,7 +14,7 @@ import torch
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.ports import Policy, PolicyInfo
 from xrollout_ros.learning.models import ARCHITECTURES, build_model
-from xrollout_ros.learning.networks import STATE_GAIN, Normalizer
+from xrollout_ros.learning.networks import Normalizer
 from xrollout_ros.learning.policies import ChunkPolicy
 
 SIZES = {"state_dim": 14, "action_dim": 4, "horizon": 8}
@@ -104,7 +104,7 @@ def test_units_share_a_scale_and_differences_survive() -> None:
     normalizer.fit(state, torch.tensor([[-3.0], [1.0]]), ["m", "m", "1"])
     scale = normalizer.state_scale
     assert scale[0] == scale[1] != scale[2]
-    assert scale[0] == pytest.approx(STATE_GAIN * 0.5**0.5)
+    assert scale[0] == pytest.approx(0.5**0.5)
     assert normalizer.state(state).mean(0).tolist() == [0, 0, 0]
     assert normalizer.action(torch.tensor([[-3.0], [1.0], [-1.0]])).flatten().tolist() == [-1, 1, 0]
     actions = torch.linspace(-5, 5, 9).view(-1, 1)

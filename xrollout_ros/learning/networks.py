@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-STATE_GAIN = 2.0
-"""Deviations of a unit's values that make 1 at the network's input: smaller inputs make a smoother policy."""
 LEAST_SCALE = 1e-3
 """Keeps the scale of what never varied from being 0."""
 
@@ -49,9 +47,8 @@ class VelocityNet(nn.Module):
 class Normalizer(nn.Module):
     """Centres and scales states, unit by unit, and actions to [-1, 1], by the training data's figures.
 
-    State values of one unit share one scale. So the distance from hand to object, which is what most tasks turn on,
-    is still a plain difference of two inputs, and a value that hardly varied in training (the quaternion of an object
-    that lay still) is not blown up into noise.
+    State values of one unit share one scale. So a value that hardly varied in training (the quaternion of an object
+    that lay still) is not blown up into noise at deployment, and a distance is a plain difference of two inputs.
     """
 
     state_mean: Tensor
@@ -72,7 +69,7 @@ class Normalizer(nn.Module):
         variance = state.var(0, unbiased=False)
         for unit in set(units):
             index = [place for place, other in enumerate(units) if other == unit]
-            self.state_scale[index] = STATE_GAIN * variance[index].mean().sqrt().clamp_min(LEAST_SCALE)
+            self.state_scale[index] = variance[index].mean().sqrt().clamp_min(LEAST_SCALE)
         low, high = action.amin(0), action.amax(0)
         middle, half = (low + high) / 2, ((high - low) / 2).clamp_min(LEAST_SCALE)
         self.action_low.copy_(middle - half)
