@@ -17,9 +17,11 @@ import yaml
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from xrollout_ros.core.resources import load_robot, share_dir
+from xrollout_ros.core.resources import share_dir
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.episodes.store import EpisodeEntry, find_episodes
+
+from ..checkpoints import make_checkpoint
 
 COMMAND = [sys.executable, "-c", "from xrollout_ros.ui.cli import main; main()"]
 
@@ -112,46 +114,6 @@ def start_graph(ros_domain: dict[str, str], tmp_path: Path) -> Iterator[Callable
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A policy with random weights: enough wherever what it does is of no matter."""
     return make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "random.pt")
-
-
-def make_checkpoint(path: Path, scale: float = 1.0) -> Path:
-    import torch
-
-    from xrollout_ros.core.ids import new_id
-    from xrollout_ros.learning.checkpoint import save_checkpoint
-    from xrollout_ros.learning.metadata import CheckpointMeta, interface_of
-    from xrollout_ros.learning.models import build_model
-
-    robot = load_robot("metaworld_sawyer")
-    torch.manual_seed(0)
-    config = {"state_dim": robot.state_dim, "action_dim": robot.action_dim, "horizon": 8, "width": 16, "depth": 1}
-    model = build_model("flow", {**config, "steps": 5}, origin="test")
-    with torch.no_grad():
-        for tensor in model.parameters():
-            tensor.mul_(scale)
-    interface = interface_of(robot)
-    meta = CheckpointMeta(
-        policy_id=new_id(),
-        architecture="flow",
-        config={**config, "steps": 5},
-        robot=robot.id,
-        interface_hash=robot.interface_hash(),
-        state=interface["state"],
-        actions=interface["actions"],
-        task="pick_and_place",
-        horizon=8,
-        execute=4,
-        dataset_version="0" * 64,
-        episodes=[],
-        software_version="test",
-        seed=0,
-        training={},
-        losses={},
-        train_s=0.0,
-        created_at="2026-01-01T00:00:00+00:00",
-    )
-    save_checkpoint(path, model, meta)
-    return path
 
 
 @pytest.fixture

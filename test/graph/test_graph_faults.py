@@ -17,7 +17,8 @@ from xrollout_ros.core.modes import Mode, Phase, Source
 from xrollout_ros.episodes.bag_reader import verify
 from xrollout_ros.graph.monitor import GraphObserver, observe
 
-from .conftest import Graph, make_checkpoint, wait_for
+from ..checkpoints import make_checkpoint
+from .conftest import Graph, wait_for
 
 Start = Callable[..., Graph]
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(180)]

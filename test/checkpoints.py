@@ -1,0 +1,47 @@
+"""Checkpoints for tests: random weights, for wherever what the policy does is of no matter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def make_checkpoint(path: Path, scale: float = 1.0) -> Path:
+    """A small flow policy of random weights times ``scale``, for pick_and_place on the simulated arm."""
+    import torch
+
+    from xrollout_ros.core.ids import new_id
+    from xrollout_ros.core.resources import load_robot
+    from xrollout_ros.learning.checkpoint import save_checkpoint
+    from xrollout_ros.learning.metadata import CheckpointMeta, interface_of
+    from xrollout_ros.learning.models import build_model
+
+    robot = load_robot("metaworld_sawyer")
+    torch.manual_seed(0)
+    config = {"state_dim": robot.state_dim, "action_dim": robot.action_dim, "horizon": 8, "width": 16, "depth": 1}
+    model = build_model("flow", {**config, "steps": 5}, origin="test")
+    with torch.no_grad():
+        for tensor in model.parameters():
+            tensor.mul_(scale)
+    interface = interface_of(robot)
+    meta = CheckpointMeta(
+        policy_id=new_id(),
+        architecture="flow",
+        config={**config, "steps": 5},
+        robot=robot.id,
+        interface_hash=robot.interface_hash(),
+        state=interface["state"],
+        actions=interface["actions"],
+        task="pick_and_place",
+        horizon=8,
+        execute=4,
+        dataset_version="0" * 64,
+        episodes=[],
+        software_version="test",
+        seed=0,
+        training={},
+        losses={},
+        train_s=0.0,
+        created_at="2026-01-01T00:00:00+00:00",
+    )
+    save_checkpoint(path, model, meta)
+    return path

@@ -1,0 +1,129 @@
+"""The graph as data: arguments, defaults, what is refused before anything starts."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import yaml
+
+from xrollout_ros.core.errors import CheckpointError, SpecError, XRolloutError
+from xrollout_ros.core.resources import share_dir
+from xrollout_ros.graph.description import ARGUMENTS, GraphDescription, describe
+from xrollout_ros.graph.starter import command_of
+
+from ..checkpoints import make_checkpoint
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("model") / "checkpoint.pt")
+
+
+def names(description: GraphDescription) -> list[str]:
+    return [process.name for process in description.processes]
+
+
+def test_model_alone_is_enough(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XROLLOUT_DATA", raising=False)
+    description = describe("deploy", {"model": str(model)})
+    assert names(description) == ["sim_robot", "recorder", "supervisor", "policy", "tagger", "manager"]
+    assert [process.managed for process in description.processes] == [True] * 5 + [False]
+    assert (description.robot.id, description.task.id) == ("metaworld_sawyer", "pick_and_place")
+    assert description.data == tmp_path / "raw_rollouts"
+    assert description.episodes == 10
+    manager = description.processes[-1].parameters
+    assert manager["nodes"] == "sim_robot,recorder,supervisor,policy,tagger"
+    assert (manager["drive"], manager["start"], manager["kind"]) == ("stepped", "nominal", "attempt")
+    assert manager["model_hash"] == description.processes[3].parameters["model_hash"] != ""
+
+
+def test_demonstrations_have_an_operator_a_kind_and_a_tag(tmp_path: Path) -> None:
+    description = describe("record", {"task": "push", "tags": "mine", "data": str(tmp_path)})
+    assert names(description) == ["sim_robot", "recorder", "supervisor", "teleop", "tagger", "manager"]
+    manager = description.processes[-1].parameters
+    assert (manager["operator"], manager["kind"], manager["tags"]) == ("metaworld", "demonstration", "bootstrap,mine")
+    assert description.episodes == 8
+
+
+def test_a_real_robot_has_no_simulator_runs_in_real_time_and_on_request(tmp_path: Path, model: Path) -> None:
+    robot = yaml.safe_load((share_dir() / "config/robots/metaworld_sawyer.yaml").read_text())
+    del robot["sim"]
+    path = tmp_path / "real.yaml"
+    path.write_text(yaml.safe_dump(robot))
+    description = describe("deploy", {"model": str(model), "robot": str(path)})
+    assert "sim_robot" not in names(description)
+    assert description.processes[-1].parameters["drive"] == "real_time"
+    assert description.processes[0].parameters["robot"] == str(path)
+    assert description.episodes == 0
+    with pytest.raises(SpecError, match="is not simulated"):
+        describe("deploy", {"model": str(model), "robot": str(path), "drive": "stepped"})
+
+
+def test_strategy_base_needs_no_tagger(model: Path) -> None:
+    assert "tagger" not in names(describe("deploy", {"model": str(model), "strategy": "base"}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"modell": "x"}, "unknown argument modell"),
+        ({"robot": "r2d2"}, "unknown robot 'r2d2'"),
+        ({"task": "juggle"}, "unknown task 'juggle'"),
+        ({"task": "push"}, "was trained for task 'pick_and_place'"),
+        ({"robot": "gym_mountain_car"}, "does not fit robot 'gym_mountain_car'"),
+        ({"start": "nowhere"}, "argument start is 'nowhere'"),
+        ({"strategy": "hope"}, "argument strategy is 'hope'"),
+        ({"drive": "fast"}, "argument drive is 'fast'"),
+        ({"kind": "demonstration"}, "argument kind is 'demonstration'"),
+        ({"episodes": "-1"}, "argument episodes is '-1'"),
+        ({"episodes": "many"}, "argument episodes is 'many'"),
+        ({"seed": "1.5"}, "argument seed is '1.5'"),
+        ({"camera": "perhaps"}, "argument camera is 'perhaps'"),
+        ({"delay_steps": "-2"}, "argument delay_steps is '-2'"),
+    ],
+)
+def test_wrong_arguments_name_the_value_and_what_is_allowed(model: Path, arguments: dict[str, str], said: str) -> None:
+    with pytest.raises(XRolloutError, match=said) as error:
+        describe("deploy", {"model": str(model), **arguments})
+    assert error.value.remedy
+    assert error.value.exit_code != 0
+
+
+def test_a_missing_model_and_one_with_code_in_it_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no model was given"):
+        describe("deploy", {})
+    with pytest.raises(CheckpointError, match=r"nowhere\.pt"):
+        describe("deploy", {"model": str(tmp_path / "nowhere.pt")})
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (tmp_path / "was_here",))
+
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(CheckpointError, match=r"evil\.pt"):
+        describe("deploy", {"model": str(tmp_path / "evil.pt")})
+    assert not (tmp_path / "was_here").exists()
+
+
+def test_unknown_graph() -> None:
+    with pytest.raises(SpecError, match="unknown graph 'fly'"):
+        describe("fly", {})
+    with pytest.raises(SpecError, match="no task was given"):
+        describe("record", {})
+
+
+def test_both_graphs_share_their_common_arguments() -> None:
+    shared = {argument.name for argument in ARGUMENTS["deploy"]} & {argument.name for argument in ARGUMENTS["record"]}
+    assert {"robot", "task", "strategy", "episodes", "data", "start", "seed", "drive", "camera"} <= shared
+
+
+def test_a_command_line_keeps_types_and_strings_that_look_like_something_else(model: Path) -> None:
+    description = describe("deploy", {"model": str(model), "site": "007", "tags": "yes,null"})
+    words = command_of(description.processes[-1])
+    given = dict(word.split(":=", 1) for word in words if ":=" in word)
+    assert yaml.safe_load(given["site"]) == "007"
+    assert yaml.safe_load(given["tags"]) == "yes,null"
+    assert yaml.safe_load(given["episodes"]) == 10
