@@ -86,7 +86,7 @@ class FlowModel(ChunkModel):
     """Flow matching on action chunks along straight paths, Euler steps (Lipman et al. 2023, arXiv:2210.02747)."""
 
     name = "flow"
-    loss_name = "flow-matching loss (squared error, normalized actions)"
+    loss_name = "flow-matching loss (normalized actions)"
     config_type = FlowConfig
 
     times: Tensor

@@ -32,6 +32,8 @@ def draw_losses(path: Path, history: Sequence[Progress], title: str, loss_name: 
     axes.set_ylabel(loss_name)
     if all(progress.train_loss > 0 for progress in history):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3, which="both")
     axes.legend(frameon=False)
