@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from xrollout_ros.core.errors import CheckpointError
+from xrollout_ros.core import files
+from xrollout_ros.core.errors import CheckpointError, DataError
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.learning import files
 from xrollout_ros.learning.checkpoint import load_checkpoint, load_policy, save_checkpoint
 from xrollout_ros.learning.metadata import CheckpointMeta, interface_of, read_meta
 from xrollout_ros.learning.models import ChunkModel, build_model
@@ -319,11 +319,11 @@ def test_interrupted_write_leaves_the_old_file(checkpoint: Path, monkeypatch: py
 def test_unwritable_target(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     model = make_model()
-    with pytest.raises(CheckpointError, match="could not be written"):
+    with pytest.raises(DataError, match="could not be written"):
         save_checkpoint(tmp_path / "file" / "checkpoint.pt", model, make_meta(model))
-    with pytest.raises(CheckpointError, match="is a folder"):
+    with pytest.raises(DataError, match="is a folder"):
         files.check_writable(tmp_path, "output")
-    with pytest.raises(CheckpointError, match="not a writable folder"):
+    with pytest.raises(DataError, match="not a writable folder"):
         files.check_writable(tmp_path / "file" / "checkpoint.pt", "output")
 
 

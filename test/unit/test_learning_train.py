@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome, Strategy
-from xrollout_ros.core.errors import CheckpointError, SpecError, XRolloutError
+from xrollout_ros.core.errors import CheckpointError, DataError, SpecError, TrainingDivergedError, XRolloutError
 from xrollout_ros.core.resources import load_robot
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.learning import train as train_module
 from xrollout_ros.learning.checkpoint import load_checkpoint, load_policy
 from xrollout_ros.learning.dataset import TrainingEpisode, TrainingSet
-from xrollout_ros.learning.fit import Progress, TrainingDivergedError, one_thread
+from xrollout_ros.learning.fit import Progress, one_thread
 from xrollout_ros.learning.metadata import read_meta
 from xrollout_ros.learning.train import TrainOptions, TrainResult, train
 
@@ -229,7 +229,7 @@ def test_interrupting_leaves_the_old_files(tmp_path: Path, monkeypatch: pytest.M
 def test_bad_output_is_noticed_before_training(tmp_path: Path, data: Callable[..., None]) -> None:
     (tmp_path / "file").write_text("")
     for output, word in ((tmp_path, "is a folder"), (tmp_path / "file" / "a.pt", "not a writable folder")):
-        with pytest.raises(CheckpointError, match=word):
+        with pytest.raises(DataError, match=word):
             run(output, lambda progress: pytest.fail("it trained"))
 
 

@@ -42,7 +42,7 @@ class BagError(XRolloutError):
 
 
 class DataError(XRolloutError):
-    """A data folder does not hold what the command needs."""
+    """Files or folders do not hold what the command needs, or cannot be written."""
 
     exit_code = 5
 
@@ -51,6 +51,12 @@ class GraphError(XRolloutError):
     """The ROS graph could not be started, or something in it gave up."""
 
     exit_code = 6
+
+
+class TrainingDivergedError(XRolloutError):
+    """The loss is no longer a finite number."""
+
+    exit_code = 7
 
 
 def from_validation(error: ValidationError, what: str, origin: str | Path, remedy: str) -> SpecError:

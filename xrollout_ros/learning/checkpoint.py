@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from xrollout_ros.core.errors import CheckpointError, SpecError
+from xrollout_ros.core.files import write_bytes, write_together
 from xrollout_ros.core.ports import PolicyInfo
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.learning.compatibility import check_robot, check_task
-from xrollout_ros.learning.files import write_bytes, write_together
 from xrollout_ros.learning.metadata import (
     FORMAT,
     FORMAT_VERSION,

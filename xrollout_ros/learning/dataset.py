@@ -169,9 +169,7 @@ def load_training_set(
     return assemble(taken, left_out, folder)
 
 
-def assemble(
-    taken: Iterable[tuple[TrainingEpisode, RobotSpec]], left_out: Counter[str], folder: Path
-) -> TrainingSet:
+def assemble(taken: Iterable[tuple[TrainingEpisode, RobotSpec]], left_out: Counter[str], folder: Path) -> TrainingSet:
     """One training set out of chosen episodes.
 
     Raises:

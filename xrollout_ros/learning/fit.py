@@ -12,18 +12,12 @@ import torch
 from torch import Tensor
 
 from xrollout_ros.core.clock import Clock, SystemClock, seconds
-from xrollout_ros.core.errors import XRolloutError
+from xrollout_ros.core.errors import TrainingDivergedError
 from xrollout_ros.learning.dataset import Windows
 from xrollout_ros.learning.models import ChunkModel
 
 _VALIDATION_DRAWS = 4
 """Noise draws for each validation sample, the same ones in every epoch, so that the curve shows learning, not luck."""
-
-
-class TrainingDivergedError(XRolloutError):
-    """The loss is no longer a finite number."""
-
-    exit_code = 7
 
 
 @dataclass(frozen=True)

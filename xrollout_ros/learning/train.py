@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 import xrollout_ros
 from xrollout_ros.core.clock import SystemClock, seconds
 from xrollout_ros.core.errors import CheckpointError, SpecError, from_validation
+from xrollout_ros.core.files import check_writable, write_bytes, write_together
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.learning.checkpoint import Checkpoint, encode_checkpoint, load_checkpoint
 from xrollout_ros.learning.compatibility import check_robot
@@ -28,7 +29,6 @@ from xrollout_ros.learning.dataset import (
     split,
     windows,
 )
-from xrollout_ros.learning.files import check_writable, write_bytes, write_together
 from xrollout_ros.learning.fit import Progress, Recipe, fit
 from xrollout_ros.learning.metadata import CheckpointMeta, interface_of, sha256
 from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, build_model
@@ -131,7 +131,8 @@ def train(options: TrainOptions, report: Callable[[Progress], None]) -> TrainRes
 
     Raises:
         DataError: the folder holds nothing usable, or mixes tasks or robots.
-        CheckpointError: the base model cannot be used, or the output cannot be written.
+        CheckpointError: the base model cannot be used.
+        DataError: the output cannot be written.
         SpecError: options that contradict the base model.
         TrainingDivergedError: the loss became infinite or not a number; nothing was written.
     """

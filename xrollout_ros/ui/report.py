@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from xrollout_ros.core.episode import Outcome
-from xrollout_ros.learning.files import write_together
+from xrollout_ros.core.files import write_together
 from xrollout_ros.ui import text
 from xrollout_ros.ui.deployment import Attempt, DeploymentSummary
 from xrollout_ros.ui.opening import how_to_open

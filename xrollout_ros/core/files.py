@@ -6,22 +6,22 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from xrollout_ros.core.errors import CheckpointError
+from xrollout_ros.core.errors import DataError
 
 
 def check_writable(path: Path, what: str) -> None:
     """Make sure, before hours of work, that ``path`` can be written at the end of them.
 
     Raises:
-        CheckpointError: it is a folder, or its folder cannot be written.
+        DataError: it is a folder, or its folder cannot be written.
     """
     if path.is_dir():
-        raise CheckpointError(f"{what} {path} is a folder", f"Name a file, e.g. {path / 'checkpoint.pt'}.")
+        raise DataError(f"{what} {path} is a folder", f"Name a file, e.g. {path / 'checkpoint.pt'}.")
     parent = path.absolute().parent
     while not parent.exists():
         parent = parent.parent
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise CheckpointError(f"{what} {path} cannot be written: {parent} is not a writable folder", "Name another.")
+        raise DataError(f"{what} {path} cannot be written: {parent} is not a writable folder", "Name another.")
 
 
 def write_together(files: Mapping[Path, Callable[[Path], None]]) -> None:
@@ -31,7 +31,7 @@ def write_together(files: Mapping[Path, Callable[[Path], None]]) -> None:
     interrupts this, no target is ever half-written and no temporary file stays.
 
     Raises:
-        CheckpointError: the disk refuses.
+        DataError: the disk refuses.
     """
     temporary = {path: path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}") for path in files}
     try:
@@ -46,7 +46,7 @@ def write_together(files: Mapping[Path, Callable[[Path], None]]) -> None:
     except OSError as error:
         names = ", ".join(map(str, files))
         what = f"{names} could not be written ({error})"
-        raise CheckpointError(what, "Free the disk or name another file.") from error
+        raise DataError(what, "Free the disk or name another file.") from error
     finally:
         for fresh in temporary.values():
             if fresh.exists():
