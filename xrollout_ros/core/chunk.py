@@ -24,6 +24,8 @@ class Observation:
     """Time of the newest value; simulated in the stepped drive."""
     state: Array
     """(D,) float64, ordered by the RobotSpec."""
+    observed_ns: int = 0
+    """When all of it was there, on the wall clock; 0: not known."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class ActionChunk:
     actions: npt.NDArray[np.float32]
     """(H, A) float32; H = 0 says "keep playing the chunk in play"."""
     prefix_length: int = 0
+    observed_ns: int = 0
+    """When the observation behind it was all there, on the wall clock; 0: not known."""
+    accepted_ns: int = 0
+    """When the supervisor accepted it, on the wall clock; 0: it has not, or simulated time drives."""
     inference_s: float = 0.0
     scores: Mapping[str, float] = field(default_factory=dict)
 
@@ -72,6 +78,8 @@ class Command:
     """(A,) float64, within the limits."""
     clipped: npt.NDArray[np.bool_]
     """(A,) where a limit changed the value."""
+    accepted_ns: int = 0
+    """``accepted_ns`` of the chunk in play."""
 
 
 @dataclass(frozen=True)

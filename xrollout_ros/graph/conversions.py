@@ -27,8 +27,8 @@ def time_msg(ns: int) -> Time:
     return Time(sec=ns // NS, nanosec=ns % NS)
 
 
-def chunk_to_msg(chunk: ActionChunk) -> ActionChunkMsg:
-    """An action chunk as a message."""
+def chunk_to_msg(chunk: ActionChunk, sent_ns: int = 0) -> ActionChunkMsg:
+    """An action chunk as a message; ``sent_ns`` is the wall clock's time now."""
     return ActionChunkMsg(
         stamp=time_msg(chunk.stamp_ns),
         episode_id=chunk.episode_id,
@@ -40,6 +40,8 @@ def chunk_to_msg(chunk: ActionChunk) -> ActionChunkMsg:
         action_dim=chunk.actions.shape[1],
         data=array.array("f", np.ascontiguousarray(chunk.actions, dtype=np.float32).tobytes()),
         prefix_length=chunk.prefix_length,
+        observed=time_msg(chunk.observed_ns),
+        sent=time_msg(sent_ns),
         inference_s=chunk.inference_s,
         score_names=list(chunk.scores),
         score_values=list(chunk.scores.values()),
@@ -60,6 +62,8 @@ def chunk_from_msg(msg: ActionChunkMsg) -> ActionChunk:
         round(msg.period_s * NS) if math.isfinite(msg.period_s) else 0,
         data.reshape(-1, msg.action_dim) if whole else data,
         msg.prefix_length,
+        stamp_ns(msg.observed),
+        0,
         msg.inference_s,
         dict(zip(msg.score_names, msg.score_values, strict=False)),
     )
@@ -83,8 +87,14 @@ def operator_from_msg(msg: TeleopCommandMsg) -> OperatorAction:
     return OperatorAction(msg.episode_id, msg.operator_id, msg.step, stamp_ns(msg.stamp), action, msg.enabled)
 
 
-def command_to_msg(command: Command, stamp: int) -> CommandMsg:
-    """A command as a message; ``stamp`` is its time in ns since the epoch (the steady clock is not)."""
+def command_to_msg(command: Command, stamp: int, late_s: float = 0.0) -> CommandMsg:
+    """A command as a message.
+
+    Args:
+        command: the command.
+        stamp: its time in ns since the epoch (the steady clock is not).
+        late_s: real time: how long after its scheduled time it is sent.
+    """
     return CommandMsg(
         stamp=time_msg(stamp),
         episode_id=command.episode_id,
@@ -93,6 +103,8 @@ def command_to_msg(command: Command, stamp: int) -> CommandMsg:
         mode=int(command.mode),
         chunk_sequence=command.chunk_sequence,
         chunk_index=command.chunk_index,
+        accepted=time_msg(command.accepted_ns),
+        late_s=late_s,
         action=command.action.tolist(),
         clipped=command.clipped.tolist(),
     )

@@ -30,6 +30,7 @@ from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.graph.conversions import time_msg
 from xrollout_ros.graph.qos import EVENT
+from xrollout_ros.runtime.meter import Meter
 
 HEARTBEAT_PERIOD_S = 0.2
 _STUCK_S = 0.6
@@ -56,8 +57,9 @@ class Pulse:
         self._busy = 0
         self._worst_s = 0.0
         self._stop = threading.Event()
-        self.values: Callable[[], dict[str, str]] = dict
-        """What the node adds to its diagnostics."""
+        self.meter = Meter()
+        self.values: Callable[[], dict[str, object]] = dict
+        """What the node adds to its diagnostics: at least ``queue`` and ``drops`` where it has them."""
         self.problem: Callable[[], str] = str
         """What is wrong with the node; empty: nothing."""
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
@@ -72,9 +74,11 @@ class Pulse:
         """A context in which the executor may be busy for long."""
         return _Busy(self)
 
-    def took(self, spent_s: float) -> None:
-        """A tick or callback took this long."""
+    def took(self, begin_ns: int, late_s: float = 0.0) -> None:
+        """A tick or callback that began at ``begin_ns`` of the steady clock is done, ``late_s`` after its time."""
+        spent_s = seconds(clock.steady_ns() - begin_ns)
         self._worst_s = max(self._worst_s, spent_s)
+        self.meter.note(spent_s, late_s)
 
     def stop(self) -> None:
         """End the thread; before the node is destroyed."""
@@ -100,13 +104,21 @@ class Pulse:
             self._publisher.publish(message)
 
     def _diagnose(self) -> None:
-        problem = self.problem()
+        problem, measured = self.problem(), self.meter.report()
+        values = {
+            "ticks": measured.ticks,
+            "worst_tick_ms": f"{1e3 * measured.worst_s:.3f}",
+            "p99_tick_ms": f"{1e3 * measured.p99_s:.3f}",
+            "worst_late_ms": f"{1e3 * measured.worst_late_s:.3f}",
+            "late_ticks": measured.late_ticks,
+            **self.values(),
+        }
         status = DiagnosticStatus(
             level=DiagnosticStatus.ERROR if problem else DiagnosticStatus.OK,
             name=f"xrollout: {self._node.get_name()}",
             message=problem or "ok",
             hardware_id="",
-            values=[KeyValue(key=key, value=value) for key, value in self.values().items()],
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
         )
         message = DiagnosticArray(status=[status])
         message.header.stamp = time_msg(clock.wall_ns())

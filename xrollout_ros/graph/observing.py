@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from rclpy.clock import Clock as RosClock
@@ -23,7 +24,7 @@ class Observer:
     """Calls ``on_observation(observation, episode)`` for every observation of the running attempt.
 
     Stepped: once for each step, when all its messages and the attempt's own are there, and again when the robot sends
-    it again. Real time: at the policy rate, with the newest values.
+    it again. Real time: as soon as the fastest sensors have spoken anew, at the latest after one and a half policy periods.
     """
 
     def __init__(self, node: GraphNode, on_observation: Callable[[Observation, EpisodeState], None]) -> None:
@@ -32,6 +33,7 @@ class Observer:
         self._assembler = ObservationAssembler(node.robot)
         self._episode: EpisodeState | None = None
         self._pending: SimStep | None = None
+        self._handed_ns = 0
         qos = sensor(node.stepped)
         self._subscriptions = [
             node.create_subscription(message_class(kind), topic, self._take(topic), qos)
@@ -59,9 +61,14 @@ class Observer:
 
     def _take(self, topic: str) -> Callable[[Any], None]:
         def take(message: Any) -> None:
+            begin_ns = clock.steady_ns()
             stamp = stamp_ns(message.header.stamp) if hasattr(message, "header") else clock.wall_ns()
             self._assembler.update(topic, message, stamp)
-            self._try()
+            if self._node.stepped:
+                self._try()
+            elif self._assembler.aligned:
+                self._hand_over()
+            self._node.pulse.took(begin_ns)
 
         return take
 
@@ -81,12 +88,16 @@ class Observer:
         observation = self._assembler.at(stamp_ns(step.stamp), step.step, step.episode_id)
         if observation is not None:
             self._pending = None
-            self._on_observation(observation, episode)
+            self._on_observation(replace(observation, observed_ns=clock.wall_ns()), episode)
 
     def _on_timer(self) -> None:
+        """Real time: a sensor that is late or lost must not hold back the others for longer than this."""
+        if clock.steady_ns() - self._handed_ns > 1.5 * self._node.robot.policy_period_ns:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
         episode = self.running
-        if episode is None:
-            return
-        observation = self._assembler.latest(episode.episode_id)
-        if observation is not None:
-            self._on_observation(observation, episode)
+        self._handed_ns = clock.steady_ns()
+        observation = self._assembler.latest(episode.episode_id if episode is not None else "")
+        if observation is not None and episode is not None:
+            self._on_observation(replace(observation, observed_ns=clock.wall_ns()), episode)

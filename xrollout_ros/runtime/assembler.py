@@ -13,7 +13,8 @@ class ObservationAssembler:
     """Keeps the latest value of every observation entry.
 
     Stepped: an observation is complete when every entry carries the step's stamp. Real time: when every entry has
-    been seen; its stamp is the oldest entry's, so that its age is never flattered.
+    been seen; the fastest sensors lead, slower ones (a camera, say) give what they gave last. Its stamp is the oldest
+    one of the leading topics, so that its age is never flattered and a slow sensor does not make an action look late.
     """
 
     def __init__(self, robot: RobotSpec) -> None:
@@ -21,6 +22,9 @@ class ObservationAssembler:
         self._entries: dict[str, list[ObservationSpec]] = {}
         for entry in robot.observations:
             self._entries.setdefault(entry.topic, []).append(entry)
+        fastest_hz = max(entry.rate_hz for entry in robot.observations)
+        self._leading = {entry.topic for entry in robot.observations if entry.rate_hz == fastest_hz}
+        self._handed_ns = -1
         self._values: dict[str, Array] = {}
         self._stamps: dict[str, int] = {}
 
@@ -45,11 +49,20 @@ class ObservationAssembler:
             return None
         return Observation(episode_id, step, stamp_ns, self.robot.state_vector(self._values))
 
+    @property
+    def aligned(self) -> bool:
+        """Real time: the leading sensors have all spoken anew, of the same moment (to half a policy period)."""
+        if len(self._stamps) < len(self._entries):
+            return False
+        stamps = [self._stamps[topic] for topic in self._leading]
+        return min(stamps) > self._handed_ns and max(stamps) - min(stamps) < self.robot.policy_period_ns // 2
+
     def latest(self, episode_id: str) -> Observation | None:
         """Real time: the newest values, or None until every topic has been heard."""
         if len(self._stamps) < len(self._entries):
             return None
-        stamp_ns = min(self._stamps.values())
+        stamp_ns = min(self._stamps[topic] for topic in self._leading)
+        self._handed_ns = max(self._stamps[topic] for topic in self._leading)
         return Observation(episode_id, 0, stamp_ns, self.robot.state_vector(self._values))
 
     def missing(self) -> list[str]:

@@ -18,6 +18,7 @@ class Played:
     """(A,) float64."""
     sequence: int
     index: int
+    accepted_ns: int
     repeated: bool
     """This policy step has been played before, from this chunk or from the one before it."""
 
@@ -71,4 +72,4 @@ class ChunkPlayer:
         repeated = self._last_row_ns is not None and row_ns - self._last_row_ns < chunk.period_ns // 2
         if not repeated:
             self._last_row_ns = row_ns
-        return Played(action, chunk.sequence, index, repeated)
+        return Played(action, chunk.sequence, index, chunk.accepted_ns, repeated)

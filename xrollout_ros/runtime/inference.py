@@ -78,6 +78,7 @@ class ChunkPlanner:
             observation.stamp_ns,
             self._period_ns,
             actions,
+            observed_ns=observation.observed_ns,
             inference_s=spent_s,
         )
 
@@ -93,6 +94,7 @@ class ChunkPlanner:
             observation.stamp_ns if chunk is None else chunk.start_ns,
             self._period_ns,
             empty if chunk is None else chunk.actions,
+            observed_ns=observation.observed_ns if chunk is None else chunk.observed_ns,
             inference_s=0.0 if chunk is None else chunk.inference_s,
         )
 
@@ -154,6 +156,11 @@ class InferenceWorker:
             raise self._failure
         assert self.planner is not None
         return self.planner
+
+    @property
+    def waiting(self) -> int:
+        """Observations waiting for the thread: 0 or 1."""
+        return int(self._slot is not None)
 
     def submit(self, observation: Observation, seed: int) -> None:
         """Ask for an answer; an older observation still waiting is dropped and counted."""

@@ -162,7 +162,7 @@ class Supervisor:
             changed |= self._fault(t_ns, self._findings[-1].action_taken)
         self._findings.clear()
 
-        sequence, index, source = -1, -1, Source.HOLD
+        sequence, index, accepted_ns, source = -1, -1, 0, Source.HOLD
         wanted: Array | None = None
         if self.mode is Mode.IDLE:
             return Tick(None, tuple(event for event in events if event is not None), changed)
@@ -174,7 +174,8 @@ class Supervisor:
             elif played is not None:
                 if played.repeated and self._once:
                     return Tick(None, tuple(event for event in events if event is not None), changed)
-                wanted, sequence, index, source = played.action, played.sequence, played.index, Source.POLICY
+                wanted, source = played.action, Source.POLICY
+                sequence, index, accepted_ns = played.sequence, played.index, played.accepted_ns
         elif self.mode is Mode.TELEOP and not self._stale:
             wanted, found = self._operator_action(t_ns, step)
             events += found
@@ -189,7 +190,7 @@ class Supervisor:
         events += [
             self._log.end(check, t_ns, self.episode_id) for check in ("limit", "rate") if check not in found_names
         ]
-        command = Command(t_ns, self.episode_id, step, source, self.mode, sequence, index, sent, clipped)
+        command = Command(t_ns, self.episode_id, step, source, self.mode, sequence, index, sent, clipped, accepted_ns)
         return Tick(command, tuple(event for event in events if event is not None), changed)
 
     # --- inside -------------------------------------------------------------------------------------------------

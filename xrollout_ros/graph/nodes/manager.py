@@ -71,7 +71,7 @@ class ManagerNode(Node):
         self._open = self.create_client(OpenEpisode, "open_episode")
         self._close = self.create_client(CloseEpisode, "close_episode")
         self._reset = self.create_client(ResetSim, "sim/reset")
-        self.pulse.values = lambda: {"attempts": str(self._number), "successes": str(self._successes)}
+        self.pulse.values = lambda: {"attempts": self._number, "successes": self._successes}
 
     def _text(self, name: str) -> str:
         return str(self.get_parameter(name).value)

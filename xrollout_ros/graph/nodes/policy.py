@@ -50,7 +50,7 @@ class PolicyNode(GraphNode):
         self._info = planner.policy.info
         self._rows_left = 0
         self.pulse.problem = lambda: self._worker.counts.last_error if self._worker else ""
-        self.pulse.values = lambda: {"inferences": str(self._worker.counts.inferences if self._worker else 0)}
+        self.pulse.values = self._measured
         self.get_logger().info(f"policy {self._info.policy_id} ready ({model})")
 
     def activate(self) -> None:
@@ -74,6 +74,18 @@ class PolicyNode(GraphNode):
         if self._worker is not None:
             self._worker.stop()
 
+    def _measured(self) -> dict[str, object]:
+        if self._worker is None:
+            return {}
+        counts = self._worker.counts
+        return {
+            "queue": self._worker.waiting,
+            "drops": counts.skipped,
+            "inferences": counts.inferences,
+            "inference_ms": f"{1e3 * counts.latency_s:.3f}",
+            "errors": counts.errors,
+        }
+
     def _on_observation(self, observation: Observation, episode: EpisodeState) -> None:
         worker = self._worker
         if worker is None or episode.policy_id != self._info.policy_id:
@@ -85,7 +97,7 @@ class PolicyNode(GraphNode):
 
     def _on_answer(self, chunk: Chunk) -> None:
         if len(chunk.actions) or self.stepped:
-            self._chunks.publish(chunk_to_msg(chunk))
+            self._chunks.publish(chunk_to_msg(chunk, clock.wall_ns()))
             self._rows_left = len(chunk.actions) or max(0, self._rows_left - 1)
 
     def _tell(self) -> None:

@@ -66,6 +66,7 @@ class RecorderNode(GraphNode):
             self.create_service(CloseEpisode, "close_episode", self._on_close),
         ]
         self.pulse.problem = lambda: self._recording.failure if self._recording else ""
+        self.pulse.values = self._measured
 
     def _wanted(self) -> list[Topic]:
         robot = self.robot
@@ -136,11 +137,20 @@ class RecorderNode(GraphNode):
 
     def _take(self, topic: str) -> Callable[[bytes, dict[str, Any]], None]:
         def take(message: bytes, info: dict[str, Any]) -> None:
+            begin_ns = clock.steady_ns()
             self._receive(topic, message, info)
             # The executor takes one message a turn; what has piled up behind it is taken at once.
             self._take_waiting(topic)
+            self.pulse.took(begin_ns)
 
         return take
+
+    def _measured(self) -> dict[str, object]:
+        counts = self._recording.counts() if self._recording else {}
+        return {
+            "received": sum(count.received for count in counts.values()),
+            "drops": sum(count.lost for count in counts.values()),
+        }
 
     def _receive(self, topic: str, message: bytes, info: dict[str, Any]) -> None:
         if self._recording is not None:

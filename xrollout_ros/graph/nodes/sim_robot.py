@@ -70,7 +70,7 @@ class SimRobotNode(GraphNode):
         self._step = self.create_publisher(SimStep, "sim/step", EVENT)
         self._reset = self.create_service(ResetSim, "sim/reset", self._on_reset)
         self._make(self.text("task"))
-        self.pulse.values = lambda: {"resent": str(self._resent), "watchdog_trips": str(self._watchdog_trips)}
+        self.pulse.values = lambda: {"drops": self._resent, "watchdog_trips": self._watchdog_trips}
 
     def _make(self, task: str) -> None:
         if task != self._made_for:
@@ -188,7 +188,7 @@ class SimRobotNode(GraphNode):
         begin_ns = clock.steady_ns()
         self._now = self.sim.step(action)
         self._stamp_ns += self.robot.policy_period_ns
-        self.pulse.took(seconds(clock.steady_ns() - begin_ns))
+        self.pulse.took(begin_ns)
 
     def _publish(self) -> None:
         now = self._now

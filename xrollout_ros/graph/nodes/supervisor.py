@@ -29,6 +29,7 @@ from xrollout_ros.graph.encodings import MESSAGES, check_encoding, encode
 from xrollout_ros.graph.node import GraphNode, clock, run_node
 from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED, LATCHED_EACH, STREAM
 from xrollout_ros.graph.types import message_class
+from xrollout_ros.runtime.meter import Meter
 from xrollout_ros.runtime.modes import Event
 from xrollout_ros.runtime.supervisor import Supervisor, Tick
 
@@ -49,7 +50,6 @@ class SupervisorNode(GraphNode):
         self._answers: dict[str, tuple[str, int, int]] = {}
         self._ticked_step = -1
         self._ticks = 0
-        self._late = 0
         self._next_ns = 0
         self._commands = self.create_publisher(Command, "command", EVENT)
         self._robot_commands = self.create_publisher(
@@ -61,10 +61,11 @@ class SupervisorNode(GraphNode):
             self.create_service(Trigger, "emergency_stop", self._on_emergency_stop),
             self.create_service(Trigger, "reset_emergency_stop", self._on_reset_emergency_stop),
         ]
+        self.pulse.meter = Meter(0.0 if self.stepped else seconds(self.robot.control_period_ns))
         self.pulse.values = lambda: {
             "mode": self.logic.mode.name,
-            "late_ticks": str(self._late),
-            "chunks_discarded": str(self.logic.chunks_discarded),
+            "queue": self.logic.player.rows_left(self._time()),
+            "drops": self.logic.chunks_discarded,
         }
 
     def activate(self) -> None:
@@ -145,9 +146,12 @@ class SupervisorNode(GraphNode):
             self._try_step()
             return
         # The chunk's times are wall-clock stamps; the player runs on the steady clock.
-        shift_ns = clock.steady_ns() - clock.wall_ns()
+        wall_ns = clock.wall_ns()
+        shift_ns = clock.steady_ns() - wall_ns
         self.logic.submit_chunk(
-            dataclasses.replace(chunk, start_ns=chunk.start_ns + shift_ns, stamp_ns=chunk.stamp_ns + shift_ns)
+            dataclasses.replace(
+                chunk, start_ns=chunk.start_ns + shift_ns, stamp_ns=chunk.stamp_ns + shift_ns, accepted_ns=wall_ns
+            )
         )
 
     def _on_operator(self, message: TeleopCommand) -> None:
@@ -193,19 +197,19 @@ class SupervisorNode(GraphNode):
         step, stamp = steps.pop(), answers[0][2]  # type: ignore[index]
         if step != self._ticked_step + 1 and step != self._ticked_step:
             return
-        begin_ns = clock.steady_ns()
         if step == self._ticked_step:
             # The robot asked again: its command was lost, so the same one is sent again.
             if self._last_command is not None:
                 self._commands.publish(self._last_command)
             return
+        begin_ns = clock.steady_ns()
         if "policy" in needed and self._pending_chunk is not None:
             self.logic.submit_chunk(self._pending_chunk)
         if "operator" in needed:
             self.logic.submit_operator(self._pending_operator, stamp)
         self._ticked_step = step
         self._publish(self.logic.tick(stamp, step), stamp)
-        self.pulse.took(seconds(clock.steady_ns() - begin_ns))
+        self.pulse.took(begin_ns)
 
     def _tick_real_time(self) -> None:
         begin_ns = clock.steady_ns()
@@ -213,12 +217,14 @@ class SupervisorNode(GraphNode):
         if begin_ns - scheduled_ns > period_ns:
             # Stopped or starved of the processor: skip what was missed, and count it.
             missed = (begin_ns - scheduled_ns) // period_ns
-            self._late += missed
+            self.pulse.meter.missed(missed)
             scheduled_ns += missed * period_ns
         self._next_ns = scheduled_ns + period_ns
         self._ticks += 1
-        self._publish(self.logic.tick(scheduled_ns, self._ticks), clock.wall_ns())
-        self.pulse.took(seconds(clock.steady_ns() - begin_ns))
+        tick = self.logic.tick(scheduled_ns, self._ticks)
+        late_s = seconds(clock.steady_ns() - scheduled_ns)
+        self._publish(tick, clock.wall_ns(), late_s)
+        self.pulse.took(begin_ns, late_s)
 
     def _watch(self) -> None:
         self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
@@ -235,9 +241,9 @@ class SupervisorNode(GraphNode):
     def _stamp(self) -> int:
         return self._episode_time() if self.stepped else clock.wall_ns()
 
-    def _publish(self, tick: Tick, stamp: int) -> None:
+    def _publish(self, tick: Tick, stamp: int, late_s: float = 0.0) -> None:
         if tick.command is not None:
-            message = command_to_msg(tick.command, stamp)
+            message = command_to_msg(tick.command, stamp, late_s)
             self._last_command: Command | None = message
             self._commands.publish(message)
             self._robot_commands.publish(encode(self.robot, tick.command.action, stamp))

@@ -30,6 +30,7 @@ class TaggerNode(GraphNode):
         self._problem = ""
         self._tags = self.create_publisher(FailureTag, "failure", EVENT)
         self.pulse.problem = lambda: self._problem
+        self.pulse.values = lambda: {"queue": self._work.qsize()}
 
     def activate(self) -> None:
         self._running = ""
