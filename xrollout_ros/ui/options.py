@@ -10,6 +10,7 @@ import click
 
 from xrollout_ros.core.resources import load_task, task_ids
 from xrollout_ros.episodes.paths import DEFAULT_DATA, data_dir
+from xrollout_ros.episodes.store import find_episode
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,6 +42,16 @@ def data_option(command: F) -> F:
 def task_option(text: str) -> Callable[[F], F]:
     """``--task T``: choose by the id of a known task."""
     return click.option("--task", metavar="TASK", callback=_task, shell_complete=complete_task, help=text)
+
+
+def bag_of(episode: str, data: Path) -> Path:
+    """The bag that a command's ``ID|PATH`` means.
+
+    Raises:
+        DataError: no such episode, or several.
+    """
+    # A path wins over an id: an id has no separator, and no file in the working folder is called like one by chance.
+    return Path(episode) if Path(episode).exists() or "/" in episode else find_episode(data, episode).path
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -16,11 +16,10 @@ from xrollout_ros.core.modes import Source
 from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.paths import JOURNAL
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
-from xrollout_ros.episodes.store import find_episode
 from xrollout_ros.ui import text
 from xrollout_ros.ui.console import output, print_json
 from xrollout_ros.ui.opening import how_to_open
-from xrollout_ros.ui.options import data_option, json_option
+from xrollout_ros.ui.options import bag_of, data_option, json_option
 from xrollout_ros.ui.records import Record, record_json
 
 
@@ -33,8 +32,7 @@ def show_episode(episode: str, data: Path, as_json: bool) -> None:
 
     EPISODE is the path of a bag, or an episode's id; its first or last characters are enough.
     """
-    # A path wins over an id: an id has no separator, and no file in the working folder is called like one by chance.
-    path = Path(episode) if Path(episode).exists() or "/" in episode else find_episode(data, episode).path
+    path = bag_of(episode, data)
     arrays = read_episode(path, allow_empty=True)
     path = path if path.is_dir() else path.parent
     judged = journal.read(_journal_of(path))
