@@ -1,0 +1,77 @@
+"""Control in real time: 100 Hz for a minute, all nodes up and recording.
+
+python benchmarks/control.py [--seconds 60] [--runs 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import yaml
+from common import percentiles, random_policy, run_graph, scratch, table
+
+from xrollout_ros.core.resources import share_dir
+from xrollout_ros.episodes.store import find_episodes
+from xrollout_ros.episodes.trace import Trace, trace
+
+RATE_HZ = 100.0
+
+
+def specs(folder: Path, seconds: float) -> tuple[Path, Path]:
+    """A simulated robot at 100 Hz whose attempt lasts as long as asked."""
+    config = share_dir() / "config"
+    robot = yaml.safe_load((config / "robots/gym_mountain_car.yaml").read_text())
+    robot |= {"id": "car_100hz", "control_rate_hz": RATE_HZ, "policy_rate_hz": RATE_HZ}
+    robot["sim"]["make"] = {"max_episode_steps": 10**6}
+    for entry in robot["observations"]:
+        entry["rate_hz"] = RATE_HZ
+    task = yaml.safe_load((config / "tasks/mountain_car.yaml").read_text())
+    task |= {"id": "drive", "robot": "car_100hz", "time_limit_s": seconds, "success": {"signal": "human"}}
+    paths = (folder / "robot.yaml", folder / "task.yaml")
+    for path, document in zip(paths, (robot, task), strict=True):
+        path.write_text(yaml.safe_dump(document))
+    return paths
+
+
+def measure(seconds: float, runs: int) -> list[Trace]:
+    with scratch() as folder:
+        robot, task = specs(folder, seconds)
+        model = random_policy(folder / "checkpoint.pt", str(robot), "drive")
+        arguments = {
+            "model": str(model),
+            "robot": str(robot),
+            "task": str(task),
+            "drive": "real_time",
+            "episodes": str(runs),
+            "data": str(folder / "data"),
+        }
+        run_graph("deploy", arguments)
+        return [trace(entry.path) for entry in find_episodes(folder / "data")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--runs", type=int, default=1)
+    options = parser.parse_args()
+    traces = measure(options.seconds, options.runs)
+    rows: list[list[object]] = []
+    for letter, name, what, aim in (
+        ("a", "acceptance", "observation stamp → chunk accepted", "p99 ≤ 4"),
+        ("b", "tick", "tick: scheduled → published", "p99 ≤ 1"),
+        ("d", "age", "age of the observation behind a command", "–"),
+    ):
+        stages = [stage for found in traces for stage in found.stages if stage.name == name]
+        values = np.concatenate([stage.seconds for stage in stages])
+        rows.append([f"({letter}) {what}, ms", *percentiles(values), len(values), aim])
+    late = sum(found.late for found in traces)
+    commands = sum(found.commands for found in traces)
+    rows.insert(2, ["(c) ticks more than half a period late", late, "", "", commands, "0"])
+    title = f"Control at {RATE_HZ:g} Hz, {options.runs} × {options.seconds:g} s, all nodes up and recording"
+    table(title, ["", "p50", "p99", "max", "count", "aim"], rows)
+
+
+if __name__ == "__main__":
+    main()
