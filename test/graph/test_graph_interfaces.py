@@ -12,7 +12,6 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSCompatibility, qos_check_compatible
 from std_srvs.srv import Trigger
 
 from xrollout.msg import OperatorRequest
@@ -20,6 +19,7 @@ from xrollout.srv import EndAttempt, StartAttempt
 from xrollout_ros.core.episode import Outcome, OutcomeSource
 from xrollout_ros.core.modes import Mode, Phase, Source
 from xrollout_ros.graph.monitor import GraphObserver, observe
+from xrollout_ros.graph.probes import check_qos
 from xrollout_ros.graph.qos import EVENT
 from xrollout_ros.graph.topics import OWN, resolve
 
@@ -120,16 +120,9 @@ def test_no_qos_mismatch_and_no_unexpected_topic(
     with observe() as observer, client_node() as (node, _):
         start_graph("deploy", model=checkpoint, task=long_task, drive=drive, episodes=1)
         running(observer, 1)
-        pairs = 0
-        for topic, _types in node.get_topic_names_and_types():
-            for publisher in node.get_publishers_info_by_topic(topic):
-                for subscription in node.get_subscriptions_info_by_topic(topic):
-                    fits, why = qos_check_compatible(publisher.qos_profile, subscription.qos_profile)
-                    assert fits is not QoSCompatibility.ERROR, (
-                        f"{topic}: {publisher.node_name} to {subscription.node_name}: {why}"
-                    )
-                    pairs += publisher.node_namespace == subscription.node_namespace == "/xrollout"
-        assert pairs > 20
+        report = check_qos(node)
+        assert report.mismatches == ()
+        assert report.own_pairs > 20
         known = {resolve(topic.name) for topic in OWN}
         ours = {topic for topic, _ in node.get_topic_names_and_types() if topic.startswith("/xrollout/")}
         assert {topic for topic in ours if not topic.endswith("transition_event")} <= known
