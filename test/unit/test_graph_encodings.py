@@ -14,6 +14,7 @@ from std_msgs.msg import Float64MultiArray
 
 from xrollout_ros.core.chunk import ActionChunk
 from xrollout_ros.core.errors import SpecError
+from xrollout_ros.core.fields import stamp_ns as stamp_ns_of
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.graph.conversions import chunk_from_msg, chunk_to_msg
 from xrollout_ros.graph.encodings import MESSAGES, check_encoding, decode, encode
@@ -50,12 +51,13 @@ def test_a_twist_has_no_field_for_a_joint() -> None:
 @given(st.integers(0, 10), st.integers(1, 5), st.integers(0, 2**40), st.floats(0, 1))
 def test_a_chunk_survives_the_wire(rows: int, width: int, stamp_ns: int, score: float) -> None:
     actions = np.arange(rows * width, dtype=np.float32).reshape(rows, width) / 7
-    chunk = ActionChunk("e", "p", 3, 4, stamp_ns, stamp_ns + 5, 12_500_000, actions, 2, 0.25, {"novelty": score})
-    message = chunk_to_msg(chunk)
+    chunk = ActionChunk("e", "p", 3, 4, stamp_ns, stamp_ns + 5, 12_500_000, actions, 2, 9, 0, 0.25, {"novelty": score})
+    message = chunk_to_msg(chunk, sent_ns=11)
     back = chunk_from_msg(deserialize_message(serialize_message(message), type(message)))
     assert back.actions.tobytes() == actions.tobytes()
     assert back.actions.shape == actions.shape
     assert (back.stamp_ns, back.start_ns, back.period_ns) == (stamp_ns, stamp_ns + 5, 12_500_000)
+    assert (back.observed_ns, stamp_ns_of(message.sent), back.inference_s) == (9, 11, 0.25)
     assert back.scores == {"novelty": score}
 
 
