@@ -120,9 +120,10 @@ def test_no_qos_mismatch_and_no_unexpected_topic(
     with observe() as observer, client_node() as (node, _):
         start_graph("deploy", model=checkpoint, task=long_task, drive=drive, episodes=1)
         running(observer, 1)
+        # Discovery by the test's own node takes its time.
+        wait_for(lambda: check_qos(node).own_pairs > 20, 20, "the graph is discovered")
         report = check_qos(node)
         assert report.mismatches == ()
-        assert report.own_pairs > 20
         known = {resolve(topic.name) for topic in OWN}
         ours = {topic for topic, _ in node.get_topic_names_and_types() if topic.startswith("/xrollout/")}
         assert {topic for topic in ours if not topic.endswith("transition_event")} <= known
