@@ -1,4 +1,4 @@
-"""Questions to a running graph that ROS answers without anybody's help: who is at the ends of a topic, and do they meet."""
+"""What ROS itself knows of a running graph: who is at the ends of a topic, and whether they meet."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ import statistics
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any
 
 import rclpy
 from rclpy.context import Context

@@ -1,0 +1,1 @@
+"""Preflight: what is missing, unsafe, stale, uncalibrated or slow, before a robot moves."""
