@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any, Literal
 
@@ -104,6 +104,16 @@ class CameraSpec(Strict):
     max_age_s: Positive = 0.5
 
 
+TWIST_FIELDS = ("linear_x", "linear_y", "linear_z", "angular_x", "angular_y", "angular_z")
+JOINT_FIELDS = {
+    ActionKind.POSITION: "position",
+    ActionKind.GRIPPER: "position",
+    ActionKind.VELOCITY: "velocity",
+    ActionKind.EFFORT: "effort",
+}
+"""Which field of a joint message carries a kind of action."""
+
+
 class Measured(Strict):
     """Where the measured value of an action dimension is found."""
 
@@ -142,7 +152,29 @@ class CommandSpec(Strict):
     """The robot's own command topic."""
 
     topic: Topic
-    encoding: Literal["float64_multi_array", "joint_trajectory", "joint_state", "twist"]
+    encoding: Literal["float64_multi_array", "joint_trajectory", "joint_state", "twist", "twist_stamped"]
+
+    def refuse(self, actions: Sequence[ActionDim]) -> None:
+        """Refuse actions that the message cannot carry.
+
+        Raises:
+            ValueError: naming them, and what is allowed.
+        """
+        if self.encoding in ("twist", "twist_stamped"):
+            wrong = [dim.name for dim in actions if dim.name not in TWIST_FIELDS]
+            if wrong:
+                raise ValueError(
+                    f"a {self.encoding} has no field for action {', '.join(wrong)}: name the actions "
+                    f"{', '.join(TWIST_FIELDS)}, or choose another encoding"
+                )
+        elif self.encoding != "float64_multi_array":
+            fields = {JOINT_FIELDS.get(dim.kind, "") for dim in actions}
+            if len(fields) > 1 or "" in fields:
+                kinds = ", ".join(f"{dim.name} is a {dim.kind.value}" for dim in actions)
+                raise ValueError(
+                    f"a {self.encoding} carries positions (a gripper's too), velocities or efforts, but {kinds}: "
+                    "choose the encoding float64_multi_array"
+                )
 
 
 class SafetyLimits(Strict):
@@ -199,6 +231,7 @@ class RobotSpec(Strict):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{what} named twice: {', '.join(twice)}")
+        self.command.refuse(self.actions)
         ratio = self.control_rate_hz / self.policy_rate_hz
         if ratio < 1 or abs(ratio - round(ratio)) > 1e-9:
             raise ValueError(

@@ -22,7 +22,7 @@ from xrollout_ros.core.ports import SimObservation, SimRobot
 from xrollout_ros.core.resources import load_task
 from xrollout_ros.core.robot import CameraSpec, HoldRule
 from xrollout_ros.graph.conversions import scene_to_msg, time_msg
-from xrollout_ros.graph.encodings import MESSAGES, check_encoding, decode
+from xrollout_ros.graph.encodings import MESSAGES, decode
 from xrollout_ros.graph.node import GraphNode, clock, run_node
 from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED_EACH, sensor
 from xrollout_ros.graph.types import message_class
@@ -44,7 +44,6 @@ class SimRobotNode(GraphNode):
         self.sim: SimRobot | None = None
 
     def configure(self) -> None:
-        check_encoding(self.robot)
         self._stamp_ns = 0
         self._episode_id = ""
         self._running = False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +27,7 @@ from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.fields import extract
 from xrollout_ros.core.modes import Mode, Phase, Request
 from xrollout_ros.graph.conversions import chunk_from_msg, command_to_msg, event_to_msg, operator_from_msg, time_msg
-from xrollout_ros.graph.encodings import MESSAGES, check_encoding, encode
+from xrollout_ros.graph.encodings import MESSAGES, encode
 from xrollout_ros.graph.node import GraphNode, clock, run_node
 from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED, LATCHED_EACH, STREAM
 from xrollout_ros.graph.types import message_class
@@ -38,19 +40,24 @@ _EVENTS = {Request.TAKE_OVER: Event.TAKE_OVER, Request.HAND_BACK: Event.HAND_BAC
 
 
 class SupervisorNode(GraphNode):
-    """Ticks on its own steady timer (real time) or when every answer to a step has come (stepped)."""
+    """Ticks when every answer to a step has come (stepped), or by the steady clock in a thread of its own (real time).
+
+    The executor's own timers would tick only after whatever callbacks came first, a millisecond or more late.
+    """
 
     def __init__(self) -> None:
         super().__init__("supervisor")
+        self._lock = threading.Lock()
+        """Held by whoever uses the logic: the executor's callbacks, or the ticking thread."""
+        self._ticking = threading.Event()
+        self._ticker: threading.Thread | None = None
 
     def configure(self) -> None:
-        check_encoding(self.robot)
         self.logic = Supervisor(self.robot, stepped=self.stepped)
         self._episode: EpisodeState | None = None
         self._answers: dict[str, tuple[str, int, int]] = {}
         self._ticked_step = -1
         self._ticks = 0
-        self._next_ns = 0
         self._commands = self.create_publisher(Command, "command", EVENT)
         self._robot_commands = self.create_publisher(
             MESSAGES[self.robot.command.encoding], self.robot.command.topic, COMMAND
@@ -70,25 +77,24 @@ class SupervisorNode(GraphNode):
 
     def activate(self) -> None:
         self._subscriptions_made = [
-            self.create_subscription(ActionChunk, "chunk", self._on_chunk, COMMAND),
-            self.create_subscription(TeleopCommand, "teleop/command", self._on_operator, COMMAND),
-            self.create_subscription(EpisodeState, "episode", self._on_episode, LATCHED_EACH),
-            self.create_subscription(OperatorRequest, "request", self._on_request, EVENT),
-            self.create_subscription(Heartbeat, "heartbeat", self._on_heartbeat, EVENT),
+            self.create_subscription(ActionChunk, "chunk", self._locked(self._on_chunk), COMMAND),
+            self.create_subscription(TeleopCommand, "teleop/command", self._locked(self._on_operator), COMMAND),
+            self.create_subscription(EpisodeState, "episode", self._locked(self._on_episode), LATCHED_EACH),
+            self.create_subscription(OperatorRequest, "request", self._locked(self._on_request), EVENT),
+            self.create_subscription(Heartbeat, "heartbeat", self._locked(self._on_heartbeat), EVENT),
         ]
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
-        self._timers_made = [self.create_timer(WATCH_PERIOD_S, self._watch, clock=steady)]
+        self._watchdog = self.create_timer(WATCH_PERIOD_S, self._watch, clock=steady)
         if not self.stepped:
             self._listen_to_sensors()
-            period_s = seconds(self.robot.control_period_ns)
-            self._next_ns = clock.steady_ns() + self.robot.control_period_ns
-            self._timers_made.append(self.create_timer(period_s, self._tick_real_time, clock=steady))
+            self._ticking.set()
+            self._ticker = threading.Thread(target=self._tick_real_time, name="ticks", daemon=True)
+            self._ticker.start()
         self._publish_state()
 
     def deactivate(self) -> None:
         self.make_safe()
-        for timer in self._timers_made:
-            self.destroy_timer(timer)
+        self.destroy_timer(self._watchdog)
         for subscription in self._subscriptions_made:
             self.destroy_subscription(subscription)
 
@@ -100,6 +106,10 @@ class SupervisorNode(GraphNode):
             self.destroy_service(service)
 
     def make_safe(self) -> None:
+        self._ticking.clear()
+        if self._ticker is not None:
+            self._ticker.join(1.0)
+            self._ticker = None
         if self.logic.mode is Mode.IDLE:
             return
         self.logic.ask(Event.FAULT, "the supervisor is shutting down")
@@ -108,6 +118,13 @@ class SupervisorNode(GraphNode):
             self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
         else:
             self._publish(self.logic.tick(self._time(), self._ticks), self._stamp())
+
+    def _locked(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+        def locked(message: Any) -> None:
+            with self._lock:
+                callback(message)
+
+        return locked
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
@@ -167,7 +184,7 @@ class SupervisorNode(GraphNode):
         held = {dim.measured.observation for dim in self.robot.actions if dim.measured is not None}
         for topic, kind in {entry.topic: entry.type for entry in self.robot.observations}.items():
             entries = [entry for entry in self.robot.observations if entry.topic == topic and entry.name in held]
-            callback = self._take(topic, entries)
+            callback = self._locked(self._take(topic, entries))
             # Where nothing is measured only the arrival counts: no need to decode.
             subscription = self.create_subscription(message_class(kind), topic, callback, STREAM, raw=not entries)
             self._subscriptions_made.append(subscription)
@@ -212,22 +229,30 @@ class SupervisorNode(GraphNode):
         self.pulse.took(begin_ns)
 
     def _tick_real_time(self) -> None:
-        begin_ns = clock.steady_ns()
-        scheduled_ns, period_ns = self._next_ns, self.robot.control_period_ns
-        if begin_ns - scheduled_ns > period_ns:
-            # Stopped or starved of the processor: skip what was missed, and count it.
-            missed = (begin_ns - scheduled_ns) // period_ns
-            self.pulse.meter.missed(missed)
-            scheduled_ns += missed * period_ns
-        self._next_ns = scheduled_ns + period_ns
-        self._ticks += 1
-        tick = self.logic.tick(scheduled_ns, self._ticks)
-        late_s = seconds(clock.steady_ns() - scheduled_ns)
-        self._publish(tick, clock.wall_ns(), late_s)
-        self.pulse.took(begin_ns, late_s)
+        """The ticking thread: one tick each control period, on the steady clock's grid."""
+        period_ns = self.robot.control_period_ns
+        scheduled_ns = clock.steady_ns()
+        while self._ticking.is_set():
+            scheduled_ns += period_ns
+            begin_ns = clock.steady_ns()
+            if begin_ns < scheduled_ns:
+                time.sleep(seconds(scheduled_ns - begin_ns))
+            elif begin_ns - scheduled_ns > period_ns:
+                # Stopped or starved of the processor: skip what was missed, and count it.
+                missed = (begin_ns - scheduled_ns) // period_ns
+                self.pulse.meter.missed(missed)
+                scheduled_ns += missed * period_ns
+            with self._lock:
+                begin_ns = clock.steady_ns()
+                self._ticks += 1
+                tick = self.logic.tick(scheduled_ns, self._ticks)
+                late_s = seconds(clock.steady_ns() - scheduled_ns)
+                self._publish(tick, clock.wall_ns(), late_s)
+            self.pulse.took(begin_ns, late_s)
 
     def _watch(self) -> None:
-        self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
+        with self._lock:
+            self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
@@ -272,15 +297,17 @@ class SupervisorNode(GraphNode):
         )
 
     def _on_emergency_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self.logic.ask(Event.EMERGENCY_STOP, "emergency stop requested")
-        self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
+        with self._lock:
+            self.logic.ask(Event.EMERGENCY_STOP, "emergency stop requested")
+            self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
         response.success, response.message = True, f"mode is {self.logic.mode.name}"
         return response
 
     def _on_reset_emergency_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self.logic.ask(Event.RESET_EMERGENCY_STOP, "emergency stop reset")
-        was = self.logic.mode
-        self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
+        with self._lock:
+            was = self.logic.mode
+            self.logic.ask(Event.RESET_EMERGENCY_STOP, "emergency stop reset")
+            self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
         response.success = was is Mode.ESTOP
         response.message = f"mode is {self.logic.mode.name}" if response.success else f"mode was {was.name}, not ESTOP"
         return response
