@@ -34,10 +34,10 @@ def preconditions(subject: Subject, asked: bool | None) -> Iterator[Finding]:
         why = "left out (--no-record)"
     elif survey is None:
         why = "ROS is not there to record with"
+    elif robot is not None and robot.sim is None:
+        why = f"{robot.id} is a real robot: a person has to drive it"
     elif robot is None or task is None:
         why = "no task was named (--task)"
-    elif robot.sim is None:
-        why = f"{robot.id} is a real robot: a person has to drive it (`xrollout record --help`)"
     elif not task.operator:
         why = f"task {task.id} has no scripted operator"
     elif any(name.startswith("/xrollout/") and name not in OBSERVERS for name in survey.nodes):
