@@ -9,6 +9,7 @@ from pathlib import Path
 import xrollout_ros
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.resources import share_dir
+from xrollout_ros.core.robot import CameraSpec
 from xrollout_ros.ui import text
 from xrollout_ros.ui.doctor.finding import Check, Finding, Subject, error, ok, skipped, warning
 
@@ -19,6 +20,8 @@ SHM = Path("/dev/shm")
 SHM_LEAST_BYTES = 64 * 2**20
 SHM_WANTED_BYTES = 300 * 2**20
 """Eight processes with a segment of 32 MiB each, and room."""
+_DEFAULT_SEGMENT_BYTES = 512 * 2**10
+"""Of Fast DDS; what does not fit goes by UDP, several times slower."""
 _BUILT_BEFORE_S = 1_700_000_000.0
 """A time long past: a clock before it was never set."""
 _JUMP_S = 0.02
@@ -89,6 +92,10 @@ def discovery(subject: Subject) -> Iterator[Finding]:
     yield ok("discovery range", f"{reach}, domain {domain}")
 
 
+def _too_big(camera: CameraSpec) -> bool:
+    return camera.width * camera.height * 3 > _DEFAULT_SEGMENT_BYTES
+
+
 def shared_memory(subject: Subject) -> Iterator[Finding]:
     """Images go through shared memory: its profile is set, and there is room."""
     environ = subject.machine.environ
@@ -101,7 +108,7 @@ def shared_memory(subject: Subject) -> Iterator[Finding]:
         yield ok("Fast DDS profile", next(iter(given.values())))
     elif (share_dir() / "config/fastdds.xml").is_file():
         yield ok("Fast DDS profile", "the one shipped; `xrollout up` sets it for its processes")
-    elif subject.robot is not None and subject.robot.cameras:
+    elif subject.robot is not None and any(map(_too_big, subject.robot.cameras)):
         remedy = f"Set {names[0]} (Jazzy) or {names[1]} (Kilted and later) to a profile with a segment of 32 MiB."
         yield warning("Fast DDS profile", "none set: images do not fit into the default segment", "set", remedy)
     if not SHM.is_dir():
