@@ -65,6 +65,15 @@ def test_a_simulated_delay_releases_the_chunk_later_with_its_own_start() -> None
     assert [answers[1].start_ns, answers[3].start_ns] == [0, 2 * PERIOD_NS]
 
 
+def test_an_observation_that_comes_again_gets_the_same_answer() -> None:
+    policy = Counting()
+    planner = ChunkPlanner(policy, DELTA)
+    planner.begin("e", 0)
+    first = planner.answer(observation(0))
+    assert planner.answer(observation(0)) is first
+    assert policy.asked == 1
+
+
 def test_an_attempt_begins_with_its_seed_and_sequence_zero() -> None:
     policy = Counting()
     planner = ChunkPlanner(policy, DELTA)

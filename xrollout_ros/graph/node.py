@@ -33,6 +33,7 @@ from xrollout_ros.graph.qos import EVENT
 from xrollout_ros.runtime.meter import Meter
 
 HEARTBEAT_PERIOD_S = 0.2
+SWITCH_INTERVAL_S = 0.0002
 _STUCK_S = 0.6
 """An executor that has not turned for this long is not alive, unless a transition is under way."""
 
@@ -245,6 +246,8 @@ def run_node(make: Callable[[], GraphNode]) -> None:
         make: makes the node; a :class:`GraphNode`.
     """
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    # A thread that has something to do (a tick, an inference) must not wait 5 ms for the executor's to give way.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     stop = StopFlag()
     status = 0

@@ -34,6 +34,7 @@ class ChunkPlanner:
         self._sequence = -1
         self._planned_ns: int | None = None
         self._waiting: ActionChunk | None = None
+        self._last_answer: ActionChunk | None = None
         self._release_step = 0
 
     def begin(self, episode_id: str, seed: int) -> None:
@@ -42,7 +43,7 @@ class ChunkPlanner:
         self._episode_id = episode_id
         self._sequence = -1
         self._planned_ns = None
-        self._waiting = None
+        self._waiting = self._last_answer = None
 
     def due(self, stamp_ns: int) -> bool:
         """Whether an observation of this time calls for a new chunk."""
@@ -50,7 +51,14 @@ class ChunkPlanner:
         return self._planned_ns is None or stamp_ns - self._planned_ns >= self._execute_ns - self._period_ns // 2
 
     def answer(self, observation: Observation) -> ActionChunk:
-        """The chunk for an observation, or an empty one: keep playing."""
+        """The chunk for an observation, or an empty one: keep playing. One that comes again gets the same answer."""
+        last = self._last_answer
+        if last is not None and (last.stamp_ns, last.step) == (observation.stamp_ns, observation.step):
+            return last
+        self._last_answer = self._answer(observation)
+        return self._last_answer
+
+    def _answer(self, observation: Observation) -> ActionChunk:
         if self.due(observation.stamp_ns):
             self._waiting = self._infer(observation)
             self._release_step = observation.step + self.delay_steps

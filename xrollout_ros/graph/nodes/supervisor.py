@@ -33,6 +33,7 @@ from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED, LATCHED_EACH, STREAM
 from xrollout_ros.graph.types import message_class
 from xrollout_ros.runtime.meter import Meter
 from xrollout_ros.runtime.modes import Event
+from xrollout_ros.runtime.step_barrier import StepBarrier
 from xrollout_ros.runtime.supervisor import Supervisor, Tick
 
 WATCH_PERIOD_S = 0.05
@@ -51,12 +52,13 @@ class SupervisorNode(GraphNode):
         """Held by whoever uses the logic: the executor's callbacks, or the ticking thread."""
         self._ticking = threading.Event()
         self._ticker: threading.Thread | None = None
+        self._failure: Exception | None = None
 
     def configure(self) -> None:
         self.logic = Supervisor(self.robot, stepped=self.stepped)
         self._episode: EpisodeState | None = None
-        self._answers: dict[str, tuple[str, int, int]] = {}
-        self._ticked_step = -1
+        self._barrier = StepBarrier()
+        self._last_command: Command | None = None
         self._ticks = 0
         self._commands = self.create_publisher(Command, "command", EVENT)
         self._robot_commands = self.create_publisher(
@@ -88,7 +90,7 @@ class SupervisorNode(GraphNode):
         if not self.stepped:
             self._listen_to_sensors()
             self._ticking.set()
-            self._ticker = threading.Thread(target=self._tick_real_time, name="ticks", daemon=True)
+            self._ticker = threading.Thread(target=self._run_ticks, name="ticks", daemon=True)
             self._ticker.start()
         self._publish_state()
 
@@ -134,7 +136,7 @@ class SupervisorNode(GraphNode):
             before is None or before.episode_id != message.episode_id or before.phase != Phase.RUNNING
         )
         if begun:
-            self._ticked_step = -1
+            self._barrier.begin(message.episode_id, policy=bool(message.policy_id), operator=bool(message.operator_id))
             self.logic.begin(message.episode_id, has_policy=bool(message.policy_id), operator=message.operator_id)
             # Only here: a latched manager that died long ago must not look alive.
             self.logic.manager_seen(clock.steady_ns())
@@ -157,9 +159,7 @@ class SupervisorNode(GraphNode):
     def _on_chunk(self, message: ActionChunk) -> None:
         chunk = chunk_from_msg(message)
         if self.stepped:
-            self._answers["policy"] = (chunk.episode_id, chunk.step, chunk.stamp_ns)
-            # Not submitted before its attempt is known, or it would be discarded as a stranger's.
-            self._pending_chunk: Chunk | None = chunk
+            self._barrier.answer(chunk)
             self._try_step()
             return
         # The chunk's times are wall-clock stamps; the player runs on the steady clock.
@@ -176,8 +176,7 @@ class SupervisorNode(GraphNode):
         if not self.stepped:
             self.logic.submit_operator(action, clock.steady_ns())
             return
-        self._answers["operator"] = (action.episode_id, action.step, action.stamp_ns)
-        self._pending_operator = action
+        self._barrier.answer(action)
         self._try_step()
 
     def _listen_to_sensors(self) -> None:
@@ -201,32 +200,27 @@ class SupervisorNode(GraphNode):
 
     def _try_step(self) -> None:
         """Stepped: one tick when everyone who must answer the step has answered it."""
-        episode = self._episode
-        if not self.stepped or episode is None or episode.phase != Phase.RUNNING:
+        due = self._barrier.take() if self._running else None
+        if due is None:
             return
-        needed = [who for who, wanted in (("policy", episode.policy_id), ("operator", episode.operator_id)) if wanted]
-        answers = [self._answers.get(who) for who in needed]
-        if not needed or any(answer is None or answer[0] != episode.episode_id for answer in answers):
-            return
-        steps = {answer[1] for answer in answers if answer is not None}
-        if len(steps) != 1:
-            return
-        step, stamp = steps.pop(), answers[0][2]  # type: ignore[index]
-        if step != self._ticked_step + 1 and step != self._ticked_step:
-            return
-        if step == self._ticked_step:
-            # The robot asked again: its command was lost, so the same one is sent again.
+        if due.again:
             if self._last_command is not None:
                 self._commands.publish(self._last_command)
             return
         begin_ns = clock.steady_ns()
-        if "policy" in needed and self._pending_chunk is not None:
-            self.logic.submit_chunk(self._pending_chunk)
-        if "operator" in needed:
-            self.logic.submit_operator(self._pending_operator, stamp)
-        self._ticked_step = step
-        self._publish(self.logic.tick(stamp, step), stamp)
+        for answer in due.answers:
+            if isinstance(answer, Chunk):
+                self.logic.submit_chunk(answer)
+            else:
+                self.logic.submit_operator(answer, due.stamp_ns)
+        self._publish(self.logic.tick(due.stamp_ns, due.step), due.stamp_ns)
         self.pulse.took(begin_ns)
+
+    def _run_ticks(self) -> None:
+        try:
+            self._tick_real_time()
+        except Exception as error:
+            self._failure = error
 
     def _tick_real_time(self) -> None:
         """The ticking thread: one tick each control period, on the steady clock's grid."""
@@ -251,25 +245,28 @@ class SupervisorNode(GraphNode):
             self.pulse.took(begin_ns, late_s)
 
     def _watch(self) -> None:
+        if self._failure is not None:
+            # Without ticks there is no supervisor: end loudly; the driver's own watchdog has stopped the robot.
+            raise self._failure
         with self._lock:
             self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
-    def _episode_time(self) -> int:
-        answer = self._answers.get("policy") or self._answers.get("operator")
-        return answer[2] if answer is not None else 0
+    @property
+    def _running(self) -> bool:
+        return self._episode is not None and self._episode.phase == Phase.RUNNING
 
     def _time(self) -> int:
-        return self._episode_time() if self.stepped else clock.steady_ns()
+        return self._barrier.stamp_ns if self.stepped else clock.steady_ns()
 
     def _stamp(self) -> int:
-        return self._episode_time() if self.stepped else clock.wall_ns()
+        return self._barrier.stamp_ns if self.stepped else clock.wall_ns()
 
     def _publish(self, tick: Tick, stamp: int, late_s: float = 0.0) -> None:
         if tick.command is not None:
             message = command_to_msg(tick.command, stamp, late_s)
-            self._last_command: Command | None = message
+            self._last_command = message
             self._commands.publish(message)
             self._robot_commands.publish(encode(self.robot, tick.command.action, stamp))
         for event in tick.events:
