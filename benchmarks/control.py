@@ -59,13 +59,16 @@ def main() -> None:
     traces = measure(options.seconds, options.runs)
     rows: list[list[object]] = []
     for letter, name, what, aim in (
-        ("a", "acceptance", "observation stamp → chunk accepted", "p99 ≤ 4"),
-        ("b", "tick", "tick: scheduled → published", "p99 ≤ 1"),
-        ("d", "age", "age of the observation behind a command", "–"),
+        ("(a)", "acceptance", "observation stamp → chunk accepted", "p99 ≤ 4"),
+        ("(b)", "tick", "tick: scheduled → published", "p99 ≤ 1"),
+        ("(d)", "age", "age of the observation behind a command", "–"),
+        ("of (a):", "arrival", "stamp → whole observation at the policy", "–"),
+        ("of (a):", "answer", "observation → chunk sent", "–"),
+        ("of (a):", "transport", "chunk sent → accepted", "–"),
     ):
         stages = [stage for found in traces for stage in found.stages if stage.name == name]
         values = np.concatenate([stage.seconds for stage in stages])
-        rows.append([f"({letter}) {what}, ms", *percentiles(values), len(values), aim])
+        rows.append([f"{letter} {what}, ms", *percentiles(values), len(values), aim])
     late = sum(found.late for found in traces)
     commands = sum(found.commands for found in traces)
     rows.insert(2, ["(c) ticks more than half a period late", late, "", "", commands, "0"])
