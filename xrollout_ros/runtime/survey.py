@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from xrollout_ros.runtime.monitor_model import MonitorModel
 
 ROBOT_DESCRIPTION = "/robot_description"
+_ONLOOKERS = re.compile(
+    r"/(_ros2cli|rviz|rqt|foxglove|rosbag2|rosbridge|robot_state_publisher)|/xrollout/(?!sim_robot$)"
+)
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,11 @@ class Endpoint:
     """Full name of its node."""
     type: str
     """``pkg/msg/Type``."""
+
+
+def is_onlooker(node: str) -> bool:
+    """Whether a node only looks, by its full name: it listens to commands, but moves nothing."""
+    return _ONLOOKERS.match(node) is not None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.urdf import UrdfJoint, read_joints
-from xrollout_ros.runtime.survey import GraphSurvey, TopicSurvey
+from xrollout_ros.runtime.survey import GraphSurvey, TopicSurvey, is_onlooker
 
 JOINT_STATE = "sensor_msgs/msg/JointState"
 _FIELDS: dict[str, tuple[tuple[str, str, int, str], ...]] = {
@@ -50,8 +50,6 @@ _NEARBY = 0.1
 """Half the range about the measured value where nothing says what the limits are: too little to do harm."""
 _SPEED = {"rad": 0.5, "m": 0.1}
 """Largest rates where nothing says what they are, units/s."""
-_IDLE_NODES = re.compile(r"/(_ros2cli|rviz|rqt|foxglove|rosbag2|robot_state_publisher|xrollout/)")
-"""Listeners that are no driver."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +190,7 @@ def _commands(survey: GraphSurvey) -> list[CommandGuess]:
     """Topics that a driver listens to, the likeliest first."""
     found: list[tuple[int, CommandGuess]] = []
     for topic in survey.topics.values():
-        listeners = [end for end in topic.subscribers if not _IDLE_NODES.match(end.node)]
+        listeners = [end for end in topic.subscribers if not is_onlooker(end.node)]
         kinds = {end.type for end in listeners}
         if len(kinds) != 1 or (kind := kinds.pop()) not in COMMANDS:
             continue

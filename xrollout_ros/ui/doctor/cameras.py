@@ -8,7 +8,7 @@ from typing import Any
 from xrollout_ros.core.robot import CameraSpec
 from xrollout_ros.runtime.survey import GraphSurvey
 from xrollout_ros.ui.doctor.finding import Check, Finding, Subject, error, ok, skipped, warning
-from xrollout_ros.ui.doctor.robot import check_rate, check_stamps, check_type, sensed, stepped, why_not
+from xrollout_ros.ui.doctor.robot import check_rate, check_stamps, check_type, idle, sensed, stepped, why_not
 
 IMAGE = "sensor_msgs/msg/Image"
 _SEEN = 10
@@ -34,14 +34,17 @@ def cameras(subject: Subject) -> Iterator[Finding]:
         if robot.sim is not None and not topic.publishers:
             yield skipped(f"camera {camera.name}", "not rendered; camera:=true renders it")
             continue
-        problems = list(_camera(camera, survey))
+        problems = list(_camera(camera, survey, idle(robot, survey)))
         yield from problems
         if not problems:
-            rate = f" at {topic.heard.rate_hz:.0f} Hz" if topic.heard is not None and not stepped(survey) else ""
+            if topic.heard is None:
+                yield skipped(f"camera {camera.name}", "silent: no attempt runs")
+                continue
+            rate = "" if stepped(survey) else f" at {topic.heard.rate_hz:.0f} Hz"
             yield ok(f"camera {camera.name}", f"{camera.width}×{camera.height}{rate}")
 
 
-def _camera(camera: CameraSpec, survey: GraphSurvey) -> Iterator[Finding]:
+def _camera(camera: CameraSpec, survey: GraphSurvey, idle: bool) -> Iterator[Finding]:
     thing, topic = f"camera {camera.name}", survey.topic(camera.topic)
     wrong = list(check_type(thing, topic, IMAGE))
     yield from wrong
@@ -49,7 +52,7 @@ def _camera(camera: CameraSpec, survey: GraphSurvey) -> Iterator[Finding]:
         return
     heard = topic.heard
     if heard is None:
-        if not stepped(survey):
+        if not idle:
             reason = topic.problem or f"nothing came within {survey.duration_s:.0f} s"
             yield error(thing, f"{camera.topic}: {reason}", f"{camera.rate_hz:g} Hz", "Look at the camera's driver.")
         return

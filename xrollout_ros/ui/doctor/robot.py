@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.fields import extract
+from xrollout_ros.core.modes import Phase
 from xrollout_ros.core.robot import ActionDim, ActionKind, ObservationSpec, RobotSpec
 from xrollout_ros.core.urdf import UrdfJoint
-from xrollout_ros.runtime.survey import GraphSurvey, Stamps, TopicSurvey
+from xrollout_ros.runtime.survey import GraphSurvey, Stamps, TopicSurvey, is_onlooker
 from xrollout_ros.ui.doctor.finding import Check, Finding, Subject, error, ok, skipped, warning
 
 RATE_TOLERANCE = 0.2
@@ -38,6 +39,14 @@ def sensed(subject: Subject) -> tuple[RobotSpec, GraphSurvey] | None:
 def stepped(survey: GraphSurvey) -> bool:
     """Whether a simulated robot runs in the stepped drive, whose rates and stamps are not the clock's."""
     return any(end.node == _SIM_ROBOT for end in survey.topic("/xrollout/command").subscribers)
+
+
+def idle(robot: RobotSpec, survey: GraphSurvey) -> bool:
+    """Whether a simulated robot is silent by right: no attempt runs, or it waits for its step to be answered."""
+    if robot.sim is None:
+        return False
+    episode = survey.monitor.episode if survey.monitor is not None else None
+    return stepped(survey) or episode is None or episode.phase is not Phase.RUNNING
 
 
 def why_not(subject: Subject) -> str:
@@ -100,22 +109,25 @@ def observations(subject: Subject) -> Iterator[Finding]:
         return
     robot, survey = found
     for entry in robot.observations:
-        problems = list(_observation(entry, survey))
+        problems = list(_observation(entry, survey, idle(robot, survey)))
         yield from problems
         if not problems:
             heard = survey.topic(entry.topic).heard
-            rate = f" at {heard.rate_hz:.0f} Hz" if heard is not None and not stepped(survey) else ""
+            if heard is None:
+                yield skipped(f"observation {entry.name}", "silent: no attempt runs")
+                continue
+            rate = "" if stepped(survey) else f" at {heard.rate_hz:.0f} Hz"
             yield ok(f"observation {entry.name}", f"{entry.topic}{rate}")
 
 
-def _observation(entry: ObservationSpec, survey: GraphSurvey) -> Iterator[Finding]:
+def _observation(entry: ObservationSpec, survey: GraphSurvey, idle: bool) -> Iterator[Finding]:
     thing, topic = f"observation {entry.name}", survey.topic(entry.topic)
     wrong = list(check_type(thing, topic, entry.type))
     yield from wrong
     if wrong:
         return
     if topic.heard is None:
-        if not stepped(survey):
+        if not idle:
             reason = topic.problem or f"nothing came within {survey.duration_s:.0f} s"
             yield error(thing, f"{entry.topic}: {reason}", f"{entry.rate_hz:g} Hz", "Look at the driver's output.")
         return
@@ -145,11 +157,12 @@ def command(subject: Subject, wanted: str) -> Iterator[Finding]:
     robot, survey = found
     topic = survey.topic(robot.command.topic)
     thing = f"command topic {topic.name}"
-    if not topic.subscribers:
+    drivers = [end for end in topic.subscribers if not is_onlooker(end.node)]
+    if not drivers:
         remedy = "Start the robot's driver or controller, or mend `command.topic` in the RobotSpec."
         yield error(thing, "nobody listens to it", "the robot's driver subscribes", remedy)
         return
-    wrong = sorted(f"{end.node} as {end.type}" for end in topic.subscribers if end.type != wanted)
+    wrong = sorted(f"{end.node} as {end.type}" for end in drivers if end.type != wanted)
     if wrong:
         remedy = "Mend `command.encoding` in the RobotSpec, or the driver."
         yield error(thing, f"listened to by {', '.join(wrong)}", wanted, remedy)
@@ -158,7 +171,7 @@ def command(subject: Subject, wanted: str) -> Iterator[Finding]:
         remedy = "End them: only the supervisor may command the robot."
         yield error(thing, f"unsafe: {', '.join(others)} commands the robot too", "nobody but the supervisor", remedy)
     if not wrong and not others:
-        yield ok(thing, f"{', '.join(sorted({end.node for end in topic.subscribers}))} listens")
+        yield ok(thing, f"{', '.join(sorted({end.node for end in drivers}))} listens")
 
 
 def urdf_joint(robot: RobotSpec, dim: ActionDim, joints: dict[str, UrdfJoint]) -> UrdfJoint | None:
