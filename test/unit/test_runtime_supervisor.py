@@ -90,7 +90,7 @@ def test_a_delta_is_sent_once_for_each_row() -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_chunk_that_is_not_finite_is_a_fault_and_is_never_played(bad: float) -> None:
-    supervisor = begun()
+    supervisor = begun(stepped=True)
     supervisor.submit_chunk(chunk(DELTA, [[0.5, 1], [0.5, bad]], 0))
     tick = supervisor.tick(0, 0)
     assert [(event.check, event.severity) for event in tick.events] == [("finite", Severity.ABORT)]
@@ -98,7 +98,7 @@ def test_a_chunk_that_is_not_finite_is_a_fault_and_is_never_played(bad: float) -
 
 
 def test_an_incomplete_action_is_a_fault_and_never_a_partial_command() -> None:
-    supervisor = begun()
+    supervisor = begun(stepped=True)
     supervisor.submit_chunk(chunk(DELTA, [[0.5], [0.5]], 0))
     tick = supervisor.tick(0, 0)
     assert [(event.check, event.value, event.limit) for event in tick.events] == [("complete", 1, 2)]
@@ -112,7 +112,7 @@ def test_rows_that_are_not_whole_are_a_fault() -> None:
 
 
 def test_a_chunk_of_another_attempt_is_discarded_and_counted() -> None:
-    supervisor = begun()
+    supervisor = begun(stepped=True)
     supervisor.submit_chunk(chunk(DELTA, [[0.5, 1]], 0, episode="another"))
     assert sent(supervisor.tick(0, 0)).source is Source.HOLD
     assert supervisor.chunks_discarded == 1
@@ -130,6 +130,7 @@ def test_limits_clip_and_say_which_value_began_and_ended() -> None:
 
 def test_rates_slow_a_jump() -> None:
     supervisor = begun(JOINTS)
+    supervisor.measured("joints", np.array([0.0, 0.0]))
     supervisor.submit_chunk(chunk(JOINTS, [[0, 0, 0], [1, 1, 1], [1, 1, 1]], 0))
     commands = [sent(supervisor.tick(t * 10 * MS, t)) for t in range(3)]
     np.testing.assert_allclose([command.action[0] for command in commands], [0, 0.02, 0.04])
@@ -140,8 +141,13 @@ def test_rates_slow_a_jump() -> None:
 def test_hold_keeps_the_measured_position_and_stops_a_velocity() -> None:
     supervisor = begun(JOINTS)
     supervisor.measured("joints", np.array([0.1, 0.4]))
-    command = sent(supervisor.tick(0, 0))
-    assert command.action.tolist() == [0.4, 0, 0]
+    supervisor.submit_chunk(chunk(JOINTS, [[0.4, 0.05, 0.5]], 0))
+    supervisor.tick(0, 0)
+    supervisor.measured("joints", np.array([0.1, 0.39]))
+    assert sent(supervisor.tick(10 * MS, 1)).action.tolist() == [0.39, 0, 0.5]
+    # It sags: following it would let it creep down.
+    supervisor.measured("joints", np.array([0.1, 0.3]))
+    assert sent(supervisor.tick(20 * MS, 2)).action.tolist() == [0.39, 0, 0.5]
 
 
 def test_the_operator_drives_an_attempt_of_his_own() -> None:
@@ -198,6 +204,7 @@ def test_the_manager_lost_means_hold() -> None:
 
 def test_a_stale_sensor_holds_comes_back_and_aborts() -> None:
     supervisor = begun(JOINTS)
+    supervisor.measured("joints", np.array([0.0, 0.0]))
     supervisor.submit_chunk(chunk(JOINTS, [[0, 0, 0]] * 500, 0))
     supervisor.tick(0, 0)
     supervisor.sensor_seen("/joint_states", 0)
@@ -222,7 +229,8 @@ def test_the_next_attempt_starts_afresh() -> None:
     supervisor.tick(10 * MS, 1)
     supervisor.begin("next", has_policy=True, operator="")
     command = sent(supervisor.tick(20 * MS, 2))
-    assert (supervisor.mode, command.episode_id, command.action.tolist()) == (Mode.AUTONOMOUS, "next", [0, 0])
+    # What a real robot grips it goes on gripping.
+    assert (supervisor.mode, command.episode_id, command.action.tolist()) == (Mode.AUTONOMOUS, "next", [0, 0.75])
 
 
 def test_the_table_leaves_estop_by_its_reset_alone() -> None:

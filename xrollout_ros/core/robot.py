@@ -295,6 +295,12 @@ class RobotSpec(Strict):
         """Time between two rows of an action chunk."""
         return round(NS / self.policy_rate_hz)
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Observations that say where an action dimension stands."""
+        named = {dim.measured.observation for dim in self.actions if dim.measured is not None}
+        return tuple(entry.name for entry in self.observations if entry.name in named)
+
     def state_slices(self) -> dict[str, slice]:
         """Where each observation lies in the state vector."""
         slices, begin = {}, 0

@@ -60,14 +60,15 @@ class Limiter:
         self.lower, self.upper, self.max_rate = robot.lower, robot.upper, robot.max_rate
 
     def apply(
-        self, action: Array, last: Array | None, dt_s: float
+        self, action: Array, last: Array, dt_s: float
     ) -> tuple[Array, npt.NDArray[np.bool_], list[Finding]]:
         """Limit one action.
 
         Args:
             action: ``(A,)``, finite.
-            last: ``(A,)`` sent before, None: nothing yet, so no rate is known.
-            dt_s: time between the two, s.
+            last: ``(A,)`` where it comes from: what was sent before, or what is measured; NaN where nothing is known,
+                and so no rate.
+            dt_s: time between the two, s; above 0.
 
         Returns:
             The action to send, where it was changed ``(A,)``, and what was found.
@@ -81,7 +82,7 @@ class Limiter:
             findings.append(
                 Finding("limit", Severity.CLIP, float(action[worst]), float(bound[worst]), "clipped to the limit")
             )
-        if last is not None and np.isfinite(self.max_rate).any():
+        if np.isfinite(self.max_rate).any():
             step = self.max_rate * dt_s
             rates = np.abs(sent - last) / dt_s
             fast = rates > self.max_rate * (1 + 1e-9)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-import numpy as np
-
 from xrollout_ros.core.chunk import ActionChunk, Array, Command, OperatorAction, SafetyEvent
 from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.modes import Mode, Severity, Source
-from xrollout_ros.core.robot import HoldRule, RobotSpec
+from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.runtime.checks import EventLog, Finding, Limiter, inspect_chunk, inspect_values
 from xrollout_ros.runtime.chunk_player import ChunkPlayer
 from xrollout_ros.runtime.modes import Event, next_mode
+from xrollout_ros.runtime.posture import Posture
 
 OPERATOR_TIMEOUT_S = 0.25
 
@@ -53,9 +52,9 @@ class Supervisor:
         self.chunks_discarded = 0
         self.player = ChunkPlayer(robot)
         self._once = any(dim.kind.once for dim in robot.actions)
-        period_ns = robot.policy_period_ns if stepped or self._once else robot.control_period_ns
-        self._dt_s = seconds(period_ns)
+        self._period_ns = robot.policy_period_ns if stepped or self._once else robot.control_period_ns
         self._limiter = Limiter(robot)
+        self._posture = Posture(robot, stepped=stepped)
         self._log = EventLog()
         self._asked: deque[_Asked] = deque()
         self._findings: deque[Finding] = deque()
@@ -63,8 +62,10 @@ class Supervisor:
         self._attempt_operator = ""
         self._operated: OperatorAction | None = None
         self._operated_at_ns = 0
-        self._last: Array | None = None
-        self._measured: dict[str, Array] = {}
+        self._sent_ns: int | None = None
+        self._sent_source = Source.HOLD
+        self._acted: OperatorAction | None = None
+        self._blocked_since_ns: int | None = None
         self._dry_since_ns: int | None = None
         self._manager_seen_ns: int | None = None
         self._sensors_seen_ns: dict[str, int] = {}
@@ -80,9 +81,10 @@ class Supervisor:
         self.player.clear()
         self._log.clear()
         self._findings.clear()
-        self._operated = None
-        self._last = None
-        self._dry_since_ns = None
+        self._operated = self._acted = None
+        self._sent_ns = None
+        self._posture.begin()
+        self._dry_since_ns = self._blocked_since_ns = None
         event = Event.START_TELEOP if operator else Event.START_AUTONOMOUS
         self._asked.append(_Asked(event, event.value, operator))
 
@@ -121,8 +123,8 @@ class Supervisor:
         self._sensors_seen_ns[topic] = steady_ns
 
     def measured(self, observation: str, value: Array) -> None:
-        """The measured value of an observation, for dimensions that hold it."""
-        self._measured[observation] = value
+        """The measured value of an observation, for dimensions that begin from it or hold it."""
+        self._posture.measured(observation, value)
 
     def manager_seen(self, steady_ns: int) -> None:
         """The manager's heartbeat has come."""
@@ -147,7 +149,7 @@ class Supervisor:
         if driving and not self.stepped:
             events.append(self._watch_sensors(steady_ns, t_ns))
         changed = self._consume(t_ns)
-        return Tick(None, tuple(event for event in events if event is not None), changed)
+        return Tick(None, _told(events), changed)
 
     def tick(self, t_ns: int, step: int) -> Tick:
         """One control tick: consume requests, choose, check and limit the action.
@@ -162,36 +164,51 @@ class Supervisor:
             changed |= self._fault(t_ns, self._findings[-1].action_taken)
         self._findings.clear()
 
+        if self.mode is Mode.IDLE:
+            return Tick(None, _told(events), changed)
+        obstacle = self._posture.obstacle()
+        events.append(self._blocked(obstacle, t_ns))
+        if obstacle:
+            # Any position sent now could be a leap.
+            if self._log.worst() == Severity.ABORT:
+                changed |= self._fault(t_ns, obstacle)
+            return Tick(None, _told(events), changed)
+
         sequence, index, accepted_ns, source = -1, -1, 0, Source.HOLD
         wanted: Array | None = None
-        if self.mode is Mode.IDLE:
-            return Tick(None, tuple(event for event in events if event is not None), changed)
         if self.mode is Mode.AUTONOMOUS and not self._stale:
             played = self.player.play(t_ns)
             events += self._starving(played is None, t_ns)
-            if self._log.worst() is not None and self._log.worst() == Severity.ABORT:
+            if self._log.worst() == Severity.ABORT:
                 changed |= self._fault(t_ns, "no actions from the policy")
             elif played is not None:
                 if played.repeated and self._once:
-                    return Tick(None, tuple(event for event in events if event is not None), changed)
+                    return Tick(None, _told(events), changed)
                 wanted, source = played.action, Source.POLICY
                 sequence, index, accepted_ns = played.sequence, played.index, played.accepted_ns
         elif self.mode is Mode.TELEOP and not self._stale:
             wanted, found = self._operator_action(t_ns, step)
             events += found
             if wanted is not None:
-                source = Source.OPERATOR
+                if self._once and (self._operated is self._acted or not self._due(Source.OPERATOR, t_ns)):
+                    return Tick(None, _told(events), changed)
+                source, self._acted = Source.OPERATOR, self._operated
         if wanted is None:
-            wanted = self._hold()
-        sent, clipped, findings = self._limiter.apply(wanted, self._last, self._dt_s)
-        self._last = sent
+            wanted = self._posture.hold()
+            if wanted is None or (self._once and not self._due(Source.HOLD, t_ns)):
+                return Tick(None, _told(events), changed)
+        else:
+            self._posture.move()
+        sent, clipped, findings = self._limiter.apply(wanted, self._posture.origin(), self._since_sent_s(t_ns))
+        self._posture.sent(sent)
+        self._sent_ns, self._sent_source = t_ns, source
         found_names = {finding.check for finding in findings}
         events += [self._log.begin(finding, t_ns, self.episode_id) for finding in findings]
         events += [
             self._log.end(check, t_ns, self.episode_id) for check in ("limit", "rate") if check not in found_names
         ]
         command = Command(t_ns, self.episode_id, step, source, self.mode, sequence, index, sent, clipped, accepted_ns)
-        return Tick(command, tuple(event for event in events if event is not None), changed)
+        return Tick(command, _told(events), changed)
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -263,15 +280,29 @@ class Supervisor:
             Finding("stale", severity, age_s, limit_s, f"{topic} is stale; holding"), t_ns, self.episode_id
         )
 
-    def _hold(self) -> Array:
-        held = np.zeros(self.robot.action_dim)
-        for place, dim in enumerate(self.robot.actions):
-            if dim.hold is HoldRule.KEEP and self._last is not None:
-                held[place] = self._last[place]
-            elif dim.hold is HoldRule.MEASURED and dim.measured is not None:
-                seen = self._measured.get(dim.measured.observation)
-                if seen is not None and np.isfinite(seen.reshape(-1)[dim.measured.index]):
-                    held[place] = seen.reshape(-1)[dim.measured.index]
-                elif self._last is not None:
-                    held[place] = self._last[place]
-        return held
+    def _due(self, source: Source, t_ns: int) -> bool:
+        """Whether a robot that acts on every message may get the next one: at once from another source."""
+        if self.stepped or self._sent_ns is None or source is not self._sent_source:
+            return True
+        return t_ns - self._sent_ns >= self._period_ns - self.robot.control_period_ns // 2
+
+    def _since_sent_s(self, t_ns: int) -> float:
+        """Time in which the robot may move on, s: never more than a period, however long nothing was sent."""
+        since_ns = self._period_ns if self._sent_ns is None else t_ns - self._sent_ns
+        return seconds(min(self._period_ns, max(1, since_ns)))
+
+    def _blocked(self, obstacle: str, t_ns: int) -> SafetyEvent | None:
+        if not obstacle:
+            self._blocked_since_ns = None
+            return self._log.end("posture", t_ns, self.episode_id)
+        if self._blocked_since_ns is None:
+            self._blocked_since_ns = t_ns
+        blocked_s, limit_s = seconds(t_ns - self._blocked_since_ns), self.robot.safety.hold_abort_s
+        driving = self.mode in (Mode.AUTONOMOUS, Mode.TELEOP)
+        severity = Severity.ABORT if driving and blocked_s >= limit_s else Severity.HOLD
+        finding = Finding("posture", severity, blocked_s, limit_s, f"{obstacle}; nothing is sent")
+        return self._log.begin(finding, t_ns, self.episode_id)
+
+
+def _told(events: list[SafetyEvent | None]) -> tuple[SafetyEvent, ...]:
+    return tuple(event for event in events if event is not None)

@@ -74,6 +74,8 @@ def run_attempt(
     while not now.done:
         stamp_ns = now.step * robot.policy_period_ns
         observation = Observation(episode_id, now.step, stamp_ns, robot.state_vector(now.values))
+        for name in robot.measured:
+            supervisor.measured(name, now.values[name])
         if planner is not None:
             supervisor.submit_chunk(planner.answer(observation))
         if operator is not None:

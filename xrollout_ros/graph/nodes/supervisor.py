@@ -24,12 +24,12 @@ from xrollout.msg import (
 )
 from xrollout_ros.core.chunk import ActionChunk as Chunk
 from xrollout_ros.core.clock import seconds
-from xrollout_ros.core.fields import extract
+from xrollout_ros.core.fields import extract, stamp_ns
 from xrollout_ros.core.modes import Mode, Phase, Request
 from xrollout_ros.graph.conversions import chunk_from_msg, command_to_msg, event_to_msg, operator_from_msg, time_msg
 from xrollout_ros.graph.encodings import MESSAGES, encode
 from xrollout_ros.graph.node import GraphNode, clock, run_node
-from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED, LATCHED_EACH, STREAM
+from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED, LATCHED_EACH, sensor
 from xrollout_ros.graph.types import message_class
 from xrollout_ros.runtime.meter import Meter
 from xrollout_ros.runtime.modes import Event
@@ -180,19 +180,28 @@ class SupervisorNode(GraphNode):
         self._try_step()
 
     def _listen_to_sensors(self) -> None:
-        held = {dim.measured.observation for dim in self.robot.actions if dim.measured is not None}
+        measured = set(self.robot.measured)
         for topic, kind in {entry.topic: entry.type for entry in self.robot.observations}.items():
-            entries = [entry for entry in self.robot.observations if entry.topic == topic and entry.name in held]
-            callback = self._locked(self._take(topic, entries))
+            entries = [entry for entry in self.robot.observations if entry.topic == topic and entry.name in measured]
+            if self.stepped and not entries:
+                continue
+            callback = self._take(topic, entries)
             # Where nothing is measured only the arrival counts: no need to decode.
-            subscription = self.create_subscription(message_class(kind), topic, callback, STREAM, raw=not entries)
+            subscription = self.create_subscription(
+                message_class(kind), topic, callback, sensor(self.stepped), raw=not entries
+            )
             self._subscriptions_made.append(subscription)
+            if self.stepped:
+                self._measured_ns[topic] = -1
 
     def _take(self, topic: str, entries: list[Any]) -> Callable[[Any], None]:
         def take(message: Any) -> None:
             self.logic.sensor_seen(topic, clock.steady_ns())
             for entry in entries:
                 self.logic.measured(entry.name, extract(message, entry))
+            if self.stepped:
+                self._measured_ns[topic] = stamp_ns(message.header.stamp)
+                self._try_step()
 
         return take
 
