@@ -74,3 +74,16 @@ def test_nobody_who_must_answer_means_no_ticks() -> None:
     barrier = begun(policy=False)
     barrier.answer(chunk(0))
     assert barrier.take() is None
+
+
+def test_it_waits_for_the_measurements_of_the_same_moment() -> None:
+    barrier = StepBarrier(["/joint_states"])
+    barrier.begin("e", policy=True, operator=False)
+    barrier.answer(chunk(0))
+    assert barrier.take() is None
+    barrier.measured("/joint_states", 0)
+    assert barrier.take() is not None
+    barrier.answer(chunk(1))
+    assert barrier.take() is None
+    barrier.measured("/joint_states", 10)
+    assert barrier.take() is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from xrollout_ros.core.chunk import ActionChunk, OperatorAction
@@ -21,10 +22,15 @@ class Due:
 
 
 class StepBarrier:
-    """Answers may come before their attempt is known, and in any order; each answerer's newest counts."""
+    """Answers may come before their attempt is known, and in any order; each answerer's newest counts.
 
-    def __init__(self) -> None:
+    Args:
+        measured: topics that say where the robot stands; their messages of the same moment must be there too.
+    """
+
+    def __init__(self, measured: Iterable[str] = ()) -> None:
         self._answers: dict[type[Answer], Answer] = {}
+        self._measured_ns = dict.fromkeys(measured, -1)
         self._episode_id = ""
         self._needed: tuple[type[Answer], ...] = ()
         self._ticked = -1
@@ -43,8 +49,12 @@ class StepBarrier:
         self._answers[type(answer)] = answer
         self.stamp_ns = max(self.stamp_ns, answer.stamp_ns)
 
+    def measured(self, topic: str, stamp_ns: int) -> None:
+        """A message of one of the topics has come."""
+        self._measured_ns[topic] = stamp_ns
+
     def take(self) -> Due | None:
-        """The step that is due now, once; None while somebody's answer is missing."""
+        """The step that is due now, once; None while somebody's answer or a measurement is missing."""
         answers = tuple(self._answers[kind] for kind in self._needed if kind in self._answers)
         if not self._needed or len(answers) < len(self._needed):
             return None
@@ -53,6 +63,8 @@ class StepBarrier:
             return None
         step = steps.pop()
         if step not in (self._ticked, self._ticked + 1):
+            return None
+        if any(measured_ns != answers[0].stamp_ns for measured_ns in self._measured_ns.values()):
             return None
         again, self._ticked = step == self._ticked, step
         for kind in self._needed:

@@ -26,6 +26,7 @@ from xrollout_ros.core.chunk import ActionChunk as Chunk
 from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.fields import extract, stamp_ns
 from xrollout_ros.core.modes import Mode, Phase, Request
+from xrollout_ros.core.robot import ObservationSpec
 from xrollout_ros.graph.conversions import chunk_from_msg, command_to_msg, event_to_msg, operator_from_msg, time_msg
 from xrollout_ros.graph.encodings import MESSAGES, encode
 from xrollout_ros.graph.node import GraphNode, clock, run_node
@@ -57,7 +58,11 @@ class SupervisorNode(GraphNode):
     def configure(self) -> None:
         self.logic = Supervisor(self.robot, stepped=self.stepped)
         self._episode: EpisodeState | None = None
-        self._barrier = StepBarrier()
+        self._measured: dict[str, list[ObservationSpec]] = {}
+        for entry in self.robot.observations:
+            if entry.name in self.robot.measured:
+                self._measured.setdefault(entry.topic, []).append(entry)
+        self._barrier = StepBarrier(self._measured)
         self._last_command: Command | None = None
         self._ticks = 0
         self._commands = self.create_publisher(Command, "command", EVENT)
@@ -87,8 +92,8 @@ class SupervisorNode(GraphNode):
         ]
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
         self._watchdog = self.create_timer(WATCH_PERIOD_S, self._watch, clock=steady)
+        self._listen_to_sensors()
         if not self.stepped:
-            self._listen_to_sensors()
             self._ticking.set()
             self._ticker = threading.Thread(target=self._run_ticks, name="ticks", daemon=True)
             self._ticker.start()
@@ -180,27 +185,27 @@ class SupervisorNode(GraphNode):
         self._try_step()
 
     def _listen_to_sensors(self) -> None:
-        measured = set(self.robot.measured)
         for topic, kind in {entry.topic: entry.type for entry in self.robot.observations}.items():
-            entries = [entry for entry in self.robot.observations if entry.topic == topic and entry.name in measured]
+            entries = self._measured.get(topic, [])
             if self.stepped and not entries:
                 continue
-            callback = self._take(topic, entries)
             # Where nothing is measured only the arrival counts: no need to decode.
             subscription = self.create_subscription(
-                message_class(kind), topic, callback, sensor(self.stepped), raw=not entries
+                message_class(kind),
+                topic,
+                self._locked(self._take(topic, entries)),
+                sensor(self.stepped),
+                raw=not entries,
             )
             self._subscriptions_made.append(subscription)
-            if self.stepped:
-                self._measured_ns[topic] = -1
 
-    def _take(self, topic: str, entries: list[Any]) -> Callable[[Any], None]:
+    def _take(self, topic: str, entries: list[ObservationSpec]) -> Callable[[Any], None]:
         def take(message: Any) -> None:
             self.logic.sensor_seen(topic, clock.steady_ns())
             for entry in entries:
                 self.logic.measured(entry.name, extract(message, entry))
             if self.stepped:
-                self._measured_ns[topic] = stamp_ns(message.header.stamp)
+                self._barrier.measured(topic, stamp_ns(message.header.stamp))
                 self._try_step()
 
         return take
