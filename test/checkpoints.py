@@ -5,8 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def make_checkpoint(path: Path, scale: float = 1.0) -> Path:
-    """A small flow policy of random weights times ``scale``, for pick_and_place on the simulated arm."""
+def make_checkpoint(
+    path: Path, scale: float = 1.0, *, robot_id: str = "metaworld_sawyer", task_id: str = "pick_and_place"
+) -> Path:
+    """A small flow policy of random weights times ``scale``, by default for pick_and_place on the simulated arm.
+
+    Args:
+        path: where to write it.
+        scale: 0 makes every chunk a little noise.
+        robot_id: RobotSpec id or YAML file.
+        task_id: TaskSpec id.
+    """
     import torch
 
     from xrollout_ros.core.ids import new_id
@@ -15,7 +24,7 @@ def make_checkpoint(path: Path, scale: float = 1.0) -> Path:
     from xrollout_ros.learning.metadata import CheckpointMeta, interface_of
     from xrollout_ros.learning.models import build_model
 
-    robot = load_robot("metaworld_sawyer")
+    robot = load_robot(robot_id)
     torch.manual_seed(0)
     config = {"state_dim": robot.state_dim, "action_dim": robot.action_dim, "horizon": 8, "width": 16, "depth": 1}
     model = build_model("flow", {**config, "steps": 5}, origin="test")
@@ -31,7 +40,7 @@ def make_checkpoint(path: Path, scale: float = 1.0) -> Path:
         interface_hash=robot.interface_hash(),
         state=interface["state"],
         actions=interface["actions"],
-        task="pick_and_place",
+        task=task_id,
         horizon=8,
         execute=4,
         dataset_version="0" * 64,

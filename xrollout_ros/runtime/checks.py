@@ -59,9 +59,7 @@ class Limiter:
     def __init__(self, robot: RobotSpec) -> None:
         self.lower, self.upper, self.max_rate = robot.lower, robot.upper, robot.max_rate
 
-    def apply(
-        self, action: Array, last: Array, dt_s: float
-    ) -> tuple[Array, npt.NDArray[np.bool_], list[Finding]]:
+    def apply(self, action: Array, last: Array, dt_s: float) -> tuple[Array, npt.NDArray[np.bool_], list[Finding]]:
         """Limit one action.
 
         Args:

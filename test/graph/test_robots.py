@@ -1,0 +1,121 @@
+"""Graphs with other robots than the simulated arm: a driver in this process, and a simulated one that is measured."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from xrollout.srv import EndAttempt, StartAttempt
+from xrollout_ros.core.episode import Outcome, OutcomeSource
+from xrollout_ros.core.modes import Source
+from xrollout_ros.core.resources import load_robot, load_task, share_dir
+from xrollout_ros.graph.encodings import decode
+from xrollout_ros.learning.checkpoint import load_policy
+from xrollout_ros.sim.loop import run_attempt
+from xrollout_ros.sim.robot import make_sim_robot
+
+from ..checkpoints import make_checkpoint
+from .arm_driver import SO100, START, arm_driver, call
+from .conftest import Graph, wait_for
+
+pytestmark = pytest.mark.graph
+Start = Callable[..., Graph]
+TASK = "so100_pick_and_place"
+
+
+@pytest.fixture(scope="session")
+def so100_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("so100") / "so100.pt", robot_id="so100", task_id=TASK)
+
+
+def test_a_real_robot_is_driven_on_request_and_its_commands_are_recorded(
+    start_graph: Start, so100_checkpoint: Path
+) -> None:
+    with arm_driver() as driver:
+        graph = start_graph("deploy", model=so100_checkpoint, robot="so100")
+        started = call(driver.node, StartAttempt, "start_attempt", StartAttempt.Request(seed=-1), wait_for)
+        assert started.accepted, started.reason
+        wait_for(lambda: len(driver.commands) > 120, 30, "the driver was not commanded")
+        ended = call(
+            driver.node,
+            EndAttempt,
+            "end_attempt",
+            EndAttempt.Request(outcome="success", reason="in the box"),
+            wait_for,
+        )
+        assert ended.accepted, ended.message
+        wait_for(lambda: graph.data.is_dir() and graph.entries() and graph.entries()[0].meta, 20, "no bag was closed")
+        graph.process.send_signal(signal.SIGINT)
+        assert graph.wait(15) == 130, graph.output()
+    [episode] = graph.episodes()
+    assert (episode.meta.outcome, episode.meta.outcome_source) == (Outcome.SUCCESS, OutcomeSource.HUMAN)
+    assert episode.robot.id == "so100"
+    recorded = {tuple(decode(SO100, item.message)) for item in episode.topic(SO100.command.topic)}
+    assert {tuple(action) for action in episode.action} <= recorded
+    assert {tuple(action) for action in episode.action} <= {tuple(action) for _, action in driver.commands}
+    # The first command begins where the arm stood, and none after it is faster than allowed.
+    actions = np.vstack([START, episode.action])
+    steps = np.abs(np.diff(actions, axis=0))
+    assert (steps <= SO100.max_rate / SO100.control_rate_hz * 1.5).all()
+    driven = episode.source == Source.POLICY
+    assert driven.mean() > 0.5
+    assert np.median(np.diff(episode.stamp_s)) == pytest.approx(1 / SO100.control_rate_hz, rel=0.2)
+
+
+def test_the_arm_is_left_alone_until_it_is_measured(start_graph: Start, so100_checkpoint: Path) -> None:
+    with arm_driver(publishes=False) as driver:
+        graph = start_graph("deploy", model=so100_checkpoint)
+        assert call(driver.node, StartAttempt, "start_attempt", StartAttempt.Request(seed=-1), wait_for).accepted
+        wait_for(lambda: "posture" in graph.output(), 20, "the attempt was not given up")
+        assert driver.commands == []
+        driver.publishes = True
+        wait_for(
+            lambda: call(driver.node, StartAttempt, "start_attempt", StartAttempt.Request(seed=-1), wait_for).accepted,
+            20,
+            "no second attempt",
+        )
+        wait_for(lambda: len(driver.commands) > 30, 20, "the driver was not commanded")
+        np.testing.assert_allclose(driver.commands[0][1], START, atol=0.1)
+
+
+def test_the_robot_stops_when_the_manager_dies(start_graph: Start, so100_checkpoint: Path) -> None:
+    with arm_driver() as driver:
+        graph = start_graph("deploy", model=so100_checkpoint)
+        assert call(driver.node, StartAttempt, "start_attempt", StartAttempt.Request(seed=-1), wait_for).accepted
+        wait_for(lambda: len(driver.commands) > 30, 20, "the driver was not commanded")
+        graph.kill("manager")
+
+        def still() -> bool:
+            recent = [action for _, action in driver.commands[-30:]]
+            return driver.silent_s() > 0.5 or max(np.ptp(recent, axis=0)) < 1e-6
+
+        wait_for(still, 10, "the arm went on")
+
+
+def test_a_measured_hold_is_the_same_in_the_graph_and_in_process(start_graph: Start, tmp_path: Path) -> None:
+    """The simulated arm with its first action held where the hand is measured: the barrier waits for the hand."""
+    known = yaml.safe_load((share_dir() / "config/robots/metaworld_sawyer.yaml").read_text())
+    known["actions"][0] |= {
+        "kind": "position",
+        "hold": "measured",
+        "measured": {"observation": "hand_position", "index": 1},
+    }
+    path = tmp_path / "measured.yaml"
+    path.write_text(yaml.safe_dump(known))
+    checkpoint = make_checkpoint(tmp_path / "measured.pt", robot_id=str(path))
+    graph = start_graph("deploy", model=checkpoint, robot=path, episodes=1, seed=3, delay_steps=3)
+    assert graph.wait(90) == 0, graph.output()
+    [episode] = graph.episodes()
+    robot, task = load_robot(str(path)), load_task("pick_and_place")
+    attempt = run_attempt(
+        make_sim_robot(robot, task), robot, 3, "nominal", policy=load_policy(checkpoint), delay_steps=3
+    )
+    assert attempt.actions.tobytes() == episode.action.tobytes()
+    assert list(episode.source[:4]) == [Source.HOLD] * 3 + [Source.POLICY]
+    assert (episode.action[:3, 0] == episode.state[0, 1]).all()
+    assert episode.state[0, 1] != 0
