@@ -127,11 +127,19 @@ def test_recorder_killed_ends_the_attempt_and_the_next_one_is_recorded(
         wait_for_policy_commands(observer, 1)
         graph.kill("recorder")
         wait_for_policy_commands(observer, 2)
+        wait_for(lambda: "repaired: " in graph.output(), 30, "the torn bag is repaired")
         graph.process.send_signal(signal.SIGINT)
         assert graph.wait(10) == 130, graph.output()
-    torn, whole = graph.entries()
-    assert torn.problem
-    verify(whole.path)
+    # The recorder that came back has repaired the bag of the one that was killed, while it recorded the next attempt.
+    repaired, whole = graph.entries()
+    assert "repaired: " in graph.output()
+    for entry in (repaired, whole):
+        assert verify(entry.path).messages > 0, graph.output()
+    assert repaired.meta is not None
+    assert repaired.meta.recovered
+    assert (repaired.meta.outcome, repaired.meta.outcome_source) == (Outcome.ABORT, OutcomeSource.SYSTEM)
+    assert len(graph.episodes()[0].action) > 20
+    assert (graph.data / ".torn" / repaired.path.name).is_dir()
 
 
 def test_manager_killed_leaves_the_robot_held_and_the_bag_closed(

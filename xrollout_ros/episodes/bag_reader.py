@@ -66,7 +66,7 @@ class Bag:
         Raises:
             BagError: the bag is damaged.
         """
-        with _reading(self.file), self.file.open("rb") as stream:
+        with reading(self.file), self.file.open("rb") as stream:
             reader = make_reader(stream, validate_crcs=True, decoder_factories=[_CachedDecoders()])
             for _, channel, message, decoded in reader.iter_decoded_messages(topics):
                 yield TopicMessage(channel.topic, message.log_time, decoded)
@@ -79,7 +79,7 @@ def open_bag(path: Path) -> Bag:
         BagError: nothing is there, or it is no bag, a foreign one, a torn one, or a damaged one.
     """
     file = _locate(path)
-    with _reading(file), file.open("rb") as stream:
+    with reading(file), file.open("rb") as stream:
         reader = make_reader(stream)
         records = {record.name: record.metadata for record in reader.iter_metadata()}  # the last of a name stays
         meta = rosbag2.episode_of(records.get(rosbag2.EPISODE, {}), path)
@@ -155,7 +155,7 @@ def _check_ends(file: Path) -> None:
 def _torn(file: Path, why: str) -> BagError:
     return BagError(
         f"the bag {file} is torn: {why}; {_first_words(file)}",
-        "Its recorder is still writing, or was killed. What was flushed can still be repaired: keep the file.",
+        "Its recorder is still writing, or was killed; then it can be repaired: `xrollout episodes repair`.",
     )
 
 
@@ -175,7 +175,8 @@ def _first_words(file: Path) -> str:
 
 
 @contextmanager
-def _reading(file: Path) -> Iterator[None]:
+def reading(file: Path) -> Iterator[None]:
+    """Whatever a parser raises on damaged bytes becomes a BagError that names the file."""
     try:
         yield
     except XRolloutError:
@@ -193,14 +194,28 @@ class _CachedDecoders(DecoderFactory):
     def decoder_for(self, message_encoding: str, schema: Schema | None) -> Callable[[bytes], Any] | None:
         if schema is None:
             return None
-        return _decoder(message_encoding, schema.name, schema.encoding, schema.data)
+        return message_decoder(message_encoding, schema.name, schema.encoding, schema.data)
 
 
 @lru_cache(maxsize=256)
-def _decoder(message_encoding: str, name: str, encoding: str, data: bytes) -> Callable[[bytes], Any] | None:
+def message_decoder(message_encoding: str, name: str, encoding: str, data: bytes) -> Callable[[bytes], Any] | None:
+    """Decodes messages of one type into objects; None where nothing here can."""
     schema = Schema(id=1, name=name, encoding=encoding, data=data)
     decoder: Callable[[bytes], Any] | None = Ros2DecoderFactory().decoder_for(message_encoding, schema)
     return decoder
+
+
+def decode(schema: Schema, cdr: bytes) -> Any:
+    """One message of this schema; fields by attribute.
+
+    Raises:
+        BagError: the definition or the message is damaged.
+    """
+    try:
+        decoder = message_decoder("cdr", schema.name, schema.encoding, schema.data)
+        return decoder(cdr) if decoder is not None else None
+    except Exception as error:  # a parser fed with damaged bytes raises anything
+        raise BagError(f"a message of {schema.name} cannot be decoded ({error!r})", "The bag is damaged.") from error
 
 
 def verify(path: Path) -> BagCheck:
@@ -214,7 +229,7 @@ def verify(path: Path) -> BagCheck:
     schemas: dict[int, Schema] = {}
     topics: dict[str, int] = {}
     start_ns, end_ns, total = 2**63, -1, 0
-    with _reading(bag.file), bag.file.open("rb") as stream:
+    with reading(bag.file), bag.file.open("rb") as stream:
         for record in StreamReader(stream, validate_crcs=True, record_size_limit=_RECORD_LIMIT).records:
             if isinstance(record, Schema):
                 schemas[record.id] = record

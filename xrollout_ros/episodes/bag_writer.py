@@ -236,6 +236,14 @@ class BagWriter:
             known.dropped += 1
             return False
 
+    def wait_for_room(self, size: int, timeout_s: float) -> bool:
+        """Wait until a message of ``size`` bytes would not be dropped; only for a caller who writes alone.
+
+        Returns:
+            False when there was no room in time, or the disk has failed.
+        """
+        return self._queue.wait_for_room(size, timeout_s)
+
     def update(self, meta: EpisodeMeta) -> None:
         """Keep what is now known of the episode, so that a torn bag says it too."""
         self._meta = meta

@@ -41,8 +41,9 @@ class _Sink:
     def __init__(self, path: Path) -> None:
         self.error: OSError | None = None
         self._file = path.open("xb", buffering=0)
-        # Whoever lists the data folder sees by this lock that the bag is being written, not torn.
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever lists the data folder sees by this lock that the bag is being written, not torn. Only one who is just
+        # listing can hold it now, for a moment.
+        fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def write(self, data: bytes | bytearray) -> int:
         if self.error is not None:

@@ -12,6 +12,8 @@ from xrollout_ros.core.ids import check_id
 
 DEFAULT_DATA = "raw_rollouts"
 TRASH = ".trash"
+TORN = ".torn"
+"""Where the originals of repaired bags are kept."""
 JOURNAL = "journal.jsonl"
 
 

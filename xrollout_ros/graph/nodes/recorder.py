@@ -19,6 +19,7 @@ from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.episodes import paths
 from xrollout_ros.episodes.definitions import load_definition
 from xrollout_ros.episodes.recording import RecordedTopic, Recording
+from xrollout_ros.episodes.recovery import BackgroundRepair
 from xrollout_ros.graph.conversions import time_msg
 from xrollout_ros.graph.encodings import TYPES
 from xrollout_ros.graph.node import GraphNode, clock, run_node
@@ -42,6 +43,7 @@ class RecorderNode(GraphNode):
         self.declare_parameter("data", "")
         self.declare_parameter("cameras", False)
         self._recording: Recording | None = None
+        self._repair: BackgroundRepair | None = None
 
     def configure(self) -> None:
         topics = []
@@ -59,6 +61,7 @@ class RecorderNode(GraphNode):
         usable = [topic for topic in topics if topic.name not in {resolve(name) for name in self._skipped}]
         data = paths.data_dir(self.text("data"))
         self._recording = Recording(data, self.robot, self.task, clock, stepped=self.stepped, topics=usable)
+        self._repair = BackgroundRepair(data, self._say_repaired)
         self._manager_seen_ns = 0
         self._status = self.create_publisher(RecorderStatus, "recorder/status", LATCHED)
         self._own_services = [
@@ -67,6 +70,9 @@ class RecorderNode(GraphNode):
         ]
         self.pulse.problem = lambda: self._recording.failure if self._recording else ""
         self.pulse.values = self._measured
+
+    def _say_repaired(self, line: str) -> None:
+        self.get_logger().warning(line)
 
     def _wanted(self) -> list[Topic]:
         robot = self.robot
@@ -123,12 +129,19 @@ class RecorderNode(GraphNode):
 
     def cleanup(self) -> None:
         self._recording = None
+        self._stop_repair()
         if hasattr(self, "_status"):
             self.destroy_publisher(self._status)
         for service in getattr(self, "_own_services", []):
             self.destroy_service(service)
 
+    def _stop_repair(self) -> None:
+        if self._repair is not None:
+            self._repair.stop()
+            self._repair = None
+
     def make_safe(self) -> None:
+        self._stop_repair()
         if self._recording is not None and self._recording.episode_id:
             self._drain()
             self._abandon("the recorder was shut down during the attempt")

@@ -8,6 +8,7 @@ from xrollout_ros.ui.lazy import Entry, LazyGroup
 
 ENTRIES = {
     "list": Entry("xrollout_ros.ui.commands.episodes_list:list_episodes", "List the episodes of a data folder."),
+    "repair": Entry("xrollout_ros.ui.commands.episodes_repair:repair_episodes", "Make torn bags whole again."),
     "show": Entry(
         "xrollout_ros.ui.commands.episodes_show:show_episode", "Show what one bag holds, and how to open it."
     ),
@@ -16,4 +17,4 @@ ENTRIES = {
 
 @click.group(cls=LazyGroup, entries=ENTRIES)
 def episodes() -> None:
-    """List and show recorded episodes."""
+    """List, show and repair recorded episodes."""
