@@ -76,7 +76,7 @@ def test_version() -> None:
 def test_an_unknown_command_names_those_there_are() -> None:
     result = CliRunner().invoke(cli, ["epsiodes"])
     assert result.exit_code == 2
-    assert "no such command 'epsiodes'; there are demo, up, record, train, episodes, monitor" in result.stderr
+    assert f"no such command 'epsiodes'; there are {', '.join(ENTRIES)}" in result.stderr
 
 
 def failing(error: BaseException) -> click.Group:

@@ -11,7 +11,8 @@ ENTRIES = {
     "demo": Entry("xrollout_ros.ui.commands.demo:demo", "Record, train, deploy and report: the whole way, once."),
     "init": Entry("xrollout_ros.ui.commands.init:init", "Look at a running robot and write its RobotSpec."),
     "doctor": Entry(
-        "xrollout_ros.ui.commands.doctor:doctor", "Say what is missing, unsafe, stale or slow, before a robot moves."
+        "xrollout_ros.ui.commands.doctor:doctor",
+        "Say what is missing, unsafe, stale, uncalibrated or slow, before a robot moves.",
     ),
     "up": Entry("xrollout_ros.ui.commands.up:up", "Start a graph: `deploy` a policy or `record` demonstrations."),
     "record": Entry("xrollout_ros.ui.commands.record:record", "Record demonstrations through the graph."),

@@ -40,6 +40,7 @@ COMMANDS = {
     "trajectory_msgs/msg/JointTrajectory": "joint_trajectory",
     "std_msgs/msg/Float64MultiArray": "float64_multi_array",
     "sensor_msgs/msg/JointState": "joint_state",
+    "geometry_msgs/msg/TwistStamped": "twist_stamped",
     "geometry_msgs/msg/Twist": "twist",
 }
 """Message types that a robot is commanded by, the likelier ones first, and the RobotSpec's word for each."""
@@ -162,7 +163,9 @@ def guess(survey: GraphSurvey) -> RobotGuess:
     control_hz = policy_hz * max(1, int(min(max(wanted), _MOST_CONTROL_HZ) / policy_hz))
     state = _joint_state(observations)
     command = commands[0] if commands else CommandGuess(Guess("/fill_in/command", fill_in=True), "float64_multi_array")
-    actions = _twist_actions() if command.encoding == "twist" else _joint_actions(survey, state, joints, command)
+    actions = (
+        _twist_actions() if command.encoding.startswith("twist") else _joint_actions(survey, state, joints, command)
+    )
     renamed = _renamed(state)
     if renamed and command.encoding in ("joint_trajectory", "joint_state"):
         remarks.append(
@@ -342,7 +345,8 @@ def _joint_action(
         lower = Guess(round(position - _NEARBY, 4), near, fill_in=True)
         upper = Guess(round(position + _NEARBY, 4), near, fill_in=True)
     if re.search(r"grip|finger|jaw", name.lower()):
-        return ActionGuess(title, Guess("gripper", "by its name"), unit, lower, upper, Guess(None), "keep", None)
+        grip = Guess("gripper", "by its name")
+        return ActionGuess(title, grip, unit, lower, upper, speed, "keep", (state, index))
     return ActionGuess(title, Guess("position", "by the topic"), unit, lower, upper, speed, "measured", (state, index))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -23,10 +22,10 @@ class _Text:
 
     def add(self, line: str = "", *, comment: str = "", commented_out: bool = False) -> None:
         mark = "# " if commented_out else ""
-        self.lines.append(f"{mark}{line}  # {comment}" if comment else f"{mark}{line}".rstrip())
+        self.lines.append(f"{mark}{line}  # {_shown(comment)}" if comment else f"{mark}{line}".rstrip())
 
     def remark(self, text: str) -> None:
-        self.lines.append(f"# {text}")
+        self.lines.append(f"# {_shown(text)}")
 
     def must(self, what: str) -> None:
         """Name something that a person must fill in."""
@@ -62,7 +61,7 @@ def write_spec(name: str, guess: RobotGuess) -> Written:
     out.remark("`xrollout doctor --robot <this file>` compares it with the robot.")
     for remark in guess.remarks:
         out.remark(f"Note: {remark}.")
-    out.add(f"id: {name}")
+    out.add(f"id: {_word(name)}")
     out.add("description: " + _quoted(f"{name}, as heard by xrollout init"), comment="a line for people")
     out.add(f"control_rate_hz: {_number(guess.control_rate_hz)}", comment="guessed: as often as the state comes")
     out.add(f"policy_rate_hz: {_number(guess.policy_rate_hz)}", comment="guessed: no faster than the slowest sensor")
@@ -88,7 +87,8 @@ def _observations(out: _Text, entries: Iterable[ObservationGuess]) -> None:
     out.add("observations:")
     for entry in entries:
         out.add(
-            f"  - {{name: {entry.name}, topic: {_quoted(entry.topic)}, type: {entry.type}, field: {entry.field},",
+            f"  - {{name: {_word(entry.name)}, topic: {_quoted(entry.topic)}, type: {entry.type}, "
+            f"field: {entry.field},",
             commented_out=not entry.wanted,
         )
         if entry.names:
@@ -111,7 +111,7 @@ def _cameras(out: _Text, cameras: Iterable[CameraGuess]) -> None:
         out.add("cameras:")
     for camera in known:
         out.add(
-            f"  - {{name: {camera.name}, topic: {_quoted(camera.topic)}, width: {camera.width}, "
+            f"  - {{name: {_word(camera.name)}, topic: {_quoted(camera.topic)}, width: {camera.width}, "
             f"height: {camera.height}, rate_hz: {_number(camera.rate_hz)}}}",
             comment=camera.note,
             commented_out=not camera.wanted,
@@ -126,6 +126,8 @@ def _actions(out: _Text, guess: RobotGuess) -> None:
             f"{FILL_IN}: the order of the values is guessed from the joint states; see the controller's parameters."
         )
         out.must(f"actions: their order, as the listener on {guess.command.topic.value} expects it")
+    elif guess.command.encoding.startswith("joint"):
+        out.remark("These are the joints of the joint states: delete those that the listener does not drive.")
     out.add("actions:")
     for action in guess.actions:
         _action(out, action)
@@ -133,7 +135,7 @@ def _actions(out: _Text, guess: RobotGuess) -> None:
 
 def _action(out: _Text, action: ActionGuess) -> None:
     where = f"actions: {action.name}"
-    out.add(f"  - name: {action.name}")
+    out.add(f"  - name: {_word(action.name)}")
     _line(out, "kind", action.kind, where)
     out.add(f"    unit: {_quoted(action.unit)}")
     _line(out, "lower", action.lower, where)
@@ -143,7 +145,7 @@ def _action(out: _Text, action: ActionGuess) -> None:
     out.add(f"    hold: {action.hold}", comment="what holding still means")
     if action.measured is not None:
         observation, index = action.measured
-        out.add(f"    measured: {{observation: {observation}, index: {index}}}")
+        out.add(f"    measured: {{observation: {_word(observation)}, index: {index}}}")
 
 
 def _line(out: _Text, key: str, guess: Guess, where: str) -> None:
@@ -181,5 +183,15 @@ def _number(value: object) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A string that YAML reads as one, whatever is in it; JSON's strings are YAML's."""
-    return json.dumps(text, ensure_ascii=False)
+    """A string that YAML reads as the same one, whatever is in it."""
+    return str(yaml.safe_dump(text, default_style='"', allow_unicode=True, width=10**6)).rstrip("\n")
+
+
+def _word(name: str) -> str:
+    """A name, quoted only where YAML would read something else (`null`, `yes`)."""
+    return name if yaml.safe_load(name) == name else _quoted(name)
+
+
+def _shown(text: str) -> str:
+    """Text for a comment, which must stay on its line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

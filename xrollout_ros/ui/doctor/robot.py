@@ -22,6 +22,7 @@ WIDE = {"rad": 4 * math.pi, "m": 5.0, "rad/s": 20.0, "m/s": 5.0}
 WIDE_ANYHOW = 1000.0
 _SLACK = 1e-3
 """Share of a limit by which the spec may lie outside the URDF's, for rounded numbers."""
+_GRIPPER = ActionKind.GRIPPER
 _SIM_ROBOT = "/xrollout/sim_robot"
 
 
@@ -195,7 +196,7 @@ def against_urdf(subject: Subject) -> Iterator[Finding]:
     problems: list[Finding] = []
     for dim in robot.actions:
         joint = urdf_joint(robot, dim, dict(subject.joints))
-        if joint is not None and dim.kind in (ActionKind.POSITION, ActionKind.VELOCITY):
+        if joint is not None and (dim.kind.interpolates or (dim.kind is _GRIPPER and dim.unit == joint.unit)):
             looked_at += 1
             problems += _outside(dim, joint)
     yield from problems
@@ -208,7 +209,7 @@ def against_urdf(subject: Subject) -> Iterator[Finding]:
 def _outside(dim: ActionDim, joint: UrdfJoint) -> Iterator[Finding]:
     thing, remedy = f"action {dim.name}", "Narrow the limits in the RobotSpec to the URDF's."
     fastest = joint.velocity
-    if dim.kind is ActionKind.POSITION:
+    if dim.kind in (ActionKind.POSITION, _GRIPPER):
         if joint.lower is not None and joint.upper is not None:
             slack = _SLACK * (joint.upper - joint.lower)
             if dim.lower < joint.lower - slack or dim.upper > joint.upper + slack:
