@@ -22,7 +22,8 @@ from launch_ros.actions import Node
 from launch import LaunchContext, LaunchDescription
 from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.graph.description import ARGUMENTS, Graph, GraphDescription, Process, describe
-from xrollout_ros.graph.starter import FIRST_DELAY_S, RESTARTS_PER_MINUTE, discovery_range, only_one
+from xrollout_ros.graph.middleware import middleware
+from xrollout_ros.graph.starter import FIRST_DELAY_S, RESTARTS_PER_MINUTE, only_one
 
 _held = contextlib.ExitStack()
 
@@ -44,8 +45,10 @@ def _start(context: LaunchContext, graph: Graph) -> list[Any]:
     except XRolloutError as error:
         # Raised as it is, launch prints a trace and hides the remedy.
         raise RuntimeError(str(error)) from None
+    variables, warning = middleware()
     return [
-        SetEnvironmentVariable("ROS_AUTOMATIC_DISCOVERY_RANGE", discovery_range()),
+        *(SetEnvironmentVariable(name, value) for name, value in variables.items()),
+        *([LogInfo(msg=warning)] if warning else []),
         *(_node(process) for process in description.processes),
         *_end_with_manager(description),
     ]

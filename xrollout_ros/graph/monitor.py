@@ -28,6 +28,7 @@ from xrollout.msg import (
 )
 from xrollout_ros.core.clock import SystemClock, seconds
 from xrollout_ros.core.modes import Mode, Phase, Severity, Source
+from xrollout_ros.graph.middleware import prepare
 from xrollout_ros.graph.qos import EVENT, LATCHED, STREAM
 from xrollout_ros.graph.topics import NAMESPACE
 from xrollout_ros.runtime.monitor_model import (
@@ -251,6 +252,7 @@ def _safety_line(at_ns: int, event: SafetyEvent, now_ns: int) -> SafetyLine:
 @contextmanager
 def observe() -> Iterator[GraphObserver]:
     """An observer of the graph in this process's ROS domain, spinning in a thread of its own."""
+    prepare()
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
     node = Node("monitor", namespace=NAMESPACE.strip("/"), context=context)

@@ -18,6 +18,7 @@ import yaml
 
 from xrollout_ros.core.errors import GraphError
 from xrollout_ros.graph.description import GraphDescription, Process
+from xrollout_ros.graph.middleware import middleware
 
 RESTARTS_PER_MINUTE = 3
 FIRST_DELAY_S = 0.25
@@ -104,6 +105,7 @@ class _Starter:
         self._ending = asyncio.Event()
         self._interrupted = False
         self._failure: GraphError | None = None
+        self._middleware = middleware()
         self._log_dir = description.data / "log" / time.strftime("%Y%m%d-%H%M%S")
 
     async def run(self) -> int:
@@ -113,6 +115,8 @@ class _Starter:
         watchers = []
         try:
             self._log_dir.mkdir(parents=True, exist_ok=True)
+            if self._middleware.warning:
+                self._say(self._middleware.warning)
             for child in self._children:
                 await self._start(child)
                 watchers.append(asyncio.create_task(self._watch(child)))
@@ -148,7 +152,7 @@ class _Starter:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "ROS_AUTOMATIC_DISCOVERY_RANGE": discovery_range()},
+            env={**os.environ, **self._middleware.variables},
             limit=2**20,
         )
         child.born_s.append(time.monotonic())
@@ -220,8 +224,3 @@ class _Starter:
                     self._say(f"{child.process.name} does not end; sending {number.name}")
         if handles:
             await asyncio.wait([asyncio.create_task(handle.wait()) for handle in handles], timeout=grace_s)
-
-
-def discovery_range() -> str:
-    """How far ROS discovery reaches: this machine alone, unless the user has said otherwise."""
-    return os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")

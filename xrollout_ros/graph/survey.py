@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import struct
 import zlib
@@ -18,9 +17,9 @@ from rclpy.signals import SignalHandlerOptions
 
 from xrollout_ros.core.clock import NS, SystemClock, seconds
 from xrollout_ros.core.errors import GraphError, SpecError
+from xrollout_ros.graph.middleware import discovery_range, prepare
 from xrollout_ros.graph.monitor import GraphObserver
 from xrollout_ros.graph.probes import check_qos, endpoints
-from xrollout_ros.graph.starter import discovery_range
 from xrollout_ros.graph.topics import NAMESPACE
 from xrollout_ros.graph.types import message_class
 from xrollout_ros.runtime.survey import GraphSurvey, Heard, Stamps, TopicSurvey
@@ -151,7 +150,7 @@ def survey(duration_s: float, wanted: Callable[[str], bool] = lambda topic: True
         GraphError: ROS cannot be started here.
     """
     # The same range as the graph's processes: what is not heard here would not be heard there either.
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = discovery_range()
+    prepare()
     context = Context()
     try:
         rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
