@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -102,6 +103,27 @@ def test_windows_never_cross_a_gap_or_an_episode() -> None:
     assert samples.state[:, 0].tolist() == [1000, 1001, 1003, 1004, 2000, 2001]
     assert samples.mask.sum(1).tolist() == [2, 1, 2, 1, 2, 1]
     assert samples.actions[1, :, 0].tolist() == [2002] * 4
+
+
+def test_windows_step_at_the_policys_rate_whatever_the_rows_came_at() -> None:
+    """Three rows for each policy step, each a little off its time."""
+    jitter = np.tile([0.0, 0.1, -0.1], 4)
+    episode = replace(make_episode(12), policy_step=(np.arange(12) + jitter) / 3)
+    found = windows([episode], 3)
+    rows = found.actions[:, :, 0] / 2 - 1000
+    assert rows[0].tolist() == [0, 3, 6]
+    assert rows[4].tolist() == [4, 7, 10]
+    assert rows[9].tolist() == [9, 11, 11]
+    assert found.mask[9].tolist() == [1, 1, 0]
+    assert found.mask[5].tolist() == [1, 1, 1]
+
+
+def test_a_pause_within_the_rows_is_not_taught() -> None:
+    steps = np.arange(8.0)
+    steps[4:] += 10
+    found = windows([replace(make_episode(8), policy_step=steps)], 3)
+    assert found.mask[2].tolist() == [1, 1, 0]
+    assert found.mask[4].tolist() == [1, 1, 1]
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=1, max_size=12), min_size=1, max_size=4), st.integers(1, 9))

@@ -41,6 +41,8 @@ class TrainingEpisode:
     """(T, A) float64, as sent to the robot."""
     usable: npt.NDArray[np.bool_]
     """(T,)"""
+    policy_step: Array | None = None
+    """(T,) time in policy steps, ascending; None: each row is one step."""
 
     @property
     def rows(self) -> int:
@@ -127,7 +129,10 @@ def select(data: EpisodeData, include: Include) -> TrainingEpisode | str:
         return "no row was commanded by an operator"
     if not (np.isfinite(data.state[usable]).all() and np.isfinite(data.action[usable]).all()):
         return "values that are not finite"
-    return TrainingEpisode(data.meta, data.state, data.action, usable)
+    once = any(dim.kind.once for dim in data.robot.actions)
+    # What acts once was sent once for each step; anything else at the control rate, or at an operator's own.
+    policy_step = None if once else data.stamp_s * data.robot.policy_rate_hz
+    return TrainingEpisode(data.meta, data.state, data.action, usable, policy_step)
 
 
 def load_training_set(
@@ -228,22 +233,35 @@ def split(
 
 
 def windows(episodes: Sequence[TrainingEpisode], horizon: int) -> Windows:
-    """For each usable row, its state and the next ``horizon`` actions, itself included.
+    """For each usable row, its state and the next ``horizon`` actions at the policy's rate, itself included.
 
-    A window never reaches over a row that does not train, nor past the end: what is missing repeats the last action, so
-    that the network sees plausible values there, and is masked, so that the loss does not teach them. (Episodes end at
-    success, not at rest; teaching "stop" there would be inventing data.)
+    Where rows come at another rate (a control rate above the policy's, an operator's own) each action is that of the
+    row nearest in time. A window never reaches over a row that does not train, nor past the end: what is missing
+    repeats the last action, so that the network sees plausible values there, and is masked, so that the loss does not
+    teach them. (Episodes end at success, not at rest; teaching "stop" there would be inventing data.)
     """
     parts: list[tuple[Array, Array, npt.NDArray[np.bool_]]] = []
     for episode in episodes:
         for begin, end in runs(episode.usable):
-            index = np.arange(begin, end)[:, None] + np.arange(horizon)
-            parts.append((episode.state[begin:end], episode.action[np.minimum(index, end - 1)], index < end))
+            given = episode.policy_step
+            steps = np.arange(end - begin, dtype=np.float64) if given is None else given[begin:end]
+            due = steps[:, None] + np.arange(horizon)
+            index = _nearest(steps, due)
+            real = np.abs(steps[index] - due) < 0.5
+            parts.append((episode.state[begin:end], episode.action[begin + index], real))
     return Windows(
         np.concatenate([part[0] for part in parts]).astype(np.float32),
         np.concatenate([part[1] for part in parts]).astype(np.float32),
         np.concatenate([part[2] for part in parts]).astype(np.float32),
     )
+
+
+def _nearest(ascending: Array, wanted: Array) -> npt.NDArray[np.intp]:
+    """Index of the value nearest to each one wanted."""
+    after = np.clip(np.searchsorted(ascending, wanted), 1, max(1, len(ascending) - 1))
+    after = np.minimum(after, len(ascending) - 1)
+    before = np.maximum(after - 1, 0)
+    return np.where(wanted - ascending[before] < ascending[after] - wanted, before, after)
 
 
 def runs(usable: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
