@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from xrollout_ros.core.episode import EpisodeMeta, SafetyRecord
 from xrollout_ros.core.errors import BagError, SpecError
-from xrollout_ros.core.fields import extract, stamp_ns
 from xrollout_ros.core.modes import Severity
-from xrollout_ros.core.robot import ObservationSpec, RobotSpec
+from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
+from xrollout_ros.episodes import by_columns, by_message
 from xrollout_ros.episodes.bag_reader import Bag, TopicMessage, open_bag
 from xrollout_ros.episodes.rosbag2 import as_seconds
+from xrollout_ros.episodes.streams import COMMAND_TOPIC, Floats, Ints, SafetyEvent, Streams
 
-COMMAND_TOPIC = "/xrollout/command"
-SAFETY_TOPIC = "/xrollout/supervisor/event"
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+__all__ = ["COMMAND_TOPIC", "EpisodeData", "read_episode"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,30 +80,18 @@ def read_episode(path: Path, *, allow_empty: bool = False) -> EpisodeData:
             holds no command.
     """
     bag = open_bag(path)
-    robot = bag.robot
-    commands: list[TopicMessage] = []
-    events: list[Any] = []
-    observed: dict[str, list[TopicMessage]] = {entry.topic: [] for entry in robot.observations}
-    for item in bag.messages({COMMAND_TOPIC, SAFETY_TOPIC, *observed}):
-        if item.topic == COMMAND_TOPIC:
-            commands.append(item)
-        elif item.topic == SAFETY_TOPIC:
-            events.append(item.message)
-        else:
-            observed[item.topic].append(item)
-    commands = _own(commands, bag.meta.episode_id)
-    stamps = np.array([stamp_ns(item.message.stamp) for item in commands], dtype=np.int64)
-    received = np.array([item.log_time_ns for item in commands], dtype=np.int64)
     try:
-        state, known = _states(robot, observed, stamps, received)
-        action = _rows(commands, "action", robot, np.float64)
-        clipped = _rows(commands, "clipped", robot, np.bool_)
+        # Columns give what the decoder of single messages gives, or nothing: then that decoder says what is wrong.
+        streams = by_columns.read(bag) or by_message.read(bag)
     except SpecError as error:
         raise BagError(f"{path} does not fit its RobotSpec: {error.what}", error.remedy) from error
+    stamps, robot = streams.stamp_ns, bag.robot
+    state, known = _states(robot, streams)
     if not known.any() and not allow_empty:
+        counts = ", ".join(f"{topic}: {count}" for topic, count in streams.counts.items())
         raise BagError(
-            f"{path} holds no command with an observation ({len(commands)} commands of episode {bag.meta.episode_id}; "
-            f"messages of {', '.join(f'{topic}: {len(found)}' for topic, found in observed.items())})",
+            f"{path} holds no command with an observation ({len(stamps)} commands of episode {bag.meta.episode_id}; "
+            f"messages of {counts})",
             "Nothing can be learned from it; its topics can still be looked at.",
         )
     start_ns = int(stamps[known][0]) if known.any() else 0
@@ -118,71 +102,35 @@ def read_episode(path: Path, *, allow_empty: bool = False) -> EpisodeData:
         task=bag.task,
         start_ns=start_ns,
         stamp_s=(stamps[known] - start_ns) / 1e9,
-        step=np.array([item.message.step for item in commands], dtype=np.int64)[known],
+        step=streams.step[known],
         state=state[known],
-        action=action[known],
-        source=np.array([item.message.source for item in commands], dtype=np.uint8)[known],
-        mode=np.array([item.message.mode for item in commands], dtype=np.uint8)[known],
-        clipped=clipped[known],
-        safety_events=tuple(_safety(event, start_ns) for event in events if event.episode_id == bag.meta.episode_id),
+        action=streams.action[known],
+        source=streams.source[known],
+        mode=streams.mode[known],
+        clipped=streams.clipped[known],
+        safety_events=tuple(_safety(event, start_ns) for event in streams.events),
         bag=bag,
     )
 
 
-def _own(commands: Sequence[TopicMessage], episode_id: str) -> list[TopicMessage]:
-    """Commands of the episode by stamp, each once."""
-    unique: dict[tuple[int, int], TopicMessage] = {}
-    for item in commands:
-        if item.message.episode_id == episode_id:
-            unique.setdefault((stamp_ns(item.message.stamp), item.message.step), item)
-    return [unique[key] for key in sorted(unique)]
-
-
-def _states(
-    robot: RobotSpec, observed: dict[str, list[TopicMessage]], stamps: Ints, received: Ints
-) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _states(robot: RobotSpec, streams: Streams) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """State ``(T, D)`` of each command, and ``(T,)`` whether every entry had been seen by then."""
-    state = np.zeros((len(stamps), robot.state_dim))
-    known = np.ones(len(stamps), dtype=bool)
+    state = np.zeros((len(streams.stamp_ns), robot.state_dim))
+    known = np.ones(len(streams.stamp_ns), dtype=bool)
     slices = robot.state_slices()
     for entry in robot.observations:
-        messages = observed[entry.topic]
-        stamped = all(hasattr(item.message, "header") for item in messages)
-        times, values = _entry(entry, messages, stamped)
-        index = np.searchsorted(times, stamps if stamped else received, side="right") - 1
+        seen = streams.observed[entry.name]
+        commanded = streams.stamp_ns if seen.stamped else streams.received_ns
+        index = np.searchsorted(seen.times_ns, commanded, side="right") - 1
         known &= index >= 0
-        if len(times):
-            state[:, slices[entry.name]] = values[np.maximum(index, 0)]
+        if len(seen.times_ns):
+            state[:, slices[entry.name]] = seen.values[np.maximum(index, 0)]
     return state, known
 
 
-def _entry(entry: ObservationSpec, messages: Sequence[TopicMessage], stamped: bool) -> tuple[Ints, Floats]:
-    """Times ``(N,)`` ns, ascending and each once, and values ``(N, size)`` of one observation entry."""
-    times = np.array(
-        [stamp_ns(item.message.header.stamp) if stamped else item.log_time_ns for item in messages], dtype=np.int64
-    )
-    times, first = np.unique(times, return_index=True)
-    values = np.array([extract(messages[number].message, entry).reshape(-1) for number in first], dtype=np.float64)
-    return times, values.reshape(len(times), entry.size)
-
-
-def _rows(commands: Sequence[TopicMessage], field: str, robot: RobotSpec, dtype: Any) -> npt.NDArray[Any]:
-    """A field of all commands as ``(T, A)``."""
-    rows = np.zeros((len(commands), robot.action_dim), dtype=dtype)
-    for number, item in enumerate(commands):
-        row = getattr(item.message, field)
-        if len(row) != robot.action_dim:
-            raise SpecError(
-                f"`{field}` of the command at step {item.message.step} has {len(row)} values",
-                f"The robot {robot.id!r} has {robot.action_dim} action dimensions.",
-            )
-        rows[number] = row
-    return rows
-
-
-def _safety(event: Any, start_ns: int) -> SafetyRecord:
+def _safety(event: SafetyEvent, start_ns: int) -> SafetyRecord:
     return SafetyRecord(
-        at_s=as_seconds(stamp_ns(event.stamp), start_ns) if start_ns else 0.0,
+        at_s=as_seconds(event.stamp_ns, start_ns) if start_ns else 0.0,
         check=event.check,
         severity=Severity(event.severity),
         value=event.value,

@@ -1,0 +1,226 @@
+"""Chunks of an MCAP as plain bytes, and where in them each message lies: no Python object for a message."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from collections import deque
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from mcap.data_stream import ReadDataStream
+from mcap.exceptions import EndOfFile, McapError
+from mcap.opcode import Opcode
+from mcap.reader import make_reader
+from mcap.records import Channel, Chunk, ChunkIndex, Schema
+from mcap.stream_reader import get_chunk_data_stream
+
+Ints = npt.NDArray[np.int64]
+
+_HEAD = struct.Struct("<BQ")
+"""Of every record: opcode and length of what follows."""
+_INDEX_HEAD = struct.Struct("<HI")
+_LENGTH, _CHANNEL, _TIME, PAYLOAD = 1, 9, 15, 31
+"""Where in a message record its length, channel, receive time and payload begin."""
+_WORKERS = 2
+"""Decompression and CRC let go of the GIL; more threads than this would only wait for NumPy's thread."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkMessages:
+    """The messages of one chunk, in the order of the file."""
+
+    data: bytes
+    """The chunk, decompressed, its CRC checked."""
+    channel: npt.NDArray[np.uint16]
+    """(N,) the channel's id."""
+    log_time_ns: Ints
+    """(N,) when it was received, ns since the epoch."""
+    start: Ints
+    """(N,) where its payload begins in ``data``."""
+    length: Ints
+    """(N,) bytes of its payload."""
+
+    def gather(self, rows: Ints, offset: int, size: int) -> npt.NDArray[np.uint8]:
+        """Bytes ``[offset, offset + size)`` of the payloads of some messages, ``(len(rows), size)``."""
+        return gather(self.data, self.start[rows] + offset, size)
+
+
+def gather(data: bytes, places: Ints, size: int) -> npt.NDArray[np.uint8]:
+    """``size`` bytes from each place, ``(len(places), size)``.
+
+    Every byte of ``data`` begins an item of a view whose items overlap, so one index operation copies them all.
+
+    Raises:
+        IndexError: a place lies outside.
+    """
+    if not len(places) or not size:
+        return np.empty((len(places), size), dtype=np.uint8)
+    items: npt.NDArray[np.void] = np.ndarray((len(data) - size + 1,), dtype=f"V{size}", buffer=data, strides=(1,))
+    return items[places].view(np.uint8).reshape(len(places), size)
+
+
+def _numbers(data: bytes, places: Ints, dtype: str) -> npt.NDArray[np.generic]:
+    return gather(data, places, np.dtype(dtype).itemsize).view(dtype).reshape(-1)
+
+
+class ChunkFile:
+    """An MCAP with an index, read by ranges: at most a few chunks are in memory.
+
+    Its file is opened for each use, so that an object may be copied to another process.
+
+    Raises:
+        McapError, ValueError, struct.error, OSError: the file is damaged or cannot be read.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        with file.open("rb") as stream:
+            summary = make_reader(stream).get_summary()
+        self.channels: dict[int, Channel] = summary.channels if summary else {}
+        self.schemas: dict[int, Schema] = summary.schemas if summary else {}
+        self.chunks: list[ChunkIndex] = (
+            sorted(summary.chunk_indexes, key=lambda item: item.chunk_start_offset) if summary else []
+        )
+        self.counts: dict[int, int] = (
+            summary.statistics.channel_message_counts if summary and summary.statistics else {}
+        )
+
+    def with_topics(self, topics: Collection[str]) -> list[ChunkIndex]:
+        """The chunks that hold, or may hold, messages of these topics, in the order of the file."""
+        wanted = {number for number, channel in self.channels.items() if channel.topic in topics}
+        return [
+            index
+            for index in self.chunks
+            if not index.message_index_offsets or not wanted.isdisjoint(index.message_index_offsets)
+        ]
+
+    def load(self, index: ChunkIndex) -> ChunkMessages:
+        """One chunk.
+
+        Raises:
+            McapError, ValueError, struct.error, OSError: it is damaged or cannot be read.
+        """
+        handle = os.open(self.file, os.O_RDONLY)
+        try:
+            return _load(handle, index)
+        finally:
+            os.close(handle)
+
+    def iterate(self, topics: Collection[str]) -> Iterator[ChunkMessages]:
+        """The chunks that hold these topics, in the order of the file; the next ones are read ahead by threads.
+
+        Raises:
+            McapError, ValueError, struct.error, OSError: the file is damaged or cannot be read.
+        """
+        indexes = deque(self.with_topics(topics))
+        handle = os.open(self.file, os.O_RDONLY)
+        try:
+            if len(indexes) <= _WORKERS:
+                for index in indexes:
+                    yield _load(handle, index)
+                return
+            with ThreadPoolExecutor(_WORKERS, thread_name_prefix="bag chunks") as pool:
+                ahead: deque[Future[ChunkMessages]] = deque()
+                try:
+                    while indexes or ahead:
+                        while indexes and len(ahead) <= _WORKERS:
+                            ahead.append(pool.submit(_load, handle, indexes.popleft()))
+                        yield ahead.popleft().result()
+                finally:
+                    pool.shutdown(cancel_futures=True)
+        finally:
+            os.close(handle)
+
+
+def _load(handle: int, index: ChunkIndex) -> ChunkMessages:
+    # Read, not mapped: a file that is cut short while it is read must be an error, not a signal.
+    raw = os.pread(handle, index.chunk_length + index.message_index_length, index.chunk_start_offset)
+    opcode, length = _HEAD.unpack_from(raw)
+    if opcode != Opcode.CHUNK:
+        raise McapError(f"there is no chunk at byte {index.chunk_start_offset}, where the index says one is")
+    chunk = Chunk.read(ReadDataStream(io.BytesIO(raw[_HEAD.size : _HEAD.size + length])))
+    stream, size = get_chunk_data_stream(chunk, validate_crc=True)
+    data = stream.read(size)
+    places = _indexed(data, raw[_HEAD.size + length :])
+    if places is None:
+        places = _scanned(data, 0, len(data))
+    start = places + PAYLOAD
+    times = _numbers(data, places + _TIME, "<i8").astype(np.int64, copy=False)
+    if (times < 0).any():
+        raise ValueError("a receive time is beyond 2^63 - 1 ns")
+    return ChunkMessages(
+        data=data,
+        channel=_numbers(data, places + _CHANNEL, "<u2").astype(np.uint16, copy=False),
+        log_time_ns=times,
+        start=start,
+        length=places + _HEAD.size + _numbers(data, places + _LENGTH, "<i8").astype(np.int64, copy=False) - start,
+    )
+
+
+def _indexed(data: bytes, indexes: bytes) -> Ints | None:
+    """Where the message records begin, by the message indexes that follow the chunk.
+
+    No CRC covers those, so they are believed only where the records they name fill the chunk without gap or overlap,
+    but for records of schemas and channels.
+
+    Returns:
+        (N,) ascending; None where there are no indexes, or false ones.
+    """
+    found: list[Ints] = []
+    at = 0
+    while at + _HEAD.size + _INDEX_HEAD.size <= len(indexes):
+        opcode, length = _HEAD.unpack_from(indexes, at)
+        begin = at + _HEAD.size
+        if opcode == Opcode.MESSAGE_INDEX:
+            size = _INDEX_HEAD.unpack_from(indexes, begin)[1]
+            if size % 16 or begin + _INDEX_HEAD.size + size > len(indexes):
+                return None
+            entries = np.frombuffer(indexes, dtype="<i8", count=size // 8, offset=begin + _INDEX_HEAD.size)
+            found.append(entries[1::2].astype(np.int64, copy=False))
+        at = begin + length
+    if not found:
+        return None
+    places = np.sort(np.concatenate(found))
+    if not len(places) or places[0] < 0 or places[-1] > len(data) - PAYLOAD:
+        return None
+    lengths = _numbers(data, places + _LENGTH, "<i8").astype(np.int64, copy=False)
+    opcodes = gather(data, places, 1)
+    if (opcodes != Opcode.MESSAGE).any() or (lengths < PAYLOAD - _HEAD.size).any() or (lengths > len(data)).any():
+        return None
+    ends = places + _HEAD.size + lengths
+    before = np.concatenate([[0], ends])
+    after = np.concatenate([places, [len(data)]])
+    for gap in np.flatnonzero(before != after):
+        begin, end = int(before[gap]), int(after[gap])
+        try:
+            if begin > end or len(_scanned(data, begin, end)):
+                return None
+        except EndOfFile:
+            return None
+    return places
+
+
+def _scanned(data: bytes, begin: int, end: int) -> Ints:
+    """Where message records begin in a part of a chunk, record by record.
+
+    Raises:
+        EndOfFile: the part ends within a record.
+    """
+    places: list[int] = []
+    at = begin
+    while at < end:
+        if at + _HEAD.size > end:
+            raise EndOfFile
+        opcode, length = _HEAD.unpack_from(data, at)
+        if at + _HEAD.size + length > end or (opcode == Opcode.MESSAGE and length < PAYLOAD - _HEAD.size):
+            raise EndOfFile
+        if opcode == Opcode.MESSAGE:
+            places.append(at)
+        at += _HEAD.size + length
+    return np.array(places, dtype=np.int64)
