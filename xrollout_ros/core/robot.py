@@ -93,6 +93,14 @@ class ObservationSpec(Strict):
         return self
 
 
+class CameraRecord(str, Enum):
+    """How a camera's images are kept in the bag."""
+
+    RAW = "raw"
+    JPEG = "jpeg"
+    H264 = "h264"
+
+
 class CameraSpec(Strict):
     """A camera of the robot."""
 
@@ -102,6 +110,27 @@ class CameraSpec(Strict):
     height: Annotated[int, Field(ge=1)]
     rate_hz: Positive
     max_age_s: Positive = 0.5
+    record: CameraRecord = Field(
+        default=CameraRecord.RAW,
+        description="raw; jpeg: `<topic>/compressed` instead; h264: `<topic>/h264` instead",
+    )
+    quality: Annotated[int, Field(ge=1, le=100)] = Field(default=90, description="jpeg: larger is better")
+    crf: Annotated[int, Field(ge=0, le=51)] = Field(default=20, description="h264: smaller is better")
+    keyframe_s: Positive = Field(default=1.0, description="h264: s between frames that can be decoded by themselves")
+
+    @property
+    def recorded_topic(self) -> str:
+        """Where the bag has its images."""
+        suffix = {CameraRecord.RAW: "", CameraRecord.JPEG: "/compressed", CameraRecord.H264: "/h264"}
+        return self.topic + suffix[self.record]
+
+    @model_validator(mode="after")
+    def _check(self) -> CameraSpec:
+        if self.record is CameraRecord.H264 and (self.width % 2 or self.height % 2):
+            raise ValueError(
+                f"h264 halves the colour in both directions: {self.width}x{self.height} must be even; or record jpeg"
+            )
+        return self
 
 
 TWIST_FIELDS = ("linear_x", "linear_y", "linear_z", "angular_x", "angular_y", "angular_z")
