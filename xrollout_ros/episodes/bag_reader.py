@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple, TypeVar
@@ -13,6 +13,7 @@ from mcap.decoder import DecoderFactory
 from mcap.reader import McapReader, make_reader
 from mcap.records import Channel, Message, Metadata, Schema
 from mcap.stream_reader import StreamReader
+from mcap.summary import Summary
 from mcap_ros2.decoder import DecoderFactory as Ros2DecoderFactory
 from pydantic import ValidationError
 
@@ -22,6 +23,7 @@ from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec, Strict
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import rosbag2
+from xrollout_ros.episodes.manifest import manifest_as_written
 
 _MAGIC = b"\x89MCAP0\r\n"
 _RECORD_LIMIT = 4 * 2**30
@@ -59,6 +61,8 @@ class Bag:
     meta: EpisodeMeta
     robot: RobotSpec
     task: TaskSpec | None
+    summary: Summary | None = field(repr=False, compare=False)
+    """What the MCAP lists at its end; none for one without."""
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[TopicMessage]:
         """Decoded messages in the order received; none given: of all topics. CRCs are checked.
@@ -84,6 +88,7 @@ def open_bag(path: Path) -> Bag:
         records = {record.name: record.metadata for record in reader.iter_metadata()}  # the last of a name stays
         meta = rosbag2.episode_of(records.get(rosbag2.EPISODE, {}), path)
         attachments = _attachments(reader)
+        summary = reader.get_summary()
     robot = _spec(attachments, rosbag2.ROBOT, RobotSpec, path)
     task = _spec(attachments, rosbag2.TASK, TaskSpec, path)
     try:
@@ -91,7 +96,7 @@ def open_bag(path: Path) -> Bag:
         task = task or (load_task(meta.task) if meta.task else None)
     except SpecError as error:
         raise BagError(f"{path} does not hold its specs, nor are they shipped: {error.what}", error.remedy) from error
-    return Bag(path, file, meta, robot, task)
+    return Bag(path, file, meta, robot, task, summary)
 
 
 def _attachments(reader: McapReader) -> dict[str, bytes]:
@@ -126,6 +131,9 @@ def _locate(path: Path) -> Path:
         if files:
             raise _torn(files[0], f"it has no {rosbag2.METADATA_FILE}")
         raise BagError(f"{path} is not a bag: it holds no {rosbag2.METADATA_FILE}", "Give the folder of one bag.")
+    known = manifest_as_written(path)
+    if known is not None:
+        return known.file
     information = rosbag2.read_metadata(path)
     rosbag2.episode_of(rosbag2.custom_data(information), path)
     names = information.get("relative_file_paths")

@@ -342,7 +342,7 @@ class BagWriter:
         )
         self._file.write_metadata(rosbag2.EPISODE, rosbag2.describe(meta))
         # rosbag2 puts its metadata here too, and reads it from a file that has lost its folder.
-        self._file.write_metadata("rosbag2", {"serialized_metadata": rosbag2.to_yaml(information)})
+        self._file.write_metadata(rosbag2.RECORD, {"serialized_metadata": rosbag2.to_yaml(information)})
         self._file.finish()
         self._verify({topic.name: topic.written for topic in written})
         rosbag2.write_metadata(self.path, information)

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import EndOfFile, McapError
 from mcap.opcode import Opcode
-from mcap.reader import make_reader
 from mcap.records import Channel, Chunk, ChunkIndex, Schema
 from mcap.stream_reader import get_chunk_data_stream
+from mcap.summary import Summary
 
 Ints = npt.NDArray[np.int64]
 
@@ -73,15 +73,10 @@ class ChunkFile:
     """An MCAP with an index, read by ranges: at most a few chunks are in memory.
 
     Its file is opened for each use, so that an object may be copied to another process.
-
-    Raises:
-        McapError, ValueError, struct.error, OSError: the file is damaged or cannot be read.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, summary: Summary | None) -> None:
         self.file = file
-        with file.open("rb") as stream:
-            summary = make_reader(stream).get_summary()
         self.channels: dict[int, Channel] = summary.channels if summary else {}
         self.schemas: dict[int, Schema] = summary.schemas if summary else {}
         self.chunks: list[ChunkIndex] = (

@@ -89,16 +89,11 @@ def iter_columns(bag: Bag, topic: str, fields: Sequence[str]) -> Iterator[Column
 
 
 class BagColumns:
-    """Reads fields of several topics in one pass.
-
-    Raises:
-        BagError: the bag is damaged.
-    """
+    """Reads fields of several topics in one pass."""
 
     def __init__(self, bag: Bag) -> None:
         self._bag = bag
-        with reading(bag.file):
-            self._file = ChunkFile(bag.file)
+        self._file = ChunkFile(bag.file, bag.summary)
         self._messages = sum(self._file.counts.values())
 
     @property

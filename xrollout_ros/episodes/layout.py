@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Iterator, Sequence
@@ -59,8 +60,11 @@ class Numbers:
     dtype: np.dtype[Any]
     """As on the wire."""
     shape: tuple[int, ...]
-    truth: bool
-    """Whether anything but 0 means true."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its values."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -270,7 +274,7 @@ class _Tracer:
         dtype = np.dtype(_DTYPES[kind.type]).newbyteorder(self._order)
         size = dtype.itemsize * (1 if count is None else count)
         begin = self._take(size, dtype.itemsize if size else 1)
-        return Numbers(begin, dtype, () if count is None else (count,), kind.type == "bool")
+        return Numbers(begin, dtype, () if count is None else (count,))
 
     def _strings(self, count: int) -> Iterator[Span]:
         for _ in range(count):

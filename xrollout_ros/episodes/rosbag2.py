@@ -26,6 +26,9 @@ ROBOT = "xrollout.robot"
 """Name of the attachment that holds the RobotSpec as JSON."""
 TASK = "xrollout.task"
 """Name of the attachment that holds the TaskSpec as JSON."""
+RECORD = "rosbag2"
+"""Name of the metadata record in which rosbag2 keeps its own metadata, for a file that has lost its folder."""
+_INFORMATION = "rosbag2_bagfile_information"
 _VERSION = 9
 _FOREVER = {"sec": 9223372036, "nsec": 854775807}
 """What rmw calls an infinite duration, as rosbag2 writes it."""
@@ -180,13 +183,18 @@ def to_yaml(document: object) -> str:
     return text
 
 
+def from_record(serialized: str) -> str:
+    """The text of ``metadata.yaml`` for the YAML in a file's :data:`RECORD`, as :func:`write_metadata` makes it."""
+    return f"{_INFORMATION}:\n  {serialized.strip().replace(chr(10), chr(10) + '  ')}\n"
+
+
 def write_metadata(folder: Path, information: Mapping[str, Any]) -> None:
     """Write ``metadata.yaml`` so that it is either absent or whole, also after a power cut.
 
     Raises:
         OSError: the disk refuses.
     """
-    text = to_yaml({"rosbag2_bagfile_information": dict(information)})
+    text = to_yaml({_INFORMATION: dict(information)})
     handle, temporary = tempfile.mkstemp(prefix=f".{METADATA_FILE}.", dir=folder)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -223,7 +231,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     path = folder / METADATA_FILE
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader)
-        information = document["rosbag2_bagfile_information"]
+        information = document[_INFORMATION]
         if not isinstance(information, dict):
             raise TypeError("rosbag2_bagfile_information is not a mapping")
     except FileNotFoundError as error:

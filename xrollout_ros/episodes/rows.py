@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ Text = str | tuple[str, ...]
 Mask = npt.NDArray[np.bool_]
 _LAYOUTS = 16
 """Layouts kept for a channel. One that has more is no fixed-layout topic: the rest is decoded one by one."""
+_NEAR = 64
+"""Values with no more bytes than this between them are taken together: one copy costs less than two."""
 _WORTH = 16
 """A channel with fewer messages than this is decoded one by one: a layout costs about as much as a few of them."""
 
@@ -76,6 +78,7 @@ class _Plan:
     def __init__(self, layout: Layout, example: bytes, fields: Mapping[str, FieldType]) -> None:
         self.layout = layout
         self.numbers: dict[str, list[Numbers]] = {}
+        self._truths = {name for name, kind in fields.items() if kind.dtype == np.bool_}
         self.texts: dict[str, Text] = {}
         wanted: list[Span] = []
         for name, kind in fields.items():
@@ -87,13 +90,14 @@ class _Plan:
             else:
                 self.numbers[name] = nodes
         self._others = sorted(set(layout.letters) - set(wanted))
+        self._clusters = _clusters(node for nodes in self.numbers.values() for node in nodes)
         # Mostly all texts are the same in all messages, and then one comparison of long runs is all it takes.
         self._same = _pieces([*layout.lengths, *layout.letters, *layout.filler], example)
         self._needed = _pieces([*layout.lengths, *wanted], example)
 
     def fits(self, messages: ChunkMessages, rows: Ints) -> Mask:
         """Which messages have this layout and these texts in the wanted fields."""
-        long = messages.length[rows] == self.layout.size
+        long: Mask = messages.length[rows] == self.layout.size
         fits = long.copy()
         fits[long] = _alike(messages, rows[long], self._same)
         unsure = np.flatnonzero(long & ~fits)
@@ -108,20 +112,41 @@ class _Plan:
 
     def take(self, messages: ChunkMessages, rows: Ints) -> dict[str, npt.NDArray[Any]]:
         """The wanted numbers of messages that fit."""
+        columns: dict[int, npt.NDArray[Any]] = {}
+        for offset, record in self._clusters:
+            block = messages.gather(rows, offset, record.itemsize).view(record)[:, 0]
+            columns.update((int(name), block[name]) for name in record.names or ())
         found = {}
         for name, nodes in self.numbers.items():
-            columns = [_column(messages, rows, node) for node in nodes]
-            found[name] = columns[0] if len(nodes) == 1 else np.stack(columns, axis=1)
+            parts = [columns[node.offset] if node.nbytes else np.empty((len(rows), *node.shape)) for node in nodes]
+            column = parts[0] if len(nodes) == 1 else np.stack(parts, axis=1)
+            dtype = nodes[0].dtype.newbyteorder("=")
+            found[name] = column != 0 if name in self._truths else column.astype(dtype, copy=False)
         return found
 
 
-def _column(messages: ChunkMessages, rows: Ints, node: Numbers) -> npt.NDArray[Any]:
-    size = int(np.prod(node.shape, dtype=np.int64)) * node.dtype.itemsize
-    shape = (len(rows), *node.shape)
-    if size == 0:
-        return np.empty(shape, dtype=np.bool_ if node.truth else node.dtype.newbyteorder("="))
-    values = messages.gather(rows, node.offset, size).view(node.dtype).reshape(shape)
-    return values != 0 if node.truth else values.astype(node.dtype.newbyteorder("="), copy=False)
+def _clusters(nodes: Iterable[Numbers]) -> list[tuple[int, np.dtype[Any]]]:
+    """Offsets and record types whose fields, named by offset, hold the nodes; those that lie close share one."""
+    clusters: list[list[Numbers]] = []
+    for node in sorted({node.offset: node for node in nodes if node.nbytes}.values(), key=lambda node: node.offset):
+        if clusters and node.offset - clusters[-1][-1].offset - clusters[-1][-1].nbytes <= _NEAR:
+            clusters[-1].append(node)
+        else:
+            clusters.append([node])
+    return [
+        (
+            cluster[0].offset,
+            np.dtype(
+                {
+                    "names": [str(node.offset) for node in cluster],
+                    "formats": [(node.dtype, node.shape) for node in cluster],
+                    "offsets": [node.offset - cluster[0].offset for node in cluster],
+                    "itemsize": cluster[-1].offset + cluster[-1].nbytes - cluster[0].offset,
+                }
+            ),
+        )
+        for cluster in clusters
+    ]
 
 
 @dataclass
@@ -250,4 +275,4 @@ def _identical(one: Any, other: Any) -> bool:
     """Whether two texts, or two arrays, are the same; arrays in shape and type too, and bit for bit."""
     if not isinstance(one, np.ndarray):
         return bool(one == other)
-    return one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()
+    return bool(one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes())

@@ -1,4 +1,4 @@
-"""Finds the episodes of a data folder by ``metadata.yaml`` alone; no MCAP is opened."""
+"""Finds the episodes of a data folder by their metadata; no message is read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from xrollout_ros.core.episode import EpisodeMeta
 from xrollout_ros.core.errors import BagError, DataError
 from xrollout_ros.episodes import rosbag2
+from xrollout_ros.episodes.manifest import manifest_as_written
 
 TORN = f"torn: it has no {rosbag2.METADATA_FILE}"
 """The problem of a bag whose recorder was killed."""
@@ -64,7 +65,10 @@ def _entry(folder: Path) -> EpisodeEntry:
         problem = "it is being recorded" if _being_written(folder) else TORN
     else:
         try:
-            meta = rosbag2.episode_of(rosbag2.custom_data(rosbag2.read_metadata(folder)), folder)
+            known = manifest_as_written(folder)
+            meta = (
+                known.meta if known else rosbag2.episode_of(rosbag2.custom_data(rosbag2.read_metadata(folder)), folder)
+            )
         except BagError as error:
             problem = error.what
     return EpisodeEntry(folder, size, meta, problem)
