@@ -94,6 +94,8 @@ class Fault:
     listens_to: type[Any] = Float64MultiArray
     rival: bool = False
     """Somebody else commands the robot too."""
+    picky: bool = False
+    """Somebody wants each picture for certain, which the camera does not offer."""
     urdf: str = URDF
 
 
@@ -111,6 +113,8 @@ class FakeDriver(Node):
         self._description.publish(String(data=fault.urdf))
         if fault.listens:
             self.create_subscription(fault.listens_to, "/arm/commands", lambda message: None, EVENT)
+        if fault.picky:
+            self.create_subscription(Image, "/wrist/image_raw", lambda message: None, EVENT)
         if fault.rival:
             self.create_publisher(Float64MultiArray, "/arm/commands", EVENT)
         self.create_timer(1 / fault.rate_hz, self._publish)

@@ -15,18 +15,20 @@ from xrollout_ros.ui.doctor.finding import Finding, Level
 from xrollout_ros.ui.doctor.machine import ThisMachine
 from xrollout_ros.ui.doctor.registry import examine
 from xrollout_ros.ui.doctor.subject import gather
+from xrollout_ros.ui.ros2_doctor import XRolloutCheck, XRolloutReport
 
 from .conftest import COMMAND
 from .fake_driver import SPEC, WRONG_TYPE, Fault, driver, write_spec
 
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(120)]
-LISTEN_S = 1.3
+LISTEN_S = 1.2
+PATIENCE_S = 3.0
 GROUPS = ("robot", "cameras", "graph")
 
 
 def look(spec: Path, fault: Fault, data: Path) -> list[Finding]:
     with driver(fault):
-        subject, problems = gather(ThisMachine(), data, load_robot(str(spec)), None, None, LISTEN_S)
+        subject, problems = gather(ThisMachine(), data, load_robot(str(spec)), None, None, LISTEN_S, PATIENCE_S)
     return [*problems, *examine(subject, GROUPS)]
 
 
@@ -78,11 +80,11 @@ BREAKS = {
     "camera frozen": Break("camera wrist", "frozen: ", Fault(frozen=True)),
     "uncalibrated": Break("calibration of camera wrist", "uncalibrated: its matrix K is zero", Fault(calibrated=False)),
     "limits outside the URDF": Break("action shoulder", "limits [-2, 1]", spec=first_action(lower=-2.0)),
-    "rate above the URDF": Break("action shoulder", "max_rate 9", spec=first_action(max_rate=9.0)),
     "no max_rate": Break("action elbow", "without max_rate", spec=without_max_rate(), level=Level.WARNING),
     "nobody listens": Break("command topic /arm/commands", "nobody listens", Fault(listens=False)),
     "listens to another type": Break("command topic /arm/commands", "as geometry_msgs", Fault(listens_to=WRONG_TYPE)),
     "a rival commands": Break("command topic /arm/commands", "/fake_driver commands the robot too", Fault(rival=True)),
+    "QoS that never meets": Break("QoS of /wrist/image_raw", "/fake_driver never reaches", Fault(picky=True)),
 }
 
 
@@ -137,3 +139,19 @@ def test_ten_sample_episodes_record_read_and_train(ros_domain: dict[str, str], t
     assert {each["level"] for each in sample.values()} == {"ok"}
     assert "10 episodes" in sample["sample episodes: train"]["value"]
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.ros2cli
+def test_ros2_doctor_counts_what_is_wrong(
+    ros_domain: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ros2doctor", reason="ros2doctor is not installed")
+    monkeypatch.chdir(tmp_path)
+    check = XRolloutCheck()
+    assert check.category() == XRolloutReport().category() == "xrollout"
+    before = check.check()
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", str(tmp_path / "nowhere.xml"))
+    with pytest.warns(UserWarning, match=r"nowhere\.xml"):
+        after = check.check()
+    assert (before.error, after.error) == (0, 1)
+    assert any(name == "Fast DDS profile" for name, _ in XRolloutReport().report().items)

@@ -15,9 +15,11 @@ from click.testing import CliRunner
 
 import xrollout_ros
 from xrollout_ros.core.modes import Phase
-from xrollout_ros.core.resources import load_robot, load_task, robot_ids
+from xrollout_ros.core.resources import load_robot, load_task, robot_ids, share_dir
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.urdf import UrdfJoint
+from xrollout_ros.episodes.definitions import ament_prefixes
+from xrollout_ros.graph.middleware import NEW, OLD, TRANSPORTS, profile_variable
 from xrollout_ros.runtime.monitor_model import EpisodeView, MonitorModel, NodeHealth
 from xrollout_ros.runtime.survey import Endpoint, GraphSurvey, QosMismatch, TopicSurvey, is_onlooker
 from xrollout_ros.ui.cli import cli
@@ -108,15 +110,21 @@ def test_variables(check: Any, environ: dict[str, str], level: Level) -> None:
 
 @pytest.mark.parametrize(("free", "level"), [(8 * MB, Level.ERROR), (100 * MB, Level.WARNING), (GB, Level.OK)])
 def test_shared_memory_has_room(free: int, level: Level) -> None:
-    machine = FakeMachine(disk=(GB, free))
-    found = {each.thing: each for each in environment.shared_memory(about(machine=machine))}
-    assert found["shared memory"].level is level
+    assert one(environment.shared_memory(about(machine=FakeMachine(disk=(GB, free))))).level is level
 
 
-def test_a_profile_that_is_not_there_is_named() -> None:
-    machine = FakeMachine({"FASTRTPS_DEFAULT_PROFILES_FILE": "/nowhere.xml"})
-    found = {each.thing: each for each in environment.shared_memory(about(machine=machine))}
-    assert "/nowhere.xml" in found["Fast DDS profile"].value
+def test_the_fast_dds_profile_is_there_and_read(tmp_path: Path) -> None:
+    def look(environ: dict[str, str]) -> Finding:
+        return one(environment.fast_dds(about(machine=FakeMachine(environ))))
+
+    read = profile_variable(os.environ, ament_prefixes())
+    other = {NEW: OLD, OLD: NEW}[read]
+    profile = tmp_path / "profile.xml"
+    profile.write_text("")
+    assert look({}).value.startswith(str(share_dir() / "config/fastdds.xml"))
+    assert look({read: str(profile)}).value == str(profile)
+    assert (look({read: "/nowhere.xml"}).level, look({other: str(profile)}).level) == (Level.ERROR, Level.WARNING)
+    assert look({TRANSPORTS: "UDPv4"}).level is Level.OK
 
 
 def test_the_clock() -> None:

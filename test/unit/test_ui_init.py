@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from types import SimpleNamespace
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from xrollout_ros.core.errors import GraphError, SpecError
 from xrollout_ros.core.robot import ActionKind, HoldRule, RobotSpec
@@ -112,6 +114,18 @@ def test_stamps_that_are_no_good_are_said() -> None:
     late = written(graph(joint_states("a", stamps=Stamps(2.0, 2.5))))
     assert any("zero" in each for each in zero.open_ends)
     assert any("2000 ms old" in each for each in late.open_ends)
+
+
+def test_a_camera_that_is_only_compressed_is_written_as_a_comment() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 48)).save(buffer, format="JPEG")
+    kind = "sensor_msgs/msg/CompressedImage"
+    good = topic("/c/image/compressed", kind, SimpleNamespace(data=buffer.getvalue(), format="jpeg"))
+    bad = topic("/d/image/compressed", kind, SimpleNamespace(data=b"?", format="jpeg"))
+    result = written(graph(joint_states("a"), good, bad))
+    assert result.spec.cameras == ()
+    assert '#   - {name: c_image, topic: "/c/image/compressed", width: 64, height: 48' in result.text
+    assert "/d/image" not in result.text
 
 
 def test_nothing_to_observe_is_refused() -> None:

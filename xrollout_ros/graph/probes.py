@@ -44,7 +44,8 @@ def check_qos(node: Node, topics: Iterable[str] | None = None) -> QosReport:
         for publisher in node.get_publishers_info_by_topic(topic):
             for subscription in subscriptions:
                 fits, why = qos_check_compatible(publisher.qos_profile, subscription.qos_profile)
-                if fits is QoSCompatibility.ERROR:
+                # An enumeration of C++: equal, not identical.
+                if fits == QoSCompatibility.ERROR:
                     mismatches.append(QosMismatch(topic, full_name(publisher), full_name(subscription), why))
                 own_pairs += publisher.node_namespace == subscription.node_namespace == NAMESPACE
     return QosReport(tuple(mismatches), own_pairs)

@@ -15,7 +15,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 
-from xrollout_ros.core.clock import NS, SystemClock, seconds
+from xrollout_ros.core.clock import NS, SystemClock, nanoseconds, seconds
 from xrollout_ros.core.errors import GraphError, SpecError
 from xrollout_ros.graph.middleware import discovery_range, prepare
 from xrollout_ros.graph.monitor import GraphObserver
@@ -25,6 +25,7 @@ from xrollout_ros.graph.types import message_class
 from xrollout_ros.runtime.survey import GraphSurvey, Heard, Stamps, TopicSurvey
 
 NODE = "doctor"
+PATIENCE_S = 5.0
 _LOOK_S = 0.1
 """Between two looks for new topics."""
 _PICTURES = 64
@@ -105,9 +106,10 @@ class _Listener:
         self._ears: dict[str, _Ear] = {}
         self._problems: dict[str, str] = {}
 
-    def look(self) -> None:
-        """Begin to listen to wanted topics that have a publisher since the last look."""
-        for topic, _ in self._node.get_topic_names_and_types():
+    def look(self) -> frozenset[str]:
+        """Begin to listen to wanted topics that have a publisher since the last look; all topics there are."""
+        topics = frozenset(topic for topic, _ in self._node.get_topic_names_and_types())
+        for topic in topics:
             if topic in self._ears or topic in self._problems or not self._wanted(topic):
                 continue
             publishers = self._node.get_publishers_info_by_topic(topic)
@@ -120,6 +122,7 @@ class _Listener:
                 self._ears[topic] = _Ear(self._node, topic, publishers[0].topic_type, latched, reliable)
             except SpecError as error:
                 self._problems[topic] = error.what
+        return topics
 
     def topics(self) -> dict[str, TopicSurvey]:
         """All topics of the graph, with what was heard of those that were listened to."""
@@ -139,17 +142,24 @@ class _Listener:
         return found
 
 
-def survey(duration_s: float, wanted: Callable[[str], bool] = lambda topic: True) -> GraphSurvey:
+def survey(
+    duration_s: float,
+    wanted: Callable[[str], bool] = lambda topic: True,
+    complete: Callable[[frozenset[str]], bool] = lambda topics: True,
+    patience_s: float = PATIENCE_S,
+) -> GraphSurvey:
     """Listen to the ROS graph of this process's domain, as far as the project's own processes reach.
 
     Args:
-        duration_s: how long; discovery takes about the first second of it.
+        duration_s: how long, from the moment when everything that is waited for is discovered.
         wanted: says of a topic's full name whether to listen to it; who is at its ends is told of all.
+        complete: says of the topics discovered whether nothing more is waited for.
+        patience_s: how long discovery may take; it mostly takes half a second, now and then several.
 
     Raises:
         GraphError: ROS cannot be started here.
     """
-    # The same range as the graph's processes: what is not heard here would not be heard there either.
+    # The same range and transports as the graph's processes: what is not heard here is not heard there either.
     prepare()
     context = Context()
     try:
@@ -169,7 +179,7 @@ def survey(duration_s: float, wanted: Callable[[str], bool] = lambda topic: True
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
     try:
-        return _survey(node, executor, duration_s, wanted)
+        return _survey(node, executor, duration_s, wanted, complete, patience_s)
     finally:
         executor.shutdown()
         node.destroy_node()
@@ -177,16 +187,23 @@ def survey(duration_s: float, wanted: Callable[[str], bool] = lambda topic: True
 
 
 def _survey(
-    node: Node, executor: SingleThreadedExecutor, duration_s: float, wanted: Callable[[str], bool]
+    node: Node,
+    executor: SingleThreadedExecutor,
+    duration_s: float,
+    wanted: Callable[[str], bool],
+    complete: Callable[[frozenset[str]], bool],
+    patience_s: float,
 ) -> GraphSurvey:
     observer, listener = GraphObserver(node), _Listener(node, wanted)
     begin_ns, begin_wall_ns = _clock.steady_ns(), _clock.wall_ns()
-    looked_ns = begin_ns
-    listener.look()
-    while seconds((now_ns := _clock.steady_ns()) - begin_ns) < duration_s:
+    looked_ns, ends_ns = 0, begin_ns + nanoseconds(patience_s + duration_s)
+    waiting = True
+    while (now_ns := _clock.steady_ns()) < ends_ns:
         if seconds(now_ns - looked_ns) >= _LOOK_S:
             looked_ns = now_ns
-            listener.look()
+            if complete(listener.look()) and waiting:
+                waiting = False
+                ends_ns = min(ends_ns, now_ns + nanoseconds(duration_s))
         executor.spin_once(timeout_sec=_LOOK_S / 2)
     spent_ns, wall_spent_ns = _clock.steady_ns() - begin_ns, _clock.wall_ns() - begin_wall_ns
     monitor = observer.model()

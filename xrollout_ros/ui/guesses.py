@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -45,6 +46,7 @@ COMMANDS = {
 }
 """Message types that a robot is commanded by, the likelier ones first, and the RobotSpec's word for each."""
 IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED = "sensor_msgs/msg/CompressedImage"
 _RATES_HZ = (50, 40, 30, 25, 20, 15, 10, 5, 2, 1)
 _MOST_CONTROL_HZ = 100
 _NEARBY = 0.1
@@ -263,21 +265,41 @@ def _max_age(topic: TopicSurvey, rate_hz: float) -> Guess:
 def _cameras(survey: GraphSurvey) -> tuple[CameraGuess, ...]:
     found: list[CameraGuess] = []
     for topic in sorted(survey.topics.values(), key=lambda each: each.name):
-        if topic.heard is None or not topic.publishers or topic.publishers[0].type != IMAGE:
+        kind = topic.publishers[0].type if topic.publishers else ""
+        if topic.heard is None or kind not in (IMAGE, COMPRESSED):
             continue
-        sample = topic.heard.sample
-        rate_hz = _rounded(topic.heard.rate_hz)
-        if rate_hz <= 0:
+        sample, rate_hz = topic.heard.sample, _rounded(topic.heard.rate_hz)
+        size = (sample.width, sample.height) if kind == IMAGE else _compressed_size(bytes(sample.data))
+        if rate_hz <= 0 or size is None:
             continue
         parts = [part for part in topic.name.split("/") if part]
         name = _free(spec_name("_".join(parts[:-1]) or "camera"), found)
         info = survey.topic(f"{topic.name.rsplit('/', 1)[0]}/camera_info").heard
         calibrated = info is not None and any(info.sample.k)
-        depth = sample.encoding.startswith(("16UC1", "32FC1", "mono16"))
-        notes = [sample.encoding, "calibrated" if calibrated else "not calibrated (camera_info)"]
-        notes += ["depth is not observed"] if depth else []
-        found.append(CameraGuess(name, topic.name, sample.width, sample.height, rate_hz, ", ".join(notes), not depth))
+        notes = ["calibrated" if calibrated else "not calibrated (camera_info)"]
+        wanted = True
+        if kind == COMPRESSED:
+            wanted = False
+            notes = [sample.format, f"as {COMPRESSED}, beside the {IMAGE} that a camera's topic must be"]
+        else:
+            notes.insert(0, sample.encoding)
+            if sample.encoding.startswith(("16UC1", "32FC1", "mono16")):
+                wanted = False
+                notes.append("depth is not observed")
+        width, height = size
+        found.append(CameraGuess(name, topic.name, width, height, rate_hz, ", ".join(notes), wanted))
     return tuple(found)
+
+
+def _compressed_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a JPEG or PNG; None: it is neither. Only the header is read."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return picture.size
+    except (UnidentifiedImageError, OSError):
+        return None
 
 
 def _joint_state(observations: Sequence[ObservationGuess]) -> ObservationGuess | None:

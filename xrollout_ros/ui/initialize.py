@@ -42,12 +42,17 @@ def initialize(name: str, path: Path, duration_s: float, force: bool, environ: M
     require_ros()
     from xrollout_ros.graph.survey import survey
 
-    found = survey(duration_s, lambda topic: topic not in _EVERYWHERE)
+    found = survey(duration_s, lambda topic: topic not in _EVERYWHERE, _is_robot)
     check_heard(found, environ)
     written = write_spec(name, guess(found))
     write_together({path: lambda fresh: write_bytes(fresh, written.text.encode())})
     load_robot(str(path))
     return written
+
+
+def _is_robot(topics: frozenset[str]) -> bool:
+    """Whether a topic was discovered that is not ROS's or XRollout's own."""
+    return any(topic not in _EVERYWHERE and not topic.startswith("/xrollout/") for topic in topics)
 
 
 def check_heard(survey: GraphSurvey, environ: Mapping[str, str]) -> None:

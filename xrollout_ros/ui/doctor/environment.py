@@ -9,19 +9,25 @@ from pathlib import Path
 import xrollout_ros
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.resources import share_dir
-from xrollout_ros.core.robot import CameraSpec
+from xrollout_ros.episodes.definitions import ament_prefixes
+from xrollout_ros.graph.middleware import (
+    NEW,
+    OLD,
+    PARTICIPANTS,
+    SEGMENT_BYTES,
+    SHARED_MEMORY,
+    TRANSPORTS,
+    profile_variable,
+)
 from xrollout_ros.ui import text
 from xrollout_ros.ui.doctor.finding import Check, Finding, Subject, error, ok, skipped, warning
 
 SETUP = "Run `make setup` in a checkout and `source install/setup.bash`, or source your ROS 2 workspace."
 TRIED_RMW = "rmw_fastrtps_cpp"
 """The only one the project is tested with."""
-SHM = Path("/dev/shm")
-SHM_LEAST_BYTES = 64 * 2**20
-SHM_WANTED_BYTES = 300 * 2**20
-"""Eight processes with a segment of 32 MiB each, and room."""
-_DEFAULT_SEGMENT_BYTES = 512 * 2**10
-"""Of Fast DDS; what does not fit goes by UDP, several times slower."""
+SHM_LEAST_BYTES = 16 * 2**20
+"""What the processes take without any image."""
+SHM_WANTED_BYTES = PARTICIPANTS * SEGMENT_BYTES
 _BUILT_BEFORE_S = 1_700_000_000.0
 """A time long past: a clock before it was never set."""
 _JUMP_S = 0.02
@@ -92,36 +98,39 @@ def discovery(subject: Subject) -> Iterator[Finding]:
     yield ok("discovery range", f"{reach}, domain {domain}")
 
 
-def _too_big(camera: CameraSpec) -> bool:
-    return camera.width * camera.height * 3 > _DEFAULT_SEGMENT_BYTES
+def fast_dds(subject: Subject) -> Iterator[Finding]:
+    """The profile that carries images through shared memory is there, and is read."""
+    environ = subject.machine.environ
+    read = profile_variable(environ, ament_prefixes())
+    given = {name: environ[name] for name in (NEW, OLD) if environ.get(name)}
+    for name, path in given.items():
+        if not Path(path).is_file():
+            yield error("Fast DDS profile", f"no such file: {name}={path}", "a readable file", "Mend or unset it.")
+            return
+    if given and read not in given:
+        value = f"{', '.join(given)} is set, which this ROS distribution ignores"
+        yield warning("Fast DDS profile", value, read, f"Set {read} instead.")
+    elif given:
+        yield ok("Fast DDS profile", given[read])
+    elif environ.get(TRANSPORTS):
+        yield ok("Fast DDS profile", f"{TRANSPORTS}={environ[TRANSPORTS]} instead of one")
+    else:
+        yield ok("Fast DDS profile", f"{share_dir() / 'config/fastdds.xml'}, set for each process of the graph")
 
 
 def shared_memory(subject: Subject) -> Iterator[Finding]:
-    """Images go through shared memory: its profile is set, and there is room."""
-    environ = subject.machine.environ
-    names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-    given = {name: environ[name] for name in names if environ.get(name)}
-    missing = [f"{name}={path}" for name, path in given.items() if not Path(path).is_file()]
-    if missing:
-        yield error("Fast DDS profile", f"no such file: {', '.join(missing)}", "a readable file", "Mend or unset it.")
-    elif given:
-        yield ok("Fast DDS profile", next(iter(given.values())))
-    elif (share_dir() / "config/fastdds.xml").is_file():
-        yield ok("Fast DDS profile", "the one shipped; `xrollout up` sets it for its processes")
-    elif subject.robot is not None and any(map(_too_big, subject.robot.cameras)):
-        remedy = f"Set {names[0]} (Jazzy) or {names[1]} (Kilted and later) to a profile with a segment of 32 MiB."
-        yield warning("Fast DDS profile", "none set: images do not fit into the default segment", "set", remedy)
-    if not SHM.is_dir():
-        yield skipped("shared memory", f"this machine has no {SHM}")
+    """There is room for what travels through shared memory."""
+    if not SHARED_MEMORY.is_dir():
+        yield skipped("shared memory", f"this machine has no {SHARED_MEMORY}")
         return
-    total, free = subject.machine.disk_bytes(SHM)
+    total, free = subject.machine.disk_bytes(SHARED_MEMORY)
     allowed = f"{text.size(SHM_WANTED_BYTES)} or more"
-    remedy = "Free or enlarge it (`mount -o remount,size=1G /dev/shm`; in a container `--shm-size=1g`)."
-    value = f"{text.size(free)} free of {text.size(total)} in {SHM}"
+    remedy = "Free or enlarge it (`mount -o remount,size=1G /dev/shm`; in a container `--shm-size=512m`)."
+    value = f"{text.size(free)} free of {text.size(total)} in {SHARED_MEMORY}"
     if free < SHM_LEAST_BYTES:
         yield error("shared memory", value, allowed, remedy)
     elif free < SHM_WANTED_BYTES:
-        yield warning("shared memory", value, allowed, remedy)
+        yield warning("shared memory", f"slow: {value}; images go over UDP", allowed, remedy)
     else:
         yield ok("shared memory", value)
 
@@ -152,6 +161,7 @@ CHECKS = (
     Check("messages", messages_built),
     Check("RMW", middleware),
     Check("discovery", discovery),
+    Check("Fast DDS profile", fast_dds),
     Check("shared memory", shared_memory),
     Check("clock", clock),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from xrollout_ros.core.errors import CheckpointError, GraphError, SpecError
@@ -14,6 +13,8 @@ from xrollout_ros.runtime.survey import ROBOT_DESCRIPTION, GraphSurvey
 from xrollout_ros.ui.doctor.cameras import info_topic
 from xrollout_ros.ui.doctor.finding import Finding, Machine, Subject, error
 
+PATIENCE_S = 5.0
+"""How long a real robot's topics may take to be discovered."""
 DEFAULT_TASK = "pick_and_place"
 """The demonstration's."""
 
@@ -46,25 +47,37 @@ def choose(robot: str | None, task: str | None, model: Path | None) -> tuple[str
     return robot, task
 
 
-def wanted_topics(robot: RobotSpec | None) -> Callable[[str], bool]:
-    """Which topics must be listened to, beside who is at the ends of all."""
-    names = {ROBOT_DESCRIPTION}
-    if robot is not None:
-        names |= {entry.topic for entry in robot.observations}
-        for camera in robot.cameras:
-            names |= {camera.topic, info_topic(camera.topic)}
-    full = {name if name.startswith("/") else f"/{name}" for name in names}
-    return full.__contains__
+def sensor_topics(robot: RobotSpec | None) -> frozenset[str]:
+    """Full names of what a robot publishes by its RobotSpec, calibrations and description among them."""
+    if robot is None:
+        return frozenset({ROBOT_DESCRIPTION})
+    cameras = [camera.topic for camera in robot.cameras]
+    names = [*(entry.topic for entry in robot.observations), *cameras, *map(info_topic, cameras), ROBOT_DESCRIPTION]
+    return frozenset(map(_full, names))
 
 
-def listen(machine: Machine, robot: RobotSpec | None, duration_s: float) -> tuple[GraphSurvey | None, list[Finding]]:
+def awaited_topics(robot: RobotSpec | None) -> frozenset[str]:
+    """Full names of what must be discovered before a real robot is judged; a simulated one may well not run."""
+    if robot is None or robot.sim is not None:
+        return frozenset()
+    names = [*(entry.topic for entry in robot.observations), *(camera.topic for camera in robot.cameras)]
+    return frozenset(map(_full, (*names, robot.command.topic)))
+
+
+def _full(name: str) -> str:
+    return name if name.startswith("/") else f"/{name}"
+
+
+def listen(
+    machine: Machine, robot: RobotSpec | None, duration_s: float, patience_s: float
+) -> tuple[GraphSurvey | None, list[Finding]]:
     """What can be heard; None, with the reason where there is one, if ROS is not there to listen with."""
     if not (machine.has_module("rclpy") and machine.has_module("xrollout")):
         return None, []
     from xrollout_ros.graph.survey import survey
 
     try:
-        return survey(duration_s, wanted_topics(robot)), []
+        return survey(duration_s, sensor_topics(robot).__contains__, awaited_topics(robot).issubset, patience_s), []
     except GraphError as problem:
         return None, [error("ROS 2", problem.what, "", problem.remedy)]
 
@@ -80,9 +93,15 @@ def joints_of(survey: GraphSurvey | None) -> tuple[dict[str, UrdfJoint] | None, 
 
 
 def gather(
-    machine: Machine, data: Path, robot: RobotSpec | None, task: TaskSpec | None, model: Path | None, duration_s: float
+    machine: Machine,
+    data: Path,
+    robot: RobotSpec | None,
+    task: TaskSpec | None,
+    model: Path | None,
+    duration_s: float,
+    patience_s: float = PATIENCE_S,
 ) -> tuple[Subject, list[Finding]]:
     """Everything for the checks, and what went wrong in gathering it."""
-    survey, deaf = listen(machine, robot, duration_s)
+    survey, deaf = listen(machine, robot, duration_s, patience_s)
     joints, unread = joints_of(survey)
     return Subject(machine, data, robot, task, model, survey, joints), [*deaf, *unread]
