@@ -95,6 +95,27 @@ class ChunkFile:
             if not index.message_index_offsets or not wanted.isdisjoint(index.message_index_offsets)
         ]
 
+    def entries(self, index: ChunkIndex, channels: Collection[int]) -> tuple[Ints, Ints] | None:
+        """What a chunk's message indexes say of some channels, without reading the chunk.
+
+        Returns:
+            (N,) receive times in ns, and (N,) where in the chunk the records begin; None where there are no indexes.
+
+        Raises:
+            struct.error, ValueError, OSError: they are damaged or cannot be read.
+        """
+        if not index.message_index_offsets:
+            return None
+        handle = os.open(self.file, os.O_RDONLY)
+        try:
+            begin = index.chunk_start_offset + index.chunk_length
+            raw = os.pread(handle, index.message_index_length, begin)
+        finally:
+            os.close(handle)
+        found = [entries for channel, entries in _entries(raw) if channel in channels]
+        table = np.concatenate([np.empty((0, 2), dtype=np.int64), *found])
+        return table[:, 0], table[:, 1]
+
     def load(self, index: ChunkIndex) -> ChunkMessages:
         """One chunk.
 
@@ -167,18 +188,10 @@ def _indexed(data: bytes, indexes: bytes) -> Ints | None:
     Returns:
         (N,) ascending; None where there are no indexes, or false ones.
     """
-    found: list[Ints] = []
-    at = 0
-    while at + _HEAD.size + _INDEX_HEAD.size <= len(indexes):
-        opcode, length = _HEAD.unpack_from(indexes, at)
-        begin = at + _HEAD.size
-        if opcode == Opcode.MESSAGE_INDEX:
-            size = _INDEX_HEAD.unpack_from(indexes, begin)[1]
-            if size % 16 or begin + _INDEX_HEAD.size + size > len(indexes):
-                return None
-            entries = np.frombuffer(indexes, dtype="<i8", count=size // 8, offset=begin + _INDEX_HEAD.size)
-            found.append(entries[1::2].astype(np.int64, copy=False))
-        at = begin + length
+    try:
+        found = [entries[:, 1] for _, entries in _entries(indexes)]
+    except ValueError:
+        return None
     if not found:
         return None
     places = np.sort(np.concatenate(found))
@@ -199,6 +212,26 @@ def _indexed(data: bytes, indexes: bytes) -> Ints | None:
         except EndOfFile:
             return None
     return places
+
+
+def _entries(indexes: bytes) -> Iterator[tuple[int, Ints]]:
+    """Of each message index its channel, and ``(N, 2)`` receive times in ns and places in the chunk.
+
+    Raises:
+        ValueError: an index is cut short.
+    """
+    at = 0
+    while at + _HEAD.size + _INDEX_HEAD.size <= len(indexes):
+        opcode, length = _HEAD.unpack_from(indexes, at)
+        begin = at + _HEAD.size
+        if opcode == Opcode.MESSAGE_INDEX:
+            channel, size = _INDEX_HEAD.unpack_from(indexes, begin)
+            begin_entries = begin + _INDEX_HEAD.size
+            if size % 16 or begin_entries + size > len(indexes):
+                raise ValueError(f"the message index of channel {channel} is cut short")
+            entries = np.frombuffer(indexes, dtype="<i8", count=size // 8, offset=begin_entries)
+            yield channel, entries.astype(np.int64, copy=False).reshape(-1, 2)
+        at = begin + length
 
 
 def _scanned(data: bytes, begin: int, end: int) -> Ints:
