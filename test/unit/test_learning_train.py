@@ -55,7 +55,7 @@ def data(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def hold(episodes: int = 6, robot: RobotSpec = ROBOT) -> None:
         found = tuple(make_episode(number) for number in range(episodes))
         answer = TrainingSet(robot, "pick_and_place", found, {"aborted attempt": 2})
-        monkeypatch.setattr(train_module, "load_training_set", lambda folder, task, include: answer)
+        monkeypatch.setattr(train_module, "load_training_set", lambda folder, task, include, processors: answer)
 
     hold()
     return hold

@@ -90,7 +90,7 @@ def answers() -> queue.Queue[ActionChunk]:
 
 
 def started(policy: Counting, answers: queue.Queue[ActionChunk]) -> InferenceWorker:
-    worker = InferenceWorker(lambda: ChunkPlanner(policy, DELTA), answers.put, DELTA)
+    worker = InferenceWorker(lambda: ChunkPlanner(policy, DELTA), answers.put)
     worker.start(10)
     return worker
 
@@ -143,7 +143,7 @@ def test_what_loading_raises_comes_out_of_start() -> None:
         raise OSError("no such file")
 
     with pytest.raises(OSError, match="no such file"):
-        InferenceWorker(load, lambda _: None, DELTA).start(10)
+        InferenceWorker(load, lambda _: None).start(10)
 
 
 def test_a_policy_that_does_not_get_ready_is_a_timeout() -> None:
@@ -154,5 +154,5 @@ def test_a_policy_that_does_not_get_ready_is_a_timeout() -> None:
         return ChunkPlanner(Counting(), DELTA)
 
     with pytest.raises(TimeoutError):
-        InferenceWorker(load, lambda _: None, DELTA).start(0.05)
+        InferenceWorker(load, lambda _: None).start(0.05)
     gate.set()

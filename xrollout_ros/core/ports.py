@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xrollout_ros.core.chunk import Array
+from xrollout_ros.core.processors import Processor
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,11 @@ class PolicyInfo:
     execute: int
     """Rows played before the next inference; at most H."""
     state_dim: int
+    """I, the length of what it sees: the robot's state vector, after the processors."""
     action_dim: int
     dataset_version: str = ""
+    processors: tuple[Processor, ...] = ()
+    """What is done to observations before it sees them; ``runtime.processors`` does it."""
 
 
 class Policy(Protocol):
@@ -40,7 +44,7 @@ class Policy(Protocol):
         ...
 
     def predict(self, state: Array) -> npt.NDArray[np.float32]:
-        """Action chunk ``(H, A) float32`` in the robot's units, for a state vector ``(D,) float64``."""
+        """Action chunk ``(H, A) float32`` in the robot's units, for what the processors made of a state ``(I,)``."""
         ...
 
 

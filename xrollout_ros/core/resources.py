@@ -11,8 +11,9 @@ from typing import TypeVar
 import yaml
 from pydantic import ValidationError
 
+from xrollout_ros.core.document import Strict
 from xrollout_ros.core.errors import SpecError, from_validation
-from xrollout_ros.core.robot import RobotSpec, Strict
+from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 
 S = TypeVar("S", bound=Strict)

@@ -10,24 +10,17 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from xrollout_ros.core.clock import NS
+from xrollout_ros.core.document import Finite, Name, Positive, Strict
 from xrollout_ros.core.errors import SpecError
+from xrollout_ros.core.processors import Entry, Processor, outcome
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 Topic = Annotated[str, Field(pattern=r"^/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*$")]
 MessageType = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9_]*/msg/[A-Z][A-Za-z0-9]*$", examples=["sensor_msgs/msg/JointState"])
 ]
-
-
-class Strict(BaseModel):
-    """A document whose unknown keys are errors and whose values never change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ActionKind(str, Enum):
@@ -247,6 +240,9 @@ class RobotSpec(Strict):
     cameras: tuple[CameraSpec, ...] = ()
     actions: tuple[ActionDim, ...] = Field(min_length=1)
     command: CommandSpec
+    processors: tuple[Processor, ...] = Field(
+        default=(), description="what is done to observations before a policy trained on this robot sees them"
+    )
     safety: SafetyLimits = SafetyLimits()
     sim: SimSpec | None = Field(default=None, description="absent: a real robot, whose driver is expected to run")
 
@@ -261,6 +257,8 @@ class RobotSpec(Strict):
             if twice:
                 raise ValueError(f"{what} named twice: {', '.join(twice)}")
         self.command.refuse(self.actions)
+        entries = {entry.name: Entry(entry.size, entry.unit) for entry in self.observations}
+        outcome(self.processors, entries, {camera.name: (camera.width, camera.height) for camera in self.cameras})
         ratio = self.control_rate_hz / self.policy_rate_hz
         if ratio < 1 or abs(ratio - round(ratio)) > 1e-9:
             raise ValueError(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from xrollout_ros.core.robot import Name, Positive, Strict
+from xrollout_ros.core.document import Name, Positive, Strict
 
 Range = tuple[float, float]
 

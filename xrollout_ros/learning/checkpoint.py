@@ -96,10 +96,10 @@ def _model(path: Path, meta: CheckpointMeta, weights: object) -> ChunkModel:
     except SpecError as error:
         raise CheckpointError(f"checkpoint {path}: {error.what}", error.remedy) from error
     sizes = (model.shape.state_dim, model.shape.action_dim, model.shape.horizon)
-    if sizes != (meta.state_dim, meta.action_dim, meta.horizon) or meta.execute > meta.horizon:
+    if sizes != (meta.input_dim, meta.action_dim, meta.horizon) or meta.execute > meta.horizon:
         raise CheckpointError(
-            f"checkpoint {path} contradicts itself: network of state, action and horizon {sizes}, metadata say "
-            f"{(meta.state_dim, meta.action_dim, meta.horizon)} with {meta.execute} rows to execute",
+            f"checkpoint {path} contradicts itself: network of input, action and horizon {sizes}, metadata say "
+            f"{(meta.input_dim, meta.action_dim, meta.horizon)} with {meta.execute} rows to execute",
             again,
         )
     try:
@@ -138,7 +138,8 @@ def load_policy(
         task=meta.task,
         horizon=meta.horizon,
         execute=meta.execute,
-        state_dim=meta.state_dim,
+        state_dim=meta.input_dim,
+        processors=tuple(meta.processors),
         action_dim=meta.action_dim,
         dataset_version=meta.dataset_version,
     )

@@ -8,6 +8,7 @@ from xrollout_ros.core.errors import CheckpointError
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.learning.metadata import CheckpointMeta, interface_of
+from xrollout_ros.runtime.processors import Pipeline
 
 
 def check_robot(meta: CheckpointMeta, robot: RobotSpec, path: Path) -> None:
@@ -17,6 +18,13 @@ def check_robot(meta: CheckpointMeta, robot: RobotSpec, path: Path) -> None:
         CheckpointError: naming what differs.
     """
     if meta.interface_hash == robot.interface_hash():
+        try:
+            Pipeline(meta.processors, robot)
+        except ValueError as error:
+            raise CheckpointError(
+                f"the processors of checkpoint {path} do not fit robot {robot.id!r}: {error}",
+                "Give the robot the cameras that it was trained with, or train another checkpoint.",
+            ) from error
         return
     asked = interface_of(robot)
     differences = []

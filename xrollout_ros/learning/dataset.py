@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
@@ -16,9 +16,11 @@ from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome
 from xrollout_ros.core.errors import BagError, DataError
 from xrollout_ros.core.modes import Source
+from xrollout_ros.core.processors import Entry, Processor
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.episodes.store import find_episodes
+from xrollout_ros.runtime.processors import Pipeline, process_rows
 
 
 class Include(str, Enum):
@@ -36,18 +38,25 @@ class TrainingEpisode:
 
     meta: EpisodeMeta
     state: Array
-    """(T, D) float64."""
+    """(T, I) float64, what the policy sees: the state, after the processors."""
     action: Array
     """(T, A) float64, as sent to the robot."""
     usable: npt.NDArray[np.bool_]
     """(T,)"""
     policy_step: Array | None = None
     """(T,) time in policy steps, ascending; None: each row is one step."""
+    ticked: npt.NDArray[np.bool_] | None = None
+    """(T,) rows at which a policy with processors is asked; None: it may be asked at each."""
+
+    @property
+    def sampled(self) -> npt.NDArray[np.bool_]:
+        """(T,) rows at which a window begins."""
+        return self.usable if self.ticked is None else self.usable & self.ticked
 
     @property
     def rows(self) -> int:
         """Rows that train."""
-        return int(self.usable.sum())
+        return int(self.sampled.sum())
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,10 @@ class TrainingSet:
     """In order of episode id, each with at least one usable row."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Number of episodes by the reason why they don't train."""
+    processors: tuple[Processor, ...] = ()
+    """What was done to the states."""
+    inputs: dict[str, Entry] = field(default_factory=dict)
+    """Names, sizes and units of what the policy sees; empty: the robot's observations."""
 
     @property
     def rows(self) -> int:
@@ -136,7 +149,11 @@ def select(data: EpisodeData, include: Include) -> TrainingEpisode | str:
 
 
 def load_training_set(
-    folder: Path, *, task: str | None = None, include: Include = Include.DEMONSTRATIONS
+    folder: Path,
+    *,
+    task: str | None = None,
+    include: Include = Include.DEMONSTRATIONS,
+    processors: Sequence[Processor] | None = None,
 ) -> TrainingSet:
     """Everything in a data folder that may train.
 
@@ -144,10 +161,11 @@ def load_training_set(
         folder: data folder with bags.
         task: only this task's episodes; None: there must be just one task.
         include: which kinds of episode.
+        processors: what is done to the states; None: what the RobotSpec of the newest episode says.
 
     Raises:
-        DataError: the folder is not there, nothing in it is usable (with the count of each reason), or robots or tasks
-            are mixed.
+        DataError: the folder is not there, nothing in it is usable (with the count of each reason), robots or tasks
+            are mixed, or the processors do not fit the robot.
     """
     left_out: Counter[str] = Counter()
     taken: list[tuple[TrainingEpisode, RobotSpec]] = []
@@ -171,7 +189,7 @@ def load_training_set(
                 continue
             reason = chosen
         left_out[reason] += 1
-    return assemble(taken, left_out, folder)
+    return processed(assemble(taken, left_out, folder), processors)
 
 
 def assemble(taken: Iterable[tuple[TrainingEpisode, RobotSpec]], left_out: Counter[str], folder: Path) -> TrainingSet:
@@ -206,6 +224,28 @@ def assemble(taken: Iterable[tuple[TrainingEpisode, RobotSpec]], left_out: Count
 
 def _counts(counter: Counter[str]) -> str:
     return ", ".join(f"{name}: {count} episode{'s' * (count != 1)}" for name, count in sorted(counter.items()))
+
+
+def processed(data: TrainingSet, processors: Sequence[Processor] | None) -> TrainingSet:
+    """The training set as the policy will see it: each episode through the processors, tick by tick, from its start.
+
+    Raises:
+        DataError: they do not fit the robot.
+    """
+    robot = data.robot
+    try:
+        pipeline = Pipeline(robot.processors if processors is None else processors, robot)
+    except ValueError as error:
+        raise DataError(f"the processors do not fit robot {robot.id!r}: {error}", "Mend them.") from error
+    if not pipeline.processors:
+        return data
+    episodes = []
+    for episode in data.episodes:
+        steps = np.arange(len(episode.state)) if episode.policy_step is None else episode.policy_step
+        stamps = np.rint(steps * robot.policy_period_ns).astype(np.int64)
+        inputs, ticked = process_rows(pipeline, robot, episode.state, stamps)
+        episodes.append(replace(episode, state=inputs, ticked=ticked))
+    return replace(data, episodes=tuple(episodes), processors=pipeline.processors, inputs=dict(pipeline.outputs))
 
 
 def dataset_version(episodes: Sequence[TrainingEpisode]) -> str:
@@ -248,7 +288,8 @@ def windows(episodes: Sequence[TrainingEpisode], horizon: int) -> Windows:
             due = steps[:, None] + np.arange(horizon)
             index = _nearest(steps, due)
             real = np.abs(steps[index] - due) < 0.5
-            parts.append((episode.state[begin:end], episode.action[begin + index], real))
+            first = episode.sampled[begin:end]
+            parts.append((episode.state[begin:end][first], episode.action[begin + index][first], real[first]))
     return Windows(
         np.concatenate([part[0] for part in parts]).astype(np.float32),
         np.concatenate([part[1] for part in parts]).astype(np.float32),

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xrollout_ros.core.errors import CheckpointError, from_validation
+from xrollout_ros.core.processors import Processor
 from xrollout_ros.core.robot import RobotSpec
 
 FORMAT = "xrollout.checkpoint"
@@ -40,6 +41,12 @@ class CheckpointMeta(BaseModel):
     robot: str = Field(description="RobotSpec id")
     interface_hash: str = Field(description="RobotSpec.interface_hash() of that robot")
     state: dict[str, Annotated[int, Field(ge=1)]] = Field(description="observation names in order, and their sizes")
+    processors: list[Processor] = Field(
+        default_factory=list, description="what is done to observations before the policy sees them"
+    )
+    inputs: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="what the policy sees, names in order and sizes; empty: the state as it is"
+    )
     actions: list[str] = Field(description="names of the action dimensions in order", min_length=1)
     task: str = Field(description="TaskSpec id")
     horizon: Annotated[int, Field(ge=1)]
@@ -58,6 +65,11 @@ class CheckpointMeta(BaseModel):
     def state_dim(self) -> int:
         """D, the length of the state vector."""
         return sum(self.state.values())
+
+    @property
+    def input_dim(self) -> int:
+        """I, the length of the policy's input vector."""
+        return sum(self.inputs.values()) or self.state_dim
 
     @property
     def action_dim(self) -> int:

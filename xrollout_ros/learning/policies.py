@@ -38,7 +38,7 @@ class ChunkPolicy:
         self._generator.manual_seed(seed % 2**64)
 
     def predict(self, state: Array) -> npt.NDArray[np.float32]:
-        """Action chunk ``(H, A) float32`` in the robot's units, not clipped, for a state ``(D,) float64``.
+        """Action chunk ``(H, A) float32`` in the robot's units, not clipped, for inputs ``(I,) float64``.
 
         Raises:
             SpecError: the state has another size.
@@ -46,7 +46,8 @@ class ChunkPolicy:
         if state.shape != (self._info.state_dim,):
             raise SpecError(
                 f"policy {self._info.policy_id} was given a state of shape {state.shape}",
-                f"It needs ({self._info.state_dim},), the state vector of robot {self._info.robot!r}.",
+                f"It needs ({self._info.state_dim},), the state vector of robot {self._info.robot!r}"
+                + (" after its processors." if self._info.processors else "."),
             )
         if torch.get_num_threads() != 1:
             torch.set_num_threads(1)

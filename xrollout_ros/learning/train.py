@@ -18,6 +18,9 @@ from xrollout_ros.core.clock import SystemClock, seconds
 from xrollout_ros.core.errors import CheckpointError, SpecError, from_validation
 from xrollout_ros.core.files import check_writable, write_bytes, write_together
 from xrollout_ros.core.ids import new_id
+from xrollout_ros.core.processors import Processor
+from xrollout_ros.core.resources import load_robot
+from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.learning.checkpoint import Checkpoint, encode_checkpoint, load_checkpoint
 from xrollout_ros.learning.compatibility import check_robot
 from xrollout_ros.learning.dataset import (
@@ -33,6 +36,7 @@ from xrollout_ros.learning.fit import Progress, Recipe, fit
 from xrollout_ros.learning.metadata import CheckpointMeta, interface_of, sha256
 from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, build_model
 from xrollout_ros.learning.picture import draw_losses
+from xrollout_ros.runtime.processors import state_entries
 
 DEFAULT_POLICY = "flow"
 DEFAULT_HORIZON = 8
@@ -53,6 +57,9 @@ class TrainOptions(BaseModel):
     base_model: Path | None = Field(default=None, description="checkpoint to fine-tune")
     policy: str | None = Field(default=None, description="architecture; the base model's, or flow")
     task: str | None = Field(default=None, description="train on this task's episodes only")
+    robot: str | None = Field(
+        default=None, description="RobotSpec whose processors are used; the base model's, or those of the newest bag"
+    )
     include: Include = Include.DEMONSTRATIONS
     epochs: PositiveInt | None = Field(
         default=None, description=f"passes over the data; as many as make {DEFAULT_STEPS} steps, at least {MIN_EPOCHS}"
@@ -140,7 +147,11 @@ def train(options: TrainOptions, report: Callable[[Progress], None]) -> TrainRes
         check_writable(path, "output")
     base = load_checkpoint(options.base_model) if options.base_model is not None else None
     plan = _reconcile(options, base)
-    data = load_training_set(options.data, task=options.task, include=options.include)
+    data = load_training_set(
+        options.data, task=options.task, include=options.include, processors=_processors(options, base)
+    )
+    if options.robot is not None:
+        _same_interface(load_robot(options.robot), data.robot)
     if base is not None:
         check_robot(base.meta, data.robot, base.path)
     training, held_out = split(data.episodes, options.held_out, options.seed)
@@ -161,6 +172,27 @@ def train(options: TrainOptions, report: Callable[[Progress], None]) -> TrainRes
     fitted, history = fit(model, samples, validation, recipe, report)
     meta = _describe(options, plan, data, fitted, (training, held_out), recipe, history)
     return _write(options.output, fitted, meta, history, len(samples), data.left_out)
+
+
+def _processors(options: TrainOptions, base: Checkpoint | None) -> list[Processor] | None:
+    """What is done to the states; None: what the bags say."""
+    asked = list(load_robot(options.robot).processors) if options.robot is not None else None
+    if base is None:
+        return asked
+    if asked is not None and asked != base.meta.processors:
+        raise CheckpointError(
+            f"base model {base.path} was trained with other processors than robot {options.robot!r} has",
+            "Leave --robot out, or train from scratch.",
+        )
+    return list(base.meta.processors)
+
+
+def _same_interface(asked: RobotSpec, recorded: RobotSpec) -> None:
+    if asked.interface_hash() != recorded.interface_hash():
+        raise SpecError(
+            f"robot {asked.id!r} senses or acts otherwise than robot {recorded.id!r}, with which was recorded",
+            "Only `processors` may differ: give the RobotSpec of that robot.",
+        )
 
 
 def _outputs(output: Path) -> tuple[Path, Path, Path]:
@@ -195,12 +227,17 @@ def _model(plan: _Plan, data: TrainingSet, training: Sequence[TrainingEpisode], 
     """The base model as it is, its normalization kept; or a fresh one, normalized by the training rows."""
     if plan.base is not None:
         return plan.base.model
-    sizes = {"state_dim": data.robot.state_dim, "action_dim": data.robot.action_dim, "horizon": plan.horizon}
+    inputs = data.inputs or state_entries(data.robot)
+    sizes = {
+        "state_dim": sum(entry.size for entry in inputs.values()),
+        "action_dim": data.robot.action_dim,
+        "horizon": plan.horizon,
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_model(plan.architecture, sizes)
     rows = windows(training, 1)
-    units = [entry.unit for entry in data.robot.observations for _ in range(entry.size)]
+    units = [entry.unit for entry in inputs.values() for _ in range(entry.size)]
     model.normalizer.fit(torch.from_numpy(rows.state), torch.from_numpy(rows.actions[:, 0]), units)
     return model
 
@@ -224,6 +261,8 @@ def _describe(
         architecture=plan.architecture,
         config=model.config.model_dump(),
         **interface_of(data.robot),
+        processors=list(data.processors),
+        inputs={name: entry.size for name, entry in data.inputs.items()},
         task=data.task,
         horizon=plan.horizon,
         execute=plan.execute,

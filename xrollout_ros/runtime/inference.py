@@ -127,20 +127,17 @@ class InferenceWorker:
     Args:
         load: makes the planner; runs in the worker's thread.
         on_answer: takes each answer.
-        robot: gives the size of the state to warm up with.
     """
 
     def __init__(
         self,
         load: Callable[[], ChunkPlanner],
         on_answer: Callable[[ActionChunk], None],
-        robot: RobotSpec,
     ) -> None:
         self.counts = InferenceCounts()
         self.planner: ChunkPlanner | None = None
         self._load = load
         self._on_answer = on_answer
-        self._state_dim = robot.state_dim
         self._slot: tuple[Observation, int] | None = None
         self._condition = threading.Condition()
         self._stopping = False
@@ -191,7 +188,7 @@ class InferenceWorker:
             self.planner = self._load()
             self.planner.policy.reset(0)
             for _ in range(3):
-                self.planner.policy.predict(np.zeros(self._state_dim))
+                self.planner.policy.predict(np.zeros(self.planner.policy.info.state_dim))
         except Exception as error:
             self._failure = error
             return

@@ -13,6 +13,7 @@ from xrollout_ros.core.modes import Mode, Severity
 from xrollout_ros.core.ports import Operator, Policy, SimRobot
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.runtime.inference import ChunkPlanner
+from xrollout_ros.runtime.processors import Pipeline, Processing
 from xrollout_ros.runtime.supervisor import Supervisor
 
 
@@ -64,7 +65,9 @@ def run_attempt(
     episode_id = f"in-process-{seed}"
     supervisor = Supervisor(robot, stepped=True)
     planner = ChunkPlanner(policy, robot, delay_steps) if policy is not None else None
-    if planner is not None:
+    processing: Processing | None = None
+    if policy is not None and planner is not None:
+        processing = Processing(Pipeline(policy.info.processors, robot), robot)
         planner.begin(episode_id, seed)
     if operator is not None:
         operator.reset(seed)
@@ -76,8 +79,10 @@ def run_attempt(
         observation = Observation(episode_id, now.step, stamp_ns, robot.state_vector(now.values))
         for name in robot.measured:
             supervisor.measured(name, now.values[name])
-        if planner is not None:
-            supervisor.submit_chunk(planner.answer(observation))
+        if planner is not None and processing is not None:
+            seen = processing(observation)
+            assert seen is not None, "each step is a tick"
+            supervisor.submit_chunk(planner.answer(seen))
         if operator is not None:
             action = OperatorAction(episode_id, operator.name, now.step, stamp_ns, operator.act(observation.state))
             supervisor.submit_operator(action, stamp_ns)

@@ -16,6 +16,7 @@ from xrollout_ros.graph.node import GraphNode, clock, run_node
 from xrollout_ros.graph.observing import Observer
 from xrollout_ros.graph.qos import COMMAND, STREAM
 from xrollout_ros.runtime.inference import ChunkPlanner, InferenceWorker
+from xrollout_ros.runtime.processors import Pipeline, Processing
 
 LOAD_TIMEOUT_S = 60.0
 
@@ -45,9 +46,10 @@ class PolicyNode(GraphNode):
 
         self._chunks = self.create_publisher(ActionChunk, "chunk", COMMAND)
         self._status = self.create_publisher(PolicyStatus, "policy/status", STREAM)
-        self._worker = InferenceWorker(load, self._on_answer, self.robot)
+        self._worker = InferenceWorker(load, self._on_answer)
         planner = self._worker.start(LOAD_TIMEOUT_S)
         self._info = planner.policy.info
+        self._processing = Processing(Pipeline(self._info.processors, self.robot), self.robot)
         self._rows_left = 0
         self.pulse.problem = lambda: self._worker.counts.last_error if self._worker else ""
         self.pulse.values = self._measured
@@ -91,9 +93,11 @@ class PolicyNode(GraphNode):
         if worker is None or episode.policy_id != self._info.policy_id:
             return
         assert worker.planner is not None
+        # Here, not in the worker's thread: that one may miss observations, a processor must see each tick once.
+        seen = self._processing(observation)
         # In real time an observation that calls for no new chunk needs no answer.
-        if self.stepped or worker.planner.due(observation.stamp_ns):
-            worker.submit(observation, episode.seed)
+        if seen is not None and (self.stepped or worker.planner.due(seen.stamp_ns)):
+            worker.submit(seen, episode.seed)
 
     def _on_answer(self, chunk: Chunk) -> None:
         if len(chunk.actions) or self.stepped:

@@ -23,6 +23,9 @@ from xrollout_ros.ui.options import data_option, task_option
 @click.option("--base-model", type=click.Path(path_type=Path), help="Checkpoint to go on from.")
 @click.option("--policy", metavar="flow|mlp", help="Architecture.  [default: the base model's, or flow]")
 @task_option("Train on this task's episodes only.")
+@click.option(
+    "--robot", help="RobotSpec whose processors the policy is trained with.  [default: as recorded in the newest bag]"
+)
 @click.option("--include", metavar="demonstrations|successes", help="Which episodes train.  [default: demonstrations]")
 @click.option("--epochs", type=int, help="Passes over the data.  [default: by the amount of data]")
 @click.option("--lr", type=float, help="Peak learning rate.")
