@@ -65,7 +65,8 @@ def imported() -> dict[str, Path]:
             else:
                 continue
             names.update({name.partition(".")[0]: path for name in found})
-    own = {"__future__", "xrollout", "xrollout_ros"}
+    # ros2doctor imports us, where it is installed.
+    own = {"__future__", "xrollout", "xrollout_ros", "ros2doctor"}
     return {name: path for name, path in names.items() if name not in own | sys.stdlib_module_names}
 
 

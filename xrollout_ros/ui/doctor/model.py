@@ -12,7 +12,7 @@ from xrollout_ros.ui import text
 from xrollout_ros.ui.doctor.finding import Check, Finding, Subject, error, ok, skipped, warning
 
 WARM_UP = 5
-PREDICTIONS = 100
+PREDICTIONS = 500
 
 
 def model(subject: Subject) -> Iterator[Finding]:
