@@ -17,10 +17,11 @@ from mcap.summary import Summary
 from mcap_ros2.decoder import DecoderFactory as Ros2DecoderFactory
 from pydantic import ValidationError
 
+from xrollout_ros.core.document import Strict
 from xrollout_ros.core.episode import EpisodeMeta
 from xrollout_ros.core.errors import BagError, SpecError, XRolloutError, from_validation
 from xrollout_ros.core.resources import load_robot, load_task
-from xrollout_ros.core.robot import RobotSpec, Strict
+from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import rosbag2
 from xrollout_ros.episodes.manifest import manifest_as_written
