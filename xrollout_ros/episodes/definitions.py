@@ -27,6 +27,39 @@ class MessageDefinition:
     """``RIHS01_`` and 64 hexadecimal digits (REP 2016)."""
 
 
+_STAMPS = ("std_msgs/Header", "std_msgs/msg/Header", "builtin_interfaces/Time", "builtin_interfaces/msg/Time", "Header")
+_CDR_HEADER_BYTES = 4
+_LENGTH_BYTES = 4
+
+
+def stamp_offset(definition: MessageDefinition) -> int | None:
+    """Where the CDR of a message that begins with a stamp, a header, or a list of such messages, has it.
+
+    None: it begins otherwise, or (a list) may be too short to have one.
+    """
+    own, *nested = definition.text.split(f"{SEPARATOR}\n")
+    kind = _first_field(own)
+    if kind in _STAMPS:
+        return _CDR_HEADER_BYTES
+    if not kind.endswith("[]"):
+        return None
+    name = kind.removesuffix("[]").rpartition("/")[2]
+    for part in nested:
+        head, _, body = part.partition("\n")
+        if head.rpartition("/")[2].strip() == name and _first_field(body) in _STAMPS:
+            return _CDR_HEADER_BYTES + _LENGTH_BYTES
+    return None
+
+
+def _first_field(text: str) -> str:
+    """Type of the first field; empty: there is none."""
+    for line in text.splitlines():
+        words = line.partition("#")[0].split()
+        if len(words) >= 2 and "=" not in line.partition("#")[0]:
+            return words[0]
+    return ""
+
+
 def ament_prefixes() -> tuple[Path, ...]:
     """Where installed interfaces are looked for: ``AMENT_PREFIX_PATH``, then this environment's own prefix."""
     named = [part for part in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if part]

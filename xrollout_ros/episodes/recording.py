@@ -11,14 +11,28 @@ from pathlib import Path
 from xrollout_ros.core.clock import NS, Clock, seconds
 from xrollout_ros.core.episode import EpisodeMeta, Outcome, OutcomeSource, TopicCount
 from xrollout_ros.core.errors import BagError
-from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.robot import CameraSpec, RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import paths
-from xrollout_ros.episodes.bag_writer import BagSummary, BagWriter
+from xrollout_ros.episodes.bag_writer import QUEUE_BYTES, BagSummary, BagWriter
+from xrollout_ros.episodes.camera_track import CameraTrack
 from xrollout_ros.episodes.definitions import MessageDefinition
+from xrollout_ros.episodes.losses import LossCounter
 from xrollout_ros.episodes.rosbag2 import Durability, Reliability, qos_yaml
+from xrollout_ros.episodes.video import make_encoder
 
+ENCODE_TIMEOUT_S = 5.0
 _STAMP = struct.Struct("<iI")
+
+
+@dataclass(frozen=True)
+class EncodedCamera:
+    """A camera whose images are encoded on their way into the bag."""
+
+    camera: CameraSpec
+    topic: str
+    """Full name of what is kept."""
+    definition: MessageDefinition
 
 
 @dataclass
@@ -34,14 +48,27 @@ class RecordedTopic:
     """Only then do sequence numbers tell what was lost."""
     stamp_offset: int | None = None
     """Where the CDR holds a stamp of the drive's clock; None: it holds none."""
+    encoded: EncodedCamera | None = None
+    """None: it is recorded as it comes."""
+    period_ns: int | None = None
+    """Time between two header stamps, where the RobotSpec says so and the stamps tell losses."""
     latest: bytes | None = None
-    sequence: int = 0
     lost: int = 0
+    losses: LossCounter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.losses = LossCounter(self.one_writer, self.period_ns)
+
+    @property
+    def kept_as(self) -> str:
+        """The topic that has its messages in the bag."""
+        return self.encoded.topic if self.encoded else self.name
 
 
 @dataclass
 class _Open:
     writer: BagWriter
+    tracks: dict[str, CameraTrack]
     meta: EpisodeMeta
     start_ns: int
     begun_steady_ns: int
@@ -67,12 +94,31 @@ class Recording:
         *,
         stepped: bool,
         topics: Sequence[RecordedTopic],
+        queue_bytes: int = QUEUE_BYTES,
     ) -> None:
+        """Get ready; nothing is written yet.
+
+        Args:
+            data: the data folder.
+            robot: kept in every bag, as is ``task``.
+            task: see ``robot``.
+            clock: times the flushes and durations.
+            stepped: whether receive times are simulated time.
+            topics: what is recorded.
+            queue_bytes: bound of what waits for the disk; what finds no room is dropped and counted.
+
+        Raises:
+            BagError: a camera's library is not installed.
+        """
+        for topic in topics:
+            if topic.encoded is not None:
+                make_encoder(topic.encoded.camera)
         self.data = data
         self.topics = {topic.name: topic for topic in topics}
         self.last_bag: Path | None = None
         self.problem = ""
         self._robot, self._task, self._clock, self._stepped = robot, task, clock, stepped
+        self._queue_bytes = queue_bytes
         self._open: _Open | None = None
 
     @property
@@ -92,18 +138,30 @@ class Recording:
 
     @property
     def failure(self) -> str:
-        """Why the open bag cannot be written; empty: it can."""
-        return str(self._open.writer.failure) if self._open and self._open.writer.failure else self.problem
+        """Why the open bag cannot be written, or not as asked; empty: it can."""
+        if self._open is None:
+            return self.problem
+        if self._open.writer.failure:
+            return str(self._open.writer.failure)
+        return next((track.problem for track in self._open.tracks.values() if track.problem), self.problem)
 
     def counts(self) -> dict[str, TopicCount]:
         """Taken into the open bag, and known to be missing from it."""
         if self._open is None:
             return {}
-        counts = self._open.writer.counts()
+        lost = self._lost(self._open)
         return {
-            name: TopicCount(received=count.received, lost=count.lost + self.topics[name].lost)
-            for name, count in counts.items()
+            name: TopicCount(received=count.received, lost=count.lost + lost.get(name, 0))
+            for name, count in self._open.writer.counts().items()
         }
+
+    def _lost(self, opened: _Open) -> dict[str, int]:
+        """What is missing by topic, beside what the writer has dropped."""
+        lost = {topic.kept_as: topic.lost for topic in self.topics.values() if topic.lost}
+        for track in opened.tracks.values():
+            if track.lost:
+                lost[track.topic] = lost.get(track.topic, 0) + track.lost
+        return lost
 
     def disk_free(self) -> int:
         """Bytes left on the disk of the bags."""
@@ -124,15 +182,20 @@ class Recording:
         topic = self.topics[name]
         if topic.latched:
             topic.latest = cdr
-        gap = 0
-        if sequence is not None and topic.one_writer:
-            # A number that is not larger than the last is a restarted writer's.
-            gap = sequence - topic.sequence - 1 if sequence > topic.sequence > 0 else 0
-            topic.sequence = sequence
+        missing = topic.losses.missing(sequence, _stamp(topic, cdr))
         if self._open is None:
             return
-        topic.lost += gap
-        self._open.writer.write(name, cdr, self._log_time(self._open, topic, cdr, received_ns))
+        topic.lost += missing
+        log_time_ns = self._log_time(self._open, topic, cdr, received_ns)
+        track = self._open.tracks.get(name)
+        if track is not None:
+            track.put(cdr, log_time_ns)
+        else:
+            self._open.writer.write(name, cdr, log_time_ns)
+
+    def several_writers(self, name: str) -> None:
+        """More than one writes to this topic: its sequence numbers tell nothing about the open bag."""
+        self.topics[name].losses.several = True
 
     def open(self, meta: EpisodeMeta, start_ns: int) -> Path:
         """Begin the bag of an attempt and write the latched samples into it.
@@ -147,20 +210,30 @@ class Recording:
             )
         self.problem = ""
         directory = paths.episode_dir(self.data, meta)
-        writer = BagWriter.open(directory, directory.name, meta, self._clock, self._robot, self._task)
+        writer = BagWriter.open(
+            directory, directory.name, meta, self._clock, self._robot, self._task, queue_bytes=self._queue_bytes
+        )
+        tracks = {}
         for topic in self.topics.values():
-            definition = topic.definition
-            qos = qos_yaml(
-                Reliability.RELIABLE if topic.reliable else Reliability.BEST_EFFORT,
-                Durability.TRANSIENT_LOCAL if topic.latched else Durability.VOLATILE,
-                topic.depth,
-            )
-            writer.add_topic(topic.name, definition.type_name, definition.text, definition.type_hash, qos)
+            self._add(writer, topic, topic.name, topic.definition)
             topic.lost = 0
-            if topic.latest is not None:
+            topic.losses.begin()
+            if topic.encoded is not None:
+                self._add(writer, topic, topic.kept_as, topic.encoded.definition)
+                tracks[topic.name] = CameraTrack(topic.encoded.camera, topic.name, topic.kept_as, writer)
+            elif topic.latest is not None:
                 writer.write(topic.name, topic.latest, start_ns)
-        self._open = _Open(writer, meta, start_ns, self._clock.steady_ns())
+        self._open = _Open(writer, tracks, meta, start_ns, self._clock.steady_ns())
         return writer.path
+
+    @staticmethod
+    def _add(writer: BagWriter, topic: RecordedTopic, name: str, definition: MessageDefinition) -> None:
+        qos = qos_yaml(
+            Reliability.RELIABLE if topic.reliable else Reliability.BEST_EFFORT,
+            Durability.TRANSIENT_LOCAL if topic.latched else Durability.VOLATILE,
+            topic.depth,
+        )
+        writer.add_topic(name, definition.type_name, definition.text, definition.type_hash, qos)
 
     def close(self, meta: EpisodeMeta, *, discard: bool = False) -> BagSummary:
         """Close the bag with what is now known of the attempt.
@@ -175,7 +248,10 @@ class Recording:
             )
         opened, self._open = self._open, None
         self.last_bag = opened.writer.path
-        lost = {topic.name: TopicCount(lost=topic.lost) for topic in self.topics.values() if topic.lost}
+        for track in opened.tracks.values():
+            track.finish(ENCODE_TIMEOUT_S)
+            self.problem = track.problem or self.problem
+        lost = {name: TopicCount(lost=count) for name, count in self._lost(opened).items()}
         try:
             summary = opened.writer.close(meta.model_copy(update={"topics": lost}))
         except BagError as error:
@@ -208,9 +284,17 @@ class Recording:
     def _log_time(self, opened: _Open, topic: RecordedTopic, cdr: bytes, received_ns: int) -> int:
         if not self._stepped:
             return received_ns
-        if topic.stamp_offset is None or len(cdr) < topic.stamp_offset + _STAMP.size:
+        own_ns = _stamp(topic, cdr)
+        if own_ns is None:
             return opened.clock_ns
-        second, nanosecond = _STAMP.unpack_from(cdr, topic.stamp_offset)
-        stamp_ns = max(opened.start_ns, second * NS + nanosecond)
+        stamp_ns = max(opened.start_ns, own_ns)
         opened.clock_ns = max(opened.clock_ns, stamp_ns)
-        return int(stamp_ns)
+        return stamp_ns
+
+
+def _stamp(topic: RecordedTopic, cdr: bytes) -> int | None:
+    """The message's own stamp, ns; None: it has none."""
+    if topic.stamp_offset is None or len(cdr) < topic.stamp_offset + _STAMP.size:
+        return None
+    second, nanosecond = _STAMP.unpack_from(cdr, topic.stamp_offset)
+    return int(second) * NS + int(nanosecond)

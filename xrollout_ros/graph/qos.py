@@ -31,9 +31,15 @@ def sensor(stepped: bool) -> QoSProfile:
     return EVENT if stepped else STREAM
 
 
-def recording(latched: bool, reliable: bool) -> QoSProfile:
-    """The recorder's side of a topic: deep, so that a burst waits in the reader's history instead of being lost."""
-    return _profile(reliable, 5000 if reliable else 200, latched)
+def recording(latched: bool, reliable: bool, depth: int | None = None) -> QoSProfile:
+    """The recorder's side of a topic: deep, so that a burst waits in the reader's history instead of being lost.
+
+    Args:
+        latched: the writer's side is transient local.
+        reliable: the writer's side is reliable.
+        depth: where messages are so large that the usual depth would be too much memory.
+    """
+    return _profile(reliable, depth or (5000 if reliable else 200), latched)
 
 
 BY_NAME = {"stream": STREAM, "command": COMMAND, "event": EVENT, "latched": LATCHED}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -17,23 +18,22 @@ from xrollout_ros.core.episode import EpisodeMeta
 from xrollout_ros.core.errors import BagError, SpecError, XRolloutError
 from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.episodes import paths
-from xrollout_ros.episodes.definitions import load_definition
-from xrollout_ros.episodes.recording import RecordedTopic, Recording
+from xrollout_ros.episodes.bag_writer import QUEUE_BYTES
+from xrollout_ros.episodes.recording import Recording
 from xrollout_ros.episodes.recovery import BackgroundRepair
 from xrollout_ros.graph.conversions import time_msg
-from xrollout_ros.graph.encodings import TYPES
 from xrollout_ros.graph.node import GraphNode, clock, run_node
 from xrollout_ros.graph.qos import EVENT, LATCHED, recording
-from xrollout_ros.graph.topics import OWN, SYSTEM, Topic, resolve
+from xrollout_ros.graph.recorded import history, recorded, wanted
+from xrollout_ros.graph.topics import SYSTEM, resolve
 from xrollout_ros.graph.types import message_class
 
 MANAGER_TIMEOUT_S = 2.0
 POLL_PERIOD_S = 0.01
 _IN_FLIGHT_S = 0.03
 _DRAIN_ROUNDS = 5
-_STAMPED = {"chunk", "command", "supervisor/state", "supervisor/event", "teleop/command", "sim/step"}
-_CDR_HEADER = 4
-_SEQUENCE_LENGTH = 4
+_MOST_AT_ONCE = 200
+"""Of one topic: a flood must not keep the recorder from its services and its heartbeat."""
 
 
 class Polled(CallbackGroup):
@@ -65,15 +65,16 @@ class RecorderNode(GraphNode):
         super().__init__("recorder")
         self.declare_parameter("data", "")
         self.declare_parameter("cameras", False)
+        self.declare_parameter("queue_mib", QUEUE_BYTES >> 20)
         self._recording: Recording | None = None
         self._repair: BackgroundRepair | None = None
 
     def configure(self) -> None:
         topics = []
         self._skipped: list[str] = []
-        for topic in self._wanted():
+        for topic in wanted(self.robot, cameras=bool(self.get_parameter("cameras").value)):
             try:
-                topics.append(self._recorded(topic))
+                topics.append(recorded(topic, self.robot, self.stepped))
                 message_class(topic.type)
             except (BagError, SpecError) as error:
                 if topic not in SYSTEM:
@@ -83,7 +84,10 @@ class RecorderNode(GraphNode):
                 self.get_logger().info(f"not recording {topic.name}: {error.what}")
         usable = [topic for topic in topics if topic.name not in {resolve(name) for name in self._skipped}]
         data = paths.data_dir(self.text("data"))
-        self._recording = Recording(data, self.robot, self.task, clock, stepped=self.stepped, topics=usable)
+        queue = self._queue_bytes()
+        self._recording = Recording(
+            data, self.robot, self.task, clock, stepped=self.stepped, topics=usable, queue_bytes=queue
+        )
         self._repair = BackgroundRepair(data, self._say_repaired)
         self._manager_seen_ns = 0
         self._status = self.create_publisher(RecorderStatus, "recorder/status", LATCHED)
@@ -97,34 +101,11 @@ class RecorderNode(GraphNode):
     def _say_repaired(self, line: str) -> None:
         self.get_logger().warning(line)
 
-    def _wanted(self) -> list[Topic]:
-        robot = self.robot
-        sensors = {entry.topic: Topic(entry.topic, entry.type, "event") for entry in robot.observations}
-        if self.get_parameter("cameras").value:
-            sensors |= {
-                camera.topic: Topic(camera.topic, "sensor_msgs/msg/Image", "stream") for camera in robot.cameras
-            }
-        command = Topic(robot.command.topic, TYPES[robot.command.encoding], "command")
-        named = {topic.name for topic in (*OWN, *sensors.values())}
-        return [*OWN, *sensors.values(), command, *(topic for topic in SYSTEM if topic.name not in named)]
-
-    def _recorded(self, topic: Topic) -> RecordedTopic:
-        observed = {entry.topic for entry in self.robot.observations}
-        offset = None
-        if topic.name in _STAMPED or topic.name in observed:
-            offset = _CDR_HEADER
-        elif topic.name == "scene":
-            offset = _CDR_HEADER + _SEQUENCE_LENGTH
-        reliable = topic.qos != "stream" and (topic.name not in observed or self.stepped)
-        return RecordedTopic(
-            resolve(topic.name),
-            load_definition(topic.type),
-            reliable=reliable,
-            latched=topic.qos == "latched",
-            depth=100,
-            one_writer=topic.one_writer,
-            stamp_offset=offset,
-        )
+    def _queue_bytes(self) -> int:
+        size = self.get_parameter("queue_mib").value
+        if not isinstance(size, int) or size < 1:
+            raise SpecError(f"parameter queue_mib is {size!r}", "Allowed is a whole number of MiB from 1.")
+        return size << 20
 
     def activate(self) -> None:
         assert self._recording is not None
@@ -134,7 +115,7 @@ class RecorderNode(GraphNode):
                 message_class(topic.definition.type_name),
                 topic.name,
                 polled.never,
-                recording(topic.latched, topic.reliable),
+                recording(topic.latched, topic.reliable, history(topic, self.robot)),
                 callback_group=polled,
                 raw=True,
             )
@@ -181,7 +162,7 @@ class RecorderNode(GraphNode):
     def _poll(self) -> None:
         begin_ns = clock.steady_ns()
         for topic in self._by_topic:
-            self._take_waiting(topic)
+            self._take_waiting(topic, _MOST_AT_ONCE)
         self.pulse.took(begin_ns)
 
     def _measured(self) -> dict[str, object]:
@@ -196,12 +177,12 @@ class RecorderNode(GraphNode):
             sequence = info.get("publication_sequence_number")
             self._recording.receive(topic, message, sequence, info.get("received_timestamp") or clock.wall_ns())
 
-    def _take_waiting(self, topic: str) -> int:
+    def _take_waiting(self, topic: str, most: int = sys.maxsize) -> int:
         subscription, taken = self._by_topic.get(topic), 0
         if subscription is None:
             return 0
         with subscription.handle:
-            while (found := subscription.handle.take_message(subscription.msg_type, True)) is not None:
+            while taken < most and (found := subscription.handle.take_message(subscription.msg_type, True)) is not None:
                 self._receive(topic, *found)
                 taken += 1
         return taken
@@ -266,6 +247,9 @@ class RecorderNode(GraphNode):
         if self._recording.episode_id and silent_s > MANAGER_TIMEOUT_S:
             self._drain()
             self._abandon(f"the manager has been silent for {silent_s:.1f} s")
+        for name, topic in self._recording.topics.items():
+            if topic.one_writer and not topic.losses.several and self.count_publishers(name) > 1:
+                self._recording.several_writers(name)
         counts = self._recording.counts()
         self._status.publish(
             RecorderStatus(
