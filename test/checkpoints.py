@@ -23,10 +23,12 @@ def make_checkpoint(
     from xrollout_ros.learning.checkpoint import save_checkpoint
     from xrollout_ros.learning.metadata import CheckpointMeta, interface_of
     from xrollout_ros.learning.models import build_model
+    from xrollout_ros.runtime.processors import Pipeline
 
     robot = load_robot(robot_id)
     torch.manual_seed(0)
-    config = {"state_dim": robot.state_dim, "action_dim": robot.action_dim, "horizon": 8, "width": 16, "depth": 1}
+    inputs = {name: entry.size for name, entry in Pipeline(robot.processors, robot).outputs.items()}
+    config = {"state_dim": sum(inputs.values()), "action_dim": robot.action_dim, "horizon": 8, "width": 16, "depth": 1}
     model = build_model("flow", {**config, "steps": 5}, origin="test")
     with torch.no_grad():
         for tensor in model.parameters():
@@ -38,6 +40,8 @@ def make_checkpoint(
         config={**config, "steps": 5},
         robot=robot.id,
         interface_hash=robot.interface_hash(),
+        processors=list(robot.processors),
+        inputs=inputs if robot.processors else {},
         state=interface["state"],
         actions=interface["actions"],
         task=task_id,

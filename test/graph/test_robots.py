@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 import yaml
 
+from xrollout.msg import Heartbeat, SimStep
 from xrollout.srv import EndAttempt, StartAttempt
 from xrollout_ros.core.episode import Outcome, OutcomeSource
 from xrollout_ros.core.modes import Source
 from xrollout_ros.core.resources import load_robot, load_task, share_dir
 from xrollout_ros.graph.encodings import decode
+from xrollout_ros.graph.qos import EVENT
 from xrollout_ros.learning.checkpoint import load_policy
 from xrollout_ros.sim.loop import run_attempt
 from xrollout_ros.sim.robot import make_sim_robot
 
 from ..checkpoints import make_checkpoint
-from .arm_driver import SO100, START, arm_driver, call
+from .arm_driver import SO100, START, arm_driver, call, spinning
 from .conftest import Graph, wait_for
 
 pytestmark = pytest.mark.graph
@@ -119,3 +121,43 @@ def test_a_measured_hold_is_the_same_in_the_graph_and_in_process(start_graph: St
     assert list(episode.source[:4]) == [Source.HOLD] * 3 + [Source.POLICY]
     assert (episode.action[:3, 0] == episode.state[0, 1]).all()
     assert episode.state[0, 1] != 0
+
+
+def test_processors_that_remember_see_each_step_once_in_the_graph_as_in_process(
+    start_graph: Start, tmp_path: Path
+) -> None:
+    known = yaml.safe_load((share_dir() / "config/robots/metaworld_sawyer.yaml").read_text())
+    known["processors"] = [
+        {"kind": "difference", "name": "reach", "of": "object_position", "minus": "hand_position"},
+        {"kind": "relative_pose", "position": "hand_position"},
+        {"kind": "history", "observation": "reach", "length": 3},
+    ]
+    path = tmp_path / "processed.yaml"
+    path.write_text(yaml.safe_dump(known))
+    checkpoint = make_checkpoint(tmp_path / "processed.pt", robot_id=str(path))
+    task = yaml.safe_load((share_dir() / "config/tasks/pick_and_place.yaml").read_text())
+    task_path = tmp_path / "longer.yaml"
+    task_path.write_text(yaml.safe_dump({**task, "time_limit_s": 15.0}))
+    steps: list[tuple[str, int]] = []
+    beats: list[str] = []
+    with spinning("onlooker") as node:
+        node.create_subscription(
+            SimStep, "/xrollout/sim/step", lambda message: steps.append((message.episode_id, message.step)), EVENT
+        )
+        node.create_subscription(Heartbeat, "/xrollout/heartbeat", lambda message: beats.append(message.node), EVENT)
+        # Deployed on the robot as shipped: what was trained with travels in the checkpoint.
+        graph = start_graph("deploy", model=checkpoint, task=task_path, episodes=1, seed=3)
+        wait_for(lambda: len(steps) > 5, 60, "no steps")
+        # Right after a heartbeat: the manager gives a silent node up after a second.
+        heard = beats.count("policy")
+        wait_for(lambda: beats.count("policy") > heard, 5, "no heartbeat")
+        # A robot that waits for an answer publishes its observation again: the same tick.
+        graph.kill("policy", signal.SIGSTOP)
+        wait_for(lambda: len(steps) > len(set(steps)), 5, "nothing was published again")
+        graph.kill("policy", signal.SIGCONT)
+        assert graph.wait(90) == 0, graph.output()
+    [episode] = graph.episodes()
+    robot = load_robot("metaworld_sawyer")
+    sim = make_sim_robot(robot, load_task(str(task_path)))
+    attempt = run_attempt(sim, robot, 3, "nominal", policy=load_policy(checkpoint))
+    assert attempt.actions.tobytes() == episode.action.tobytes()

@@ -7,12 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
-from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.errors import CheckpointError, DataError, SpecError
 from xrollout_ros.core.modes import Source
+from xrollout_ros.core.ports import PolicyInfo
+from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.learning.checkpoint import load_policy
 from xrollout_ros.learning.dataset import Include, load_training_set, windows
 from xrollout_ros.learning.train import TrainOptions, train
+from xrollout_ros.runtime.processors import Pipeline
+from xrollout_ros.sim.loop import run_attempt
+from xrollout_ros.sim.robot import make_sim_robot
 
 
 def record(bags: Any, sources: list[Source], seed: int = 0, **meta: Any) -> tuple[Any, Any, str]:
@@ -63,6 +69,71 @@ def test_train_from_bags_and_deploy(bags: Any, tmp_path: Path) -> None:
     assert (result.rows, len(result.meta.episodes), result.left_out) == (36, 3, {})
     policy = load_policy(result.output, bags.robot, bags.task, expected_hash=result.checkpoint_hash)
     assert policy.predict(state[0]).shape == (8, 4)
+
+
+PROCESSORS = [
+    {"kind": "difference", "name": "reach", "of": "object_position", "minus": "hand_position"},
+    {"kind": "relative_pose", "position": "hand_position"},
+    {"kind": "history", "observation": "reach", "length": 3},
+]
+
+
+class Watched:
+    """A policy that keeps what it is given."""
+
+    def __init__(self, robot: RobotSpec) -> None:
+        size = sum(entry.size for entry in Pipeline(robot.processors, robot).outputs.values())
+        self.info = PolicyInfo("p", "", robot.id, "pick_and_place", 2, 1, size, 4, processors=robot.processors)
+        self.seen: list[Any] = []
+        self._random = np.random.default_rng(0)
+
+    def reset(self, seed: int) -> None:
+        """Nothing follows from the seed."""
+
+    def predict(self, state: Any) -> Any:
+        self.seen.append(state.copy())
+        return self._random.uniform(-1, 1, (2, 4)).astype(np.float32)
+
+
+def processed_robot(bags: Any) -> RobotSpec:
+    return RobotSpec.model_validate({**bags.robot.model_dump(), "processors": PROCESSORS})
+
+
+def test_training_rows_are_what_the_policy_saw(bags: Any) -> None:
+    robot = processed_robot(bags)
+    policy = Watched(robot)
+    attempt = run_attempt(make_sim_robot(robot, bags.task, shapes=False), robot, 3, "nominal", policy=policy)
+    assert len(policy.seen) == attempt.steps > 50
+    bags.episode(attempt.states, attempt.actions, outcome="success")
+    found = load_training_set(bags.data, include=Include.SUCCESSES, processors=robot.processors)
+    [episode] = found.episodes
+    assert episode.state.tobytes() == np.array(policy.seen).tobytes()
+    assert episode.sampled.all()
+    raw = load_training_set(bags.data, include=Include.SUCCESSES)
+    assert raw.episodes[0].state.tobytes() == np.array(attempt.states).tobytes()
+
+
+def test_processors_come_from_the_robot_asked_for_and_stay_with_the_checkpoint(bags: Any, tmp_path: Path) -> None:
+    for seed in range(3):
+        state, _, _ = record(bags, [OPERATOR] * 12, seed, **SUCCESSFUL_DEMONSTRATION)
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(processed_robot(bags).model_dump(mode="json")))
+    values = {"data": bags.data, "epochs": 2, "policy": "mlp", "held_out": 0.0}
+    first = train(TrainOptions.of(**values, output=tmp_path / "a.pt", robot=str(path)), lambda progress: None)
+    assert list(first.meta.inputs.items())[-1] == ("reach", 9)
+    policy = load_policy(first.output, bags.robot, bags.task)
+    assert [step.kind for step in policy.info.processors] == ["difference", "relative_pose", "history"]
+    inputs = Pipeline(policy.info.processors, bags.robot)(state[0])
+    assert policy.predict(inputs).shape == (8, 4)
+    with pytest.raises(SpecError, match="after its processors"):
+        policy.predict(state[0])
+    tuned = {**values, "policy": None, "base_model": first.output}
+    again = train(TrainOptions.of(**tuned, output=tmp_path / "b.pt"), lambda progress: None)
+    assert again.meta.processors == first.meta.processors
+    with pytest.raises(CheckpointError, match="trained with other processors"):
+        train(TrainOptions.of(**tuned, output=tmp_path / "c.pt", robot="metaworld_sawyer"), lambda progress: None)
+    with pytest.raises(SpecError, match="senses or acts otherwise"):
+        train(TrainOptions.of(**values, output=tmp_path / "d.pt", robot="so100"), lambda progress: None)
 
 
 def test_damaged_and_torn_bags_are_counted_not_fatal(bags: Any) -> None:
