@@ -137,7 +137,7 @@ def test_processors_that_remember_see_each_step_once_in_the_graph_as_in_process(
     checkpoint = make_checkpoint(tmp_path / "processed.pt", robot_id=str(path))
     task = yaml.safe_load((share_dir() / "config/tasks/pick_and_place.yaml").read_text())
     task_path = tmp_path / "longer.yaml"
-    task_path.write_text(yaml.safe_dump({**task, "time_limit_s": 15.0}))
+    task_path.write_text(yaml.safe_dump({**task, "time_limit_s": 5.0}))
     steps: list[tuple[str, int]] = []
     beats: list[str] = []
     with spinning("onlooker") as node:
