@@ -17,8 +17,8 @@ CACHE_BYTES = 64 * 1024 * 1024
 class LazyMessages:
     """The messages of one topic, in the order received.
 
-    Opening reads the index alone, which no CRC covers; each message is compared with it when it is read, and CRCs are
-    checked then. For one thread; a copy can be sent to another process.
+    Opening reads the index alone, which no CRC covers. When a chunk is read its CRC is checked, and all that the index
+    said of it. For one thread; a copy can be sent to another process.
 
     Raises:
         BagError: the bag is damaged, or has no such topic.
@@ -65,6 +65,9 @@ class LazyMessages:
             rows = np.isin(messages.channel, self._channels)
             entries = messages.log_time_ns[rows], messages.start[rows] - PAYLOAD
         times, places = entries
+        index = self._chunks[chunk]
+        if len(times) and not index.message_start_time <= times.min() <= times.max() <= index.message_end_time:
+            raise ValueError(f"the indexes of the chunk at byte {index.chunk_start_offset} contradict each other")
         return np.full(len(times), chunk), places, times
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -93,23 +96,33 @@ class LazyMessages:
         if not -len(self) <= number < len(self):
             raise IndexError(f"message {number} of {len(self)} on {self.topic}")
         with reading(self.bag.file):
-            messages = self._load(int(self._chunk[number]))
-            start = self._place[number] + PAYLOAD
-            row = int(np.searchsorted(messages.start, start))
-            channel = int(messages.channel[row]) if row < len(messages.start) else -1
-            if (
-                channel not in self._channels
-                or messages.start[row] != start
-                or messages.log_time_ns[row] != self.log_time_ns[number]
-            ):
-                raise ValueError(f"the index names a message on {self.topic} that is not there")
-        return decode(self._schema(channel), messages.data[start : start + messages.length[row]])
+            messages = self._checked(int(self._chunk[number]))
+        start = int(self._place[number]) + PAYLOAD
+        row = int(np.searchsorted(messages.start, start))
+        channel = int(messages.channel[row])
+        return decode(self._schema(channel), messages.data[start : start + int(messages.length[row])])
 
     def _schema(self, channel: int) -> Any:
         schema = self._file.schemas.get(self._file.channels[channel].schema_id)
         if schema is None:
             raise BagError(f"the bag {self.bag.file} has no definition for {self.topic}", "It cannot be decoded.")
         return schema
+
+    def _checked(self, chunk: int) -> ChunkMessages:
+        """A chunk that holds of the topic what the index says, and nothing else."""
+        if chunk in self._kept:
+            return self._load(chunk)
+        messages = self._load(chunk)
+        rows = np.flatnonzero(np.isin(messages.channel, self._channels))
+        said = np.flatnonzero(self._chunk == chunk)
+        said = said[np.argsort(self._place[said])]
+        if not (
+            np.array_equal(messages.start[rows] - PAYLOAD, self._place[said])
+            and np.array_equal(messages.log_time_ns[rows], self.log_time_ns[said])
+        ):
+            del self._kept[chunk]
+            raise ValueError(f"the index does not fit the messages on {self.topic}")
+        return messages
 
     def _load(self, chunk: int) -> ChunkMessages:
         kept = self._kept.pop(chunk, None)
