@@ -69,6 +69,8 @@ def _messages(step: int, episode_id: str, hand: Any, thing: Any) -> list[tuple[s
         mode=1,
         chunk_sequence=step // 4,
         chunk_index=step % 4,
+        accepted=stamp,
+        late_s=0.0,
         action=np.zeros(4),
         clipped=np.zeros(4, dtype=bool),
     )

@@ -24,7 +24,8 @@ class Observer:
     """Calls ``on_observation(observation, episode)`` for every observation of the running attempt.
 
     Stepped: once for each step, when all its messages and the attempt's own are there, and again when the robot sends
-    it again. Real time: as soon as the fastest sensors have spoken anew, at the latest after one and a half policy periods.
+    it again. Real time: as soon as the fastest sensors have spoken anew, at the latest after one and a half policy
+    periods.
     """
 
     def __init__(self, node: GraphNode, on_observation: Callable[[Observation, EpisodeState], None]) -> None:

@@ -17,7 +17,7 @@ ENTRIES = {
     "up": Entry("xrollout_ros.ui.commands.up:up", "Start a graph: `deploy` a policy or `record` demonstrations."),
     "record": Entry("xrollout_ros.ui.commands.record:record", "Record demonstrations through the graph."),
     "train": Entry("xrollout_ros.ui.commands.train:train", "Train a policy from recorded episodes."),
-    "episodes": Entry("xrollout_ros.ui.commands.episodes:episodes", "List and show recorded episodes."),
+    "episodes": Entry("xrollout_ros.ui.commands.episodes:episodes", "List, show and repair recorded episodes."),
     "trace": Entry("xrollout_ros.ui.commands.trace:show_trace", "Where the time went, from observation to command."),
     "monitor": Entry("xrollout_ros.ui.commands.monitor:monitor", "Watch a running graph in the terminal."),
 }
