@@ -18,7 +18,7 @@ ENTRIES = {
     "record": Entry("xrollout_ros.ui.commands.record:record", "Record demonstrations through the graph."),
     "train": Entry("xrollout_ros.ui.commands.train:train", "Train a policy from recorded episodes."),
     "episodes": Entry("xrollout_ros.ui.commands.episodes:episodes", "List, show and repair recorded episodes."),
-    "trace": Entry("xrollout_ros.ui.commands.trace:show_trace", "Where the time went, from observation to command."),
+    "trace": Entry("xrollout_ros.ui.commands.trace:show_trace", "Print where the time of one attempt went."),
     "monitor": Entry("xrollout_ros.ui.commands.monitor:monitor", "Watch a running graph in the terminal."),
 }
 

@@ -20,7 +20,7 @@ SHARES = (50.0, 99.0, 100.0)
 @data_option
 @json_option
 def show_trace(episode: str, data: Path, as_json: bool) -> None:
-    """Print where the time went in one attempt, from observation to command.
+    """Print where the time of one attempt went.
 
     EPISODE is the path of a bag, or an episode's id; its first or last characters are enough. An attempt in the stepped
     drive has only the time spent inferring: simulated time waits for everybody.
