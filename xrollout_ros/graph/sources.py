@@ -20,6 +20,7 @@ from xrollout_ros.graph.topics import SYSTEM
 from xrollout_ros.graph.types import message_class
 
 _LOOK_S = 0.02
+_UNKNOWN = "_NODE_NAME_UNKNOWN_"
 STAMP_TOLERANCE_S = 5.0
 """How far a sensor's stamp may be from this machine's clock: commands are paired with observations by time."""
 
@@ -50,8 +51,13 @@ class SourceFinder:
         Raises:
             GraphError: nobody publishes it in time, or with another type.
         """
-        while not (publishers := self._node.get_publishers_info_by_topic(topic)):
+        # A publisher is discovered a moment before the name of its node is.
+        while not (publishers := self._node.get_publishers_info_by_topic(topic)) or any(
+            publisher.node_name == _UNKNOWN for publisher in publishers
+        ):
             if time.monotonic() > self._deadline_s:
+                if publishers:
+                    break
                 raise GraphError(
                     f"nobody publishes {topic} of robot {self._robot_id!r} (waited {self._timeout_s:g} s)",
                     self._remedy(),
