@@ -118,6 +118,7 @@ class BagWriter:
         task: TaskSpec | None = None,
         *,
         queue_bytes: int = QUEUE_BYTES,
+        compress: bool = True,
         on_failure: Callable[[BagError], None] | None = None,
     ) -> BagWriter:
         """Begin the bag ``directory/metadata.yaml`` + ``directory/<name>_0.mcap``.
@@ -130,6 +131,7 @@ class BagWriter:
             robot: kept in the bag, as is ``task``, so that it explains itself.
             task: none for a recording without a task.
             queue_bytes: bound of what waits for the disk.
+            compress: whether chunks are compressed.
             on_failure: told once when the disk refuses.
 
         Raises:
@@ -145,7 +147,7 @@ class BagWriter:
             raise disk_error(directory, error) from error
         file: McapFile | None = None
         try:
-            file = McapFile(file_path)
+            file = McapFile(file_path, compress=compress)
             file.write_metadata(rosbag2.EPISODE, rosbag2.describe(meta))
             file.attach(rosbag2.ROBOT, robot.model_dump_json(), clock.wall_ns())
             if task is not None:

@@ -15,6 +15,7 @@ from xrollout_ros.core.clock import NS
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes.definitions import SEPARATOR, MessageDefinition
 
+IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 COMPRESSED_VIDEO = "foxglove_msgs/msg/CompressedVideo"
 VIDEO_DEFINITION = MessageDefinition(

@@ -17,6 +17,7 @@ from xrollout_ros.episodes import paths
 from xrollout_ros.episodes.bag_writer import QUEUE_BYTES, BagSummary, BagWriter
 from xrollout_ros.episodes.camera_track import CameraTrack
 from xrollout_ros.episodes.definitions import MessageDefinition
+from xrollout_ros.episodes.image_cdr import IMAGE
 from xrollout_ros.episodes.losses import LossCounter
 from xrollout_ros.episodes.rosbag2 import Durability, Reliability, qos_yaml
 from xrollout_ros.episodes.video import make_encoder
@@ -58,6 +59,11 @@ class RecordedTopic:
 
     def __post_init__(self) -> None:
         self.losses = LossCounter(self.one_writer, self.period_ns)
+
+    @property
+    def raw_images(self) -> bool:
+        """Whether it puts images into the bag as they come."""
+        return self.definition.type_name == IMAGE and self.encoded is None
 
     @property
     def kept_as(self) -> str:
@@ -211,7 +217,15 @@ class Recording:
         self.problem = ""
         directory = paths.episode_dir(self.data, meta)
         writer = BagWriter.open(
-            directory, directory.name, meta, self._clock, self._robot, self._task, queue_bytes=self._queue_bytes
+            directory,
+            directory.name,
+            meta,
+            self._clock,
+            self._robot,
+            self._task,
+            queue_bytes=self._queue_bytes,
+            # Images of a real camera hardly shrink; not compressing them is what makes 300 MB/s possible.
+            compress=self._stepped or not any(topic.raw_images for topic in self.topics.values()),
         )
         tracks = {}
         for topic in self.topics.values():

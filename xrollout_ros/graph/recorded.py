@@ -5,14 +5,13 @@ from __future__ import annotations
 from xrollout_ros.core.clock import NS
 from xrollout_ros.core.robot import CameraRecord, CameraSpec, RobotSpec
 from xrollout_ros.episodes.definitions import load_definition, stamp_offset
-from xrollout_ros.episodes.image_cdr import COMPRESSED_IMAGE, VIDEO_DEFINITION
+from xrollout_ros.episodes.image_cdr import COMPRESSED_IMAGE, IMAGE, VIDEO_DEFINITION
 from xrollout_ros.episodes.recording import EncodedCamera, RecordedTopic
 from xrollout_ros.graph.encodings import TYPES
 from xrollout_ros.graph.topics import OWN, SYSTEM, Topic, resolve
 
 _STAMPED = {"chunk", "command", "supervisor/state", "supervisor/event", "teleop/command", "sim/step", "scene"}
 """Own topics whose stamps are of the drive's clock; those of the others are of the wall clock."""
-_IMAGE = "sensor_msgs/msg/Image"
 _IMAGE_HISTORY_BYTES = 32 << 20
 """What images may wait in the subscription of one camera."""
 _LEAST_IMAGES = 4
@@ -24,7 +23,7 @@ def wanted(robot: RobotSpec, *, cameras: bool) -> list[Topic]:
     if cameras:
         for camera in robot.cameras:
             info = f"{camera.topic.rpartition('/')[0]}/camera_info".removeprefix("" if "/" in camera.topic else "/")
-            sensors[camera.topic] = Topic(camera.topic, _IMAGE, "stream")
+            sensors[camera.topic] = Topic(camera.topic, IMAGE, "stream")
             sensors.setdefault(info, Topic(info, "sensor_msgs/msg/CameraInfo", "stream"))
     command = Topic(robot.command.topic, TYPES[robot.command.encoding], "command")
     named = {topic.name for topic in (*OWN, *sensors.values())}

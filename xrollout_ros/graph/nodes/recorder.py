@@ -198,6 +198,12 @@ class RecorderNode(GraphNode):
         if message.node == "manager":
             self._manager_seen_ns = clock.steady_ns()
 
+    def _hear_waiting(self) -> None:
+        """A manager is not silent because the recorder was too busy to listen."""
+        with self._heartbeats.handle:
+            while (found := self._heartbeats.handle.take_message(Heartbeat, False)) is not None:
+                self._on_heartbeat(found[0])
+
     # --- attempts -----------------------------------------------------------------------------------------------
 
     def _on_open(self, request: OpenEpisode.Request, response: OpenEpisode.Response) -> OpenEpisode.Response:
@@ -240,13 +246,18 @@ class RecorderNode(GraphNode):
         except BagError as error:
             self.get_logger().error(f"{reason}: {error}")
 
+    def _watch_manager(self) -> None:
+        self._hear_waiting()
+        silent_s = seconds(clock.steady_ns() - self._manager_seen_ns)
+        if silent_s > MANAGER_TIMEOUT_S:
+            self._drain()
+            self._abandon(f"the manager has been silent for {silent_s:.1f} s")
+
     def _tell(self) -> None:
         if self._recording is None:
             return
-        silent_s = seconds(clock.steady_ns() - self._manager_seen_ns)
-        if self._recording.episode_id and silent_s > MANAGER_TIMEOUT_S:
-            self._drain()
-            self._abandon(f"the manager has been silent for {silent_s:.1f} s")
+        if self._recording.episode_id:
+            self._watch_manager()
         for name, topic in self._recording.topics.items():
             if topic.one_writer and not topic.losses.several and self.count_publishers(name) > 1:
                 self._recording.several_writers(name)
