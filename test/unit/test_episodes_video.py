@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from mcap.reader import make_reader
 from rosbags.typesys import get_types_from_msg
 from rosbags.typesys.store import Typestore
 
@@ -243,6 +244,18 @@ def test_stamps_of_a_bag_are_the_cameras(bags: Any, record: str) -> None:
     assert min(psnr(seen, picture(number)) for seen, number in zip(pictures, numbers, strict=True)) > 30
     if record == "h264":
         assert is_keyframe(packets[0])
+
+
+@pytest.mark.parametrize(("record", "compression"), [("raw", ""), ("jpeg", "zstd")])
+def test_raw_images_are_not_compressed(bags: Any, record: str, compression: str) -> None:
+    cameras = Cameras(bags, camera(record))
+    for number in range(COUNT):
+        cameras.send(number)
+    path = cameras.recording.close(cameras.meta).path
+    with open_bag(path).file.open("rb") as stream:
+        summary = make_reader(stream).get_summary()
+    assert summary is not None
+    assert {chunk.compression for chunk in summary.chunk_indexes} == {compression}
 
 
 def test_each_bag_begins_with_a_keyframe(bags: Any) -> None:
