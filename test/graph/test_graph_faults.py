@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mcap.exceptions import McapError
+from mcap.records import Chunk
+from mcap.stream_reader import StreamReader
 
 from xrollout_ros.core.clock import NS
 from xrollout_ros.core.episode import Outcome, OutcomeSource
@@ -37,6 +41,13 @@ def wait_for_policy_commands(observer: GraphObserver, number: int) -> None:
         )
 
     wait_for(driving, 60, f"the policy drives attempt {number}")
+
+
+def flushed(bag: Path) -> bool:
+    """Whether a chunk of an open bag has been closed."""
+    with bag.open("rb") as file, contextlib.suppress(McapError, ValueError):
+        return any(isinstance(record, Chunk) for record in StreamReader(file, emit_chunks=True).records)
+    return False
 
 
 def test_policy_killed_in_real_time(start_graph: Start, checkpoint: Path, long_task: Path) -> None:
@@ -125,6 +136,8 @@ def test_recorder_killed_ends_the_attempt_and_the_next_one_is_recorded(
     with observe() as observer:
         graph = start_graph("deploy", model=checkpoint, task=long_task, episodes=2)
         wait_for_policy_commands(observer, 1)
+        # What the first flush (twice a second) has not written dies with the process.
+        wait_for(lambda: any(flushed(bag) for bag in graph.data.rglob("*.mcap")), 10, "a flush")
         graph.kill("recorder")
         wait_for_policy_commands(observer, 2)
         wait_for(lambda: "repaired: " in graph.output(), 30, "the torn bag is repaired")

@@ -137,6 +137,11 @@ class Members:
                 return f"{member.name} has died (no heartbeat for {LOST_S:g} s)"
         return ""
 
+    def is_lost(self, name: str) -> bool:
+        """Whether a node has died, or has been replaced since it was brought up."""
+        member = self._members[name]
+        return member.incarnation != member.managed or not self._alive(member)
+
     def bring_up(self, timeout_s: float) -> None:
         """Configure and activate, in order, every node that is not active, and verify it.
 

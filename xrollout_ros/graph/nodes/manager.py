@@ -207,6 +207,9 @@ class ManagerNode(Node):
 
     def _close_bag(self, final: EpisodeMeta, discard: bool) -> str:
         """Where the bag is, or why it could not be closed."""
+        if self._members.is_lost("recorder"):
+            self.get_logger().error("the bag was not closed: the recorder has died; the next one repairs it")
+            return "its bag was not closed"
         request = CloseEpisode.Request(metadata=final.model_dump_json(), discard=discard)
         timeout_s = STOPPING_TIMEOUT_S if self._stop.is_set() else CLOSE_TIMEOUT_S
         try:
