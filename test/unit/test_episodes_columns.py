@@ -393,7 +393,7 @@ def test_records_that_do_not_fill_a_chunk_are_scanned_or_refused() -> None:
                 chunks._scanned(data[:cut], 0, cut)
 
 
-def test_memory_stays_within_a_few_chunks(bags: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_are_read_as_they_are_needed(bags: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bag = write_mcap(bags, tmp_path / "other.mcap", some_messages(bags, 300), chunk_size=2048)
     loaded, taken = [], []
     original = chunks._load
@@ -405,7 +405,7 @@ def test_memory_stays_within_a_few_chunks(bags: Any, tmp_path: Path, monkeypatch
     monkeypatch.setattr(chunks, "_load", load)
     for block in iter_columns(bag, JOINTS, FIELDS):
         taken.append(len(block))
-        assert len(loaded) <= len(taken) + chunks._WORKERS + 1
+        assert len(loaded) <= len(taken) + 1  # a last one holds the other topic alone
     assert len(loaded) > 20
     assert sum(taken) == 300
 
