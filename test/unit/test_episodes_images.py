@@ -16,8 +16,12 @@ from xrollout_ros.core.clock import NS
 from xrollout_ros.core.errors import BagError, DataError
 from xrollout_ros.episodes import random_access
 from xrollout_ros.episodes.bag_reader import Bag, open_bag
+from xrollout_ros.episodes.image_cdr import VIDEO_DEFINITION, RawImage, compressed_video
 from xrollout_ros.episodes.images import ImageSequence, decode_compressed, image_topics
 from xrollout_ros.episodes.random_access import LazyMessages
+from xrollout_ros.episodes.video import H264Encoder
+
+from .conftest import QOS
 
 CAMERA = "/camera/image_raw"
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
@@ -73,6 +77,28 @@ def test_every_image_by_its_number(bag: Bag) -> None:
     for number in (60, -61):
         with pytest.raises(IndexError):
             raw[number]
+
+
+def test_video_by_number(bags: Any, tmp_path: Path) -> None:
+    """Backwards too: the decoder begins again at the keyframe before."""
+    pytest.importorskip("av")
+    encoder = H264Encoder(rate_hz=10.0, crf=18, keyframe_s=1.0)
+    smooth = np.add.outer(np.arange(64), np.arange(96))
+    shown = [np.repeat(((smooth + 3 * n) % 200).astype(np.uint8)[..., None], 3, axis=2) for n in range(25)]
+    meta = bags.meta()
+    with bags.open(tmp_path / "bag", meta) as writer:
+        definition = VIDEO_DEFINITION
+        writer.add_topic("/video", definition.type_name, definition.text, definition.type_hash, QOS)
+        for number, array in enumerate(shown):
+            image = RawImage(7, number, b"cam", 64, 96, "rgb8", 288, array.reshape(-1))
+            writer.write("/video", compressed_video(image, encoder.encode(image)), number)
+        writer.close(meta)
+    images = ImageSequence(open_bag(tmp_path / "bag"), "/video")
+    assert len(images) == 25
+    np.testing.assert_array_equal(images.stamps_ns, 7 * NS + np.arange(25))
+    for number in (17, 3, 4, -1, 0):
+        assert np.abs(images[number].astype(int) - shown[number]).mean() < 6, number
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(images))[12], images[12])
 
 
 def test_opening_reads_no_chunk_and_an_image_reads_one(bag: Bag, monkeypatch: pytest.MonkeyPatch) -> None:
