@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from xrollout_ros.core.clock import NS
 from xrollout_ros.core.episode import EpisodeMeta
 from xrollout_ros.core.errors import BagError
+from xrollout_ros.core.ros_distro import WHEELS, ros_distro
 
 METADATA_FILE = "metadata.yaml"
 EPISODE = "xrollout.episode"
@@ -166,7 +167,7 @@ def bag_information(
             {"path": file_name, "starting_time": starting, "duration": duration, "message_count": count},
         ],
         "custom_data": describe(meta),
-        "ros_distro": os.environ.get("ROS_DISTRO", "jazzy"),
+        "ros_distro": ros_distro() or WHEELS[0],
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +11,7 @@ import xrollout_ros
 from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.episode import EpisodeKind, Outcome
 from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.ros_distro import ros_distro
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.mining.tagging import tag_episode
 from xrollout_ros.ui.deployment import Attempt, Trace
@@ -69,8 +69,7 @@ def tag_missing(data: Path) -> int:
 def versions() -> dict[str, str]:
     """What a result may depend on, by name."""
     found = {"xrollout": xrollout_ros.__version__, "Python": platform.python_version()}
-    distribution = os.environ.get("ROS_DISTRO", "")
-    if distribution:
+    if distribution := ros_distro():
         found["ROS 2"] = distribution
     for name in _LIBRARIES:
         try:
