@@ -2,30 +2,37 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# ROS 2 of the wheels: jazzy or kilted. A ROS installation that is sourced goes first.
+DISTRO :=
+SUFFIX := $(if $(ROS_DISTRO),,$(patsubst %,-%,$(filter-out jazzy,$(DISTRO))))
+TOOL := XROLLOUT_DISTRO=$(DISTRO) $(PYTHON) tools
 # The environment of the checkout: its Python, ROS 2 and the built package.
-IN_ENV := source install/setup.bash &&
+IN_ENV := source install$(SUFFIX)/setup.bash &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lock clean
+.PHONY: help setup demo test test-pythons lint lock clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 setup: ## everything that the other targets need: packages, ROS 2 where it is missing, the built package
-	@$(PYTHON) tools/bootstrap.py
+	@$(TOOL)/bootstrap.py
 
 demo: setup ## record, train, deploy, report: the whole way in minutes
-	@.venv/bin/xrollout demo
+	@.venv$(SUFFIX)/bin/xrollout demo
 
 test: lint ## the checks of `make lint`, then all tests but the soak tests
 	@$(IN_ENV) python -m pytest $(PYTEST_ARGS)
 
+test-pythons: ## the unit tests on each supported Python that is found, without ROS 2 and PyTorch
+	@$(TOOL)/pythons.py
+
 lint: setup ## ruff, mypy, import-linter
 	@$(IN_ENV) ruff check . && ruff format --check . && mypy && lint-imports
 
-lock: ## resolve requirements.in anew into requirements.lock
-	@$(PYTHON) tools/lock.py
+lock: ## resolve requirements.in anew into the lock files
+	@$(TOOL)/lock.py
 
-clean: ## remove what was built, and caches (.venv stays)
-	@rm -rf build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	@find . -name .venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+clean: ## remove what was built, and caches (virtual environments stay)
+	@rm -rf build build-* install install-* log .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name '.venv*' -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf

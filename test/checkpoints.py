@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 
 def make_checkpoint(
     path: Path, scale: float = 1.0, *, robot_id: str = "metaworld_sawyer", task_id: str = "pick_and_place"
@@ -16,7 +18,7 @@ def make_checkpoint(
         robot_id: RobotSpec id or YAML file.
         task_id: TaskSpec id.
     """
-    import torch
+    torch = pytest.importorskip("torch")
 
     from xrollout_ros.core.ids import new_id
     from xrollout_ros.core.resources import load_robot

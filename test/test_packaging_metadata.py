@@ -13,6 +13,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from lock import not_of_ros, requirements
+from machine import LOCKS, WHEELS
 
 import xrollout_ros
 
@@ -104,13 +106,23 @@ def test_pip_brings_every_import_that_needs_no_ros() -> None:
     assert brought <= registry_names((ROOT / "requirements.in").read_text(encoding="utf-8"))
 
 
-def test_the_lock_file_covers_the_human_list() -> None:
-    human = registry_names((ROOT / "requirements.in").read_text(encoding="utf-8"))
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("distro", WHEELS)
+def test_a_lock_file_covers_the_human_list(distro: str) -> None:
+    human = registry_names(requirements(distro))
+    assert f"ros-{distro}-rclpy" in human
+    lines = (ROOT / LOCKS[distro]).read_text(encoding="utf-8")
     assert human <= registry_names(lines)
     for line in lines.splitlines():
         assert re.fullmatch(r"#.*|[a-z0-9-]+==[\w.]+( ; python_version .*)?", line), line
     assert "torch==2.13.0" in lines.splitlines()
+
+
+def test_lock_files_differ_in_ros_alone() -> None:
+    first, *others = [
+        [line for line in not_of_ros((ROOT / name).read_text(encoding="utf-8")).splitlines() if line[0] != "#"]
+        for name in LOCKS.values()
+    ]
+    assert others == [first] * len(others), "run `make lock`"
 
 
 def test_the_package_is_one_version() -> None:

@@ -111,6 +111,55 @@ def test_a_missing_tool_is_named_with_its_package(
         machine.check_machine()
 
 
+@pytest.mark.parametrize(
+    ("ros", "asked", "words"),
+    [
+        ("jazzy", "kilted", r"DISTRO is 'kilted', but ROS_DISTRO says that ROS 2 'jazzy' is sourced"),
+        ("", "humble", r"DISTRO is 'humble', which does not come as wheels \(jazzy and kilted do\)"),
+        ("humble", "humble", ""),
+        ("rolling", "", ""),
+        ("", "kilted", ""),
+        ("", "", ""),
+    ],
+)
+def test_a_distribution_that_cannot_be_used_is_refused(
+    monkeypatch: pytest.MonkeyPatch, ros: str, asked: str, words: str
+) -> None:
+    monkeypatch.setattr(machine, "ROS", ros)
+    monkeypatch.setattr(machine, "ASKED", asked)
+    if not words:
+        machine.check_distro()
+        return
+    with pytest.raises(machine.SetupError, match=words):
+        machine.check_distro()
+
+
+@pytest.mark.parametrize(
+    ("ros", "asked", "suffix", "lock_file"),
+    [
+        ("", "", "", "requirements.lock"),
+        ("", "jazzy", "", "requirements.lock"),
+        ("", "kilted", "-kilted", "requirements-kilted.lock"),
+        ("kilted", "", "", "requirements.lock"),
+        ("kilted", "kilted", "", "requirements.lock"),
+    ],
+)
+def test_make_and_setup_agree_on_where_a_distribution_lives(ros: str, asked: str, suffix: str, lock_file: str) -> None:
+    env = {"PATH": os.environ["PATH"], "ROS_DISTRO": ros, "PYTHONPATH": str(ROOT / "tools"), "XROLLOUT_DISTRO": asked}
+    ask = "import bootstrap as b; print(b.VENV.name, b.BUILD.name, b.INSTALL.name, b.lock_file().name)"
+    python = Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}")
+    command = [python, "-c", ask]
+    answer = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.split()
+    assert answer == [f".venv{suffix}", f"build{suffix}", f"install{suffix}", lock_file]
+    if shutil.which("make") is None:
+        return
+    make = ["make", "--dry-run", "demo", "lint", *([f"DISTRO={asked}"] if asked else [])]
+    said = subprocess.run(make, env=env, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert f"XROLLOUT_DISTRO={asked} " in said
+    assert f"\n.venv{suffix}/bin/xrollout demo\n" in said
+    assert f"source install{suffix}/setup.bash" in said
+
+
 @pytest.mark.parametrize("version", [(3, 9, 2), (3, 14, 0)])
 def test_an_unsupported_python_is_refused(monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...]) -> None:
     monkeypatch.setattr(sys, "version_info", version)

@@ -22,13 +22,17 @@ from pathlib import Path
 
 from machine import (
     BUILD,
+    DISTRO,
     INSTALL,
+    LOCKS,
     ROOT,
     ROS,
     VENV,
+    WHEELS,
     NothingDoneError,
     SetupError,
     check_disk,
+    check_distro,
     check_machine,
     clean_environment,
     leave_own_environment,
@@ -62,10 +66,15 @@ def foundation() -> str:
     return digest([str(ROOT), sys.version, sys.base_prefix, ROS, ros_prefix])
 
 
+def lock_file() -> Path:
+    """What is installed. A ROS installation of any distribution takes the first one's, without its wheels."""
+    return ROOT / LOCKS[WHEELS[0] if ROS else DISTRO]
+
+
 def packages_key() -> str:
     """What the virtual environment depends on."""
     tools = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
-    return digest([*tools, (ROOT / "requirements.lock").read_bytes()])
+    return digest([*tools, lock_file().read_bytes()])
 
 
 def build_key() -> str:
@@ -135,14 +144,17 @@ def install_packages() -> None:
     """
     env, log = clean_environment(), BUILD / "pip.log"
     if not (VENV / "bin" / "python").exists():
-        say(f"making .venv with Python {sys.version.split()[0]}" + (f" on ROS 2 {ROS}" if ROS else ""))
+        say(f"making {VENV.name} with Python {sys.version.split()[0]}" + (f" on ROS 2 {ROS}" if ROS else ""))
         options = ["--system-site-packages"] if ROS else []
         if run([sys.executable, "-m", "venv", *options, VENV], log, env):
-            raise SetupError(f"the virtual environment .venv could not be made: see {log.relative_to(ROOT)}")
-    lines = wanted((ROOT / "requirements.lock").read_text(encoding="utf-8"))
+            raise SetupError(f"the virtual environment {VENV.name} could not be made: see {log.relative_to(ROOT)}")
+    # From the start: while it fills, another distribution's build must not look for packages in it.
+    (VENV / "COLCON_IGNORE").touch()
+    lines = wanted(lock_file().read_text(encoding="utf-8"))
     requirements = BUILD / "requirements.txt"
     requirements.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    say(f"installing {len(lines)} packages" + ("" if ROS else ", ROS 2 Jazzy and PyTorch among them (some minutes)"))
+    heavy = "" if ROS else f", ROS 2 {DISTRO.title()} and PyTorch among them (some minutes)"
+    say(f"installing {len(lines)} packages{heavy}")
 
     def progress(so_far: str) -> str:
         found = len(set(re.findall(r"^Collecting (\S+)", so_far, re.MULTILINE)))
@@ -179,7 +191,6 @@ def finish_venv() -> None:
             mended = re.sub(r"/opt/python/cp[^/;\"]+/lib/python3\.\d+t?/site-packages", lambda _: str(site), mended)
             if mended != text:
                 path.write_text(mended, encoding="utf-8")
-    (VENV / "COLCON_IGNORE").touch()
     prepend = {"PATH": VENV / "bin", "AMENT_PREFIX_PATH": VENV}
     if ROS:
         prepend["PYTHONPATH"] = site  # ros2 runs by the system's Python and reads our launch files
@@ -237,6 +248,7 @@ def main() -> int:
     with (ROOT / ".setup.lock").open("w") as lock:
         os.set_inheritable(lock.fileno(), True)
         try:
+            check_distro()
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

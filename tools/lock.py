@@ -1,6 +1,8 @@
-"""Resolves requirements.in into requirements.lock, one file for every Python that is found on the PATH.
+"""Resolves requirements.in into a lock file for each ROS distribution, good for every Python found on the PATH.
 
-Each Python resolves on its own. Where all agree a line is plain; where they differ, it carries a marker.
+Each Python resolves on its own. Where all agree a line is plain; where they differ, it carries a marker. The first
+distribution resolves freely; another one gets the same versions of all that is not ROS 2's own, so that its tests say
+something about ROS 2 alone.
 Run by ``make lock``. Name the Pythons to lock for, or let it look for those that are supported.
 """
 
@@ -9,34 +11,50 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
+from machine import ASKED, LOCKS, ROOT, SUPPORTED, WHEELS, find_pythons
+
 # torch brings the ones that fit its own build (none for a CPU build), so they are not for the lock to fix.
 COMPANIONS_OF_TORCH = re.compile(r"nvidia-.*|cuda-.*|triton")
 HEADER = """\
-# Made by `make lock` from requirements.in for Python {pythons} on Linux. Do not edit: edit requirements.in.
+# Made by `make lock` from requirements.in for ROS 2 {distro}, Python {pythons} on Linux.
+# Do not edit: edit requirements.in.
 """
 
 
-def resolve(python: str, scratch: Path) -> dict[str, str]:
-    """Name → version of everything that requirements.in needs with this Python.
+def requirements(distro: str) -> str:
+    """The lines of requirements.in that are for a distribution, with its name where {distro} stands for it."""
+    text = (ROOT / "requirements.in").read_text(encoding="utf-8").replace("{distro}", distro)
+    others = tuple(f"ros-{other}-" for other in WHEELS if other != distro)
+    return "\n".join(line for line in text.splitlines() if not line.startswith(others)) + "\n"
+
+
+def not_of_ros(lock: str) -> str:
+    """The lines of a lock file that every distribution shares."""
+    return "\n".join(line for line in lock.splitlines() if not line.startswith("ros-")) + "\n"
+
+
+def resolve(python: str, distro: str, constraints: str, scratch: Path) -> dict[str, str]:
+    """Name → version of everything that a distribution needs with this Python, within lines of another lock file.
 
     Raises:
         subprocess.CalledProcessError: a step of pip failed.
     """
-    environment = scratch / Path(python).name
+    environment = scratch / f"{distro}-{Path(python).name}"
     subprocess.run([python, "-m", "venv", environment], check=True)
     report = scratch / f"{environment.name}.json"
     pip: list[str | Path] = [environment / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--quiet", "--upgrade", "pip"], check=True)
     what: list[str | Path] = ["install", "-qq", "--dry-run", "--ignore-installed", "--report", report]
-    subprocess.run([*pip, *what, "--requirement", ROOT / "requirements.in"], check=True)
+    for option, text in (("--requirement", requirements(distro)), ("--constraint", constraints)):
+        file = scratch / f"{environment.name}{option}.txt"
+        file.write_text(text, encoding="utf-8")
+        what += [option, file]
+    subprocess.run([*pip, *what], check=True)
     installs = json.loads(report.read_text(encoding="utf-8"))["install"]
     versions = {}
     for item in installs:
@@ -71,32 +89,35 @@ def marker(pythons: list[str], every: list[str]) -> str:
 
 
 def main(names: list[str]) -> None:
-    """Resolve for each Python, then write the file in one step."""
-    # A stand-in on the PATH (pyenv's) may be there for a Python that is not: only one that runs counts.
-    pythons: dict[str, str] = {}
-    for name in names or [f"python{version}" for version in SUPPORTED]:
-        path = shutil.which(name)
-        ask = [path or name, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-        answer = subprocess.run(ask, capture_output=True, text=True, check=False) if path else None
-        if path and answer and answer.returncode == 0:
-            pythons[answer.stdout.strip()] = path
-        elif names:
-            sys.exit(f"lock: {name} does not run; name Pythons that do")
+    """Resolve for each distribution and each Python; write each file in one step."""
+    pythons = find_pythons(names or [f"python{version}" for version in SUPPORTED])
+    if len(pythons) < len(names):
+        sys.exit(f"lock: of {', '.join(names)} only {', '.join(pythons.values()) or 'none'} runs; name Pythons that do")
     if not pythons:
         sys.exit(f"lock: found none of {', '.join(SUPPORTED)}; name one: python3 tools/lock.py /path/to/python3.11")
 
+    if ASKED and ASKED not in WHEELS:
+        sys.exit(f"lock: DISTRO is {ASKED!r}, which does not come as wheels; {' and '.join(WHEELS)} do")
+    for distro in [ASKED] if ASKED else WHEELS:
+        shared = "" if distro == WHEELS[0] else not_of_ros((ROOT / LOCKS[WHEELS[0]]).read_text(encoding="utf-8"))
+        write_lock(distro, shared, pythons)
+
+
+def write_lock(distro: str, constraints: str, pythons: dict[str, str]) -> None:
+    """Resolve a distribution for each Python (version → path), then write its file in one step."""
     resolved = {}
     with tempfile.TemporaryDirectory(prefix="xrollout-lock-") as scratch:
-        for version, path in sorted(pythons.items(), key=lambda item: int(item[0].partition(".")[2])):
-            print(f"lock: resolving for Python {version}", flush=True)
+        for version, path in pythons.items():
+            print(f"lock: resolving ROS 2 {distro} for Python {version}", flush=True)
             try:
-                resolved[version] = resolve(path, Path(scratch))
+                resolved[version] = resolve(path, distro, constraints, Path(scratch))
             except subprocess.CalledProcessError as error:
-                sys.exit(f"lock: Python {version}: {error}; requirements.lock is left as it was")
-    new = ROOT / "requirements.lock.new"
-    new.write_text(HEADER.format(pythons=", ".join(resolved)) + "\n".join(merge(resolved)) + "\n", encoding="utf-8")
-    os.replace(new, ROOT / "requirements.lock")
-    print(f"lock: {len(merge(resolved))} lines written to requirements.lock")
+                sys.exit(f"lock: Python {version}: {error}; {LOCKS[distro]} is left as it was")
+    new, lines = ROOT / f"{LOCKS[distro]}.new", merge(resolved)
+    header = HEADER.format(distro=distro.title(), pythons=", ".join(resolved))
+    new.write_text(header + "\n".join(lines) + "\n", encoding="utf-8")
+    os.replace(new, ROOT / LOCKS[distro])
+    print(f"lock: {len(lines)} lines written to {LOCKS[distro]}")
 
 
 if __name__ == "__main__":

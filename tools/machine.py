@@ -10,13 +10,20 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-VENV, BUILD, INSTALL = ROOT / ".venv", ROOT / "build", ROOT / "install"
 ROS = os.environ.get("ROS_DISTRO", "")
+WHEELS = ("jazzy", "kilted")  # what the package registry has as wheels; the first is taken when none is asked for
+ASKED = os.environ.get("XROLLOUT_DISTRO", "")  # make's DISTRO
+DISTRO = ROS or ASKED or WHEELS[0]
+# Wheels of another distribution live beside the first's, so that both stay usable.
+_SUFFIX = f"-{ASKED}" if not ROS and ASKED not in ("", WHEELS[0]) else ""
+VENV, BUILD, INSTALL = ROOT / f".venv{_SUFFIX}", ROOT / f"build{_SUFFIX}", ROOT / f"install{_SUFFIX}"
+LOCKS = {distro: f"requirements{f'-{distro}' if distro != WHEELS[0] else ''}.lock" for distro in WHEELS}
 OLDEST, NEWEST = (3, 10), (3, 13)
+SUPPORTED = tuple(f"3.{minor}" for minor in range(OLDEST[1], NEWEST[1] + 1))
 
 _PATHS = ("AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH", "COLCON_PREFIX_PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
 # Without a ROS installation these can only hold rests of one.
@@ -35,6 +42,24 @@ class NothingDoneError(SetupError):
 def say(text: str) -> None:
     """One line of progress."""
     print(f"setup: {text}", flush=True)
+
+
+def check_distro() -> None:
+    """Refuse a distribution that is not to be had, before anything is made for it.
+
+    Raises:
+        SetupError: it cannot be used here.
+    """
+    if ROS and ASKED not in ("", ROS):
+        raise SetupError(
+            f"DISTRO is {ASKED!r}, but ROS_DISTRO says that ROS 2 {ROS!r} is sourced: leave DISTRO out to use that, or "
+            "run make in a shell without it"
+        )
+    if not ROS and ASKED not in ("", *WHEELS):
+        raise SetupError(
+            f"DISTRO is {ASKED!r}, which does not come as wheels ({' and '.join(WHEELS)} do): name one of these, or "
+            f"source an installation of {ASKED!r} and leave DISTRO out"
+        )
 
 
 def check_machine() -> None:
@@ -81,6 +106,20 @@ def check_disk(needed: int) -> None:
         )
 
 
+def find_pythons(names: Iterable[str]) -> dict[str, str]:
+    """Version → path of those of these Pythons that are on the PATH and run, the oldest first.
+
+    A stand-in on the PATH (pyenv's) may be there for a Python that is not.
+    """
+    found = {}
+    for path in filter(None, map(shutil.which, names)):
+        ask = [path, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        answer = subprocess.run(ask, capture_output=True, text=True, check=False)
+        if answer.returncode == 0:
+            found[answer.stdout.strip()] = path
+    return dict(sorted(found.items(), key=lambda item: int(item[0].partition(".")[2])))
+
+
 def clean_environment() -> dict[str, str]:
     """This process's environment without what an earlier `source`, make or a setting of pip would bring in."""
     env = {name: value for name, value in os.environ.items() if name not in _OF_MAKE_AND_PIP}
@@ -97,9 +136,9 @@ def clean_environment() -> dict[str, str]:
 
 
 def leave_own_environment() -> None:
-    """Start over outside .venv where this is .venv's own Python, or one started after `source install/setup.bash`."""
+    """Start over outside the checkout's environments: with their base's Python, without what sourcing one has set."""
     env = clean_environment()
-    own = Path(sys.prefix) == VENV
+    own = ROOT in Path(sys.prefix).parents
     if own or any(env.get(name) != os.environ.get(name) for name in ("PYTHONPATH", "AMENT_PREFIX_PATH")):
         name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
         outside = Path(sys.base_prefix, "bin", name) if own else Path(sys.executable)

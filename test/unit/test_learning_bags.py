@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
+pytest.importorskip("torch")
+
 from xrollout_ros.core.errors import CheckpointError, DataError, SpecError
 from xrollout_ros.core.modes import Source
 from xrollout_ros.core.ports import PolicyInfo
