@@ -45,12 +45,15 @@ node = rclpy.create_node("sender")
 sensor = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 images = [node.create_publisher(Image, topic, sensor) for topic in cameras]
 states = node.create_publisher(JointState, "/joint_states", sensor)
-# Like a camera's: a smooth scene with noise in the last bits, another one each time.
+# Like a camera's: a scene that moves, with noise in the last bits.
 y, x = np.mgrid[0:480, 0:640]
-scene = 100 + 80 * np.sin(x[..., None] / np.array([60, 90, 120])) * np.cos(y[..., None] / 70)
 noise = np.random.default_rng(0)
+def scene(number):
+    moved = x[..., None] + 3 * number
+    return 100 + 80 * np.sin(moved / np.array([60, 90, 120])) * np.cos(y[..., None] / 70)
 frames = [
-    array.array("B", (scene + noise.integers(0, 4, scene.shape)).astype(np.uint8).tobytes()) for _ in range(8)
+    array.array("B", (scene(number) + noise.integers(0, 4, (480, 640, 3))).astype(np.uint8).tobytes())
+    for number in range(48)
 ]
 message = Image(height=480, width=640, encoding="rgb8", step=1920)
 state = JointState(name=[f"joint{i}" for i in range(6)], position=[0.0] * 6, velocity=[0.0] * 6)
