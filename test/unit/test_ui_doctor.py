@@ -386,6 +386,7 @@ def test_a_check_that_breaks_is_an_error_and_the_others_go_on(monkeypatch: pytes
 
 
 def test_every_problem_says_what_is_allowed_and_what_to_do() -> None:
+    pytest.importorskip("builtin_interfaces", reason="ROS 2 is not installed")
     survey = graph(joint_states("x"), nodes=("/xrollout/manager",) * 2)
     machine = FakeMachine({"ROS_LOCALHOST_ONLY": "1"}, (), (GB, 0), 1.0, 0.0)
     found = list(examine(about(machine=machine, robot=WITH_CAMERA, survey=survey)))
