@@ -17,9 +17,11 @@ import yaml
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from xrollout_ros.core.modes import Phase, Source
 from xrollout_ros.core.resources import share_dir
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.episodes.store import EpisodeEntry, find_episodes
+from xrollout_ros.graph.monitor import GraphObserver
 
 from ..checkpoints import make_checkpoint
 
@@ -33,6 +35,21 @@ def wait_for(done: Callable[[], Any], timeout_s: float, what: str) -> Any:
         assert time.monotonic() < deadline_s, f"{what}: not within {timeout_s:g} s"
         time.sleep(0.005)
     return value
+
+
+def wait_for_policy_commands(observer: GraphObserver, number: int) -> None:
+    """Until the policy drives in attempt ``number``."""
+
+    def driving() -> bool:
+        model = observer.model()
+        return (
+            model.episode is not None
+            and (model.episode.number, model.episode.phase) == (number, Phase.RUNNING)
+            and model.command_source is Source.POLICY
+            and model.command_rate_hz > 20
+        )
+
+    wait_for(driving, 60, f"the policy drives attempt {number}")
 
 
 @dataclass

@@ -17,30 +17,15 @@ from mcap.stream_reader import StreamReader
 from xrollout_ros.core.clock import NS
 from xrollout_ros.core.episode import Outcome, OutcomeSource
 from xrollout_ros.core.fields import stamp_ns
-from xrollout_ros.core.modes import Mode, Phase, Source
+from xrollout_ros.core.modes import Mode, Source
 from xrollout_ros.episodes.bag_reader import verify
-from xrollout_ros.graph.monitor import GraphObserver, observe
+from xrollout_ros.graph.monitor import observe
 
 from ..checkpoints import make_checkpoint
-from .conftest import Graph, wait_for
+from .conftest import Graph, wait_for, wait_for_policy_commands
 
 Start = Callable[..., Graph]
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(180)]
-
-
-def wait_for_policy_commands(observer: GraphObserver, number: int) -> None:
-    """Until the policy drives in attempt ``number``."""
-
-    def driving() -> bool:
-        model = observer.model()
-        return (
-            model.episode is not None
-            and (model.episode.number, model.episode.phase) == (number, Phase.RUNNING)
-            and model.command_source is Source.POLICY
-            and model.command_rate_hz > 20
-        )
-
-    wait_for(driving, 60, f"the policy drives attempt {number}")
 
 
 def flushed(bag: Path) -> bool:

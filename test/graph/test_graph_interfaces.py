@@ -23,7 +23,7 @@ from xrollout_ros.graph.probes import check_qos
 from xrollout_ros.graph.qos import EVENT
 from xrollout_ros.graph.topics import OWN, resolve
 
-from .conftest import Graph, wait_for
+from .conftest import Graph, wait_for, wait_for_policy_commands
 
 Start = Callable[..., Graph]
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(180)]
@@ -85,14 +85,14 @@ def test_attempts_on_request_marks_and_emergency_stop(start_graph: Start, checkp
 
         accepted = call(StartAttempt, "start_attempt", StartAttempt.Request(seed=7, start="wide"))
         assert accepted.accepted
-        running(observer, 1)
+        wait_for_policy_commands(observer, 1)
         assert not call(StartAttempt, "start_attempt", StartAttempt.Request(seed=8)).accepted
         assert not call(EndAttempt, "end_attempt", EndAttempt.Request(outcome="splendid")).accepted
         assert call(EndAttempt, "end_attempt", EndAttempt.Request(outcome="success", reason="seen")).accepted
         closed(observer, 1)
 
         assert call(StartAttempt, "start_attempt", StartAttempt.Request(seed=-1)).accepted
-        running(observer, 2)
+        wait_for_policy_commands(observer, 2)
         assert not call(Trigger, "reset_emergency_stop", Trigger.Request()).success
         assert call(Trigger, "emergency_stop", Trigger.Request()).success
         wait_for(lambda: observer.model().mode is Mode.ESTOP, 5, "ESTOP")

@@ -53,8 +53,9 @@ def test_every_process_has_the_profile(
             assert any(entry.endswith(b"config/fastdds.xml") for entry in environ), node
             assert largest_segment(pid) >= SEGMENT_BYTES, node
         assert largest_segment(os.getpid()) >= SEGMENT_BYTES  # the monitor's
-        alive = {node.name for node in observer.model().nodes}
-        assert set(NODES) <= alive | {"manager"}
+        # All of them hear each other with it. Discovery by this process's observer takes its time.
+        heard = lambda: {node.name for node in observer.model().nodes}  # noqa: E731
+        wait_for(lambda: set(NODES) <= heard() | {"manager"}, 30, "a heartbeat of every node")
     assert "XMLPARSER" not in graph.output()
 
 
