@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from xrollout_ros.core.action import ActionKind
 from xrollout_ros.core.errors import DataError, GraphError
 from xrollout_ros.core.resources import load_robot
-from xrollout_ros.core.robot import ActionKind
 from xrollout_ros.ui.doctor.finding import Level
 from xrollout_ros.ui.doctor.machine import ThisMachine
 from xrollout_ros.ui.doctor.registry import examine

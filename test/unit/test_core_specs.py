@@ -15,7 +15,8 @@ from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.fields import assign, extract
 from xrollout_ros.core.ids import check_id, new_id
 from xrollout_ros.core.resources import load_robot, load_task, robot_ids, share_dir, task_ids
-from xrollout_ros.core.robot import ObservationSpec, RobotSpec
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.sensing import ObservationSpec
 
 ROBOT = yaml.safe_load((share_dir() / "config/robots/metaworld_sawyer.yaml").read_text())
 

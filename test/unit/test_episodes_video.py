@@ -14,7 +14,8 @@ from rosbags.typesys.store import Typestore
 
 from xrollout_ros.core.clock import NS, SystemClock
 from xrollout_ros.core.errors import BagError, DataError, SpecError
-from xrollout_ros.core.robot import CameraSpec, RobotSpec
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.sensing import CameraSpec
 from xrollout_ros.episodes import camera_track, video
 from xrollout_ros.episodes.bag_reader import open_bag, verify
 from xrollout_ros.episodes.definitions import load_definition, stamp_offset

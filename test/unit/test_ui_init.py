@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from xrollout_ros.core.action import ActionKind, HoldRule
 from xrollout_ros.core.errors import GraphError, SpecError
-from xrollout_ros.core.robot import ActionKind, HoldRule, RobotSpec
+from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.runtime.survey import GraphSurvey, Stamps, TopicSurvey
 from xrollout_ros.ui.guesses import guess, spec_name
 from xrollout_ros.ui.initialize import check_heard

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from xrollout_ros.core.clock import NS
 from xrollout_ros.core.errors import SpecError
-from xrollout_ros.core.robot import ObservationSpec
+from xrollout_ros.core.sensing import ObservationSpec
 
 _COMPONENTS = ("x", "y", "z", "w")
 

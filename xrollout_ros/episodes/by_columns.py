@@ -6,7 +6,7 @@ import numpy as np
 
 from xrollout_ros.core.clock import NS
 from xrollout_ros.core.errors import SpecError
-from xrollout_ros.core.robot import ObservationSpec
+from xrollout_ros.core.sensing import ObservationSpec
 from xrollout_ros.episodes.bag_reader import Bag
 from xrollout_ros.episodes.columns import BagColumns, Columns, IrregularError
 from xrollout_ros.episodes.streams import COMMAND_TOPIC, SAFETY_TOPIC, Floats, Ints, Observed, SafetyEvent, Streams

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.fields import extract, stamp_ns
-from xrollout_ros.core.robot import ObservationSpec, RobotSpec
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.sensing import ObservationSpec
 from xrollout_ros.episodes.bag_reader import Bag, TopicMessage
 from xrollout_ros.episodes.streams import COMMAND_TOPIC, SAFETY_TOPIC, Observed, SafetyEvent, Streams
 

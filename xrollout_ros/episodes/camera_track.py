@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from xrollout_ros.core.robot import CameraRecord, CameraSpec
+from xrollout_ros.core.sensing import CameraRecord, CameraSpec
 from xrollout_ros.episodes.bag_writer import BagWriter
 from xrollout_ros.episodes.byte_queue import ByteQueue
 from xrollout_ros.episodes.image_cdr import compressed_image, compressed_video, parse_image

@@ -11,7 +11,8 @@ from pathlib import Path
 from xrollout_ros.core.clock import NS, Clock, seconds
 from xrollout_ros.core.episode import EpisodeMeta, Outcome, OutcomeSource, TopicCount
 from xrollout_ros.core.errors import BagError
-from xrollout_ros.core.robot import CameraSpec, RobotSpec
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.sensing import CameraSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import paths
 from xrollout_ros.episodes.bag_writer import QUEUE_BYTES, BagSummary, BagWriter

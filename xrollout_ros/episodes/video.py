@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from xrollout_ros.core.errors import BagError, DataError
 from xrollout_ros.core.images import Image
-from xrollout_ros.core.robot import CameraRecord, CameraSpec
+from xrollout_ros.core.sensing import CameraRecord, CameraSpec
 from xrollout_ros.episodes.image_cdr import RawImage
 
 _COLOURS = {"rgb8": "RGB", "bgr8": "BGR", "rgba8": "RGBA", "bgra8": "BGRA", "mono8": "GRAY", "8UC1": "GRAY"}

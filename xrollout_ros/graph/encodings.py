@@ -12,9 +12,10 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from xrollout_ros.core.action import JOINT_FIELDS
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.errors import SpecError
-from xrollout_ros.core.robot import JOINT_FIELDS, RobotSpec
+from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.graph.conversions import time_msg
 
 MESSAGES: dict[str, type[Any]] = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from xrollout_ros.core.clock import NS
-from xrollout_ros.core.robot import CameraRecord, CameraSpec, RobotSpec
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.sensing import CameraRecord, CameraSpec
 from xrollout_ros.episodes.definitions import load_definition, stamp_offset
 from xrollout_ros.episodes.image_cdr import COMPRESSED_IMAGE, IMAGE, VIDEO_DEFINITION
 from xrollout_ros.episodes.recording import EncodedCamera, RecordedTopic

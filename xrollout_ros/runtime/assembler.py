@@ -6,7 +6,8 @@ from typing import Any
 
 from xrollout_ros.core.chunk import Array, Observation
 from xrollout_ros.core.fields import extract
-from xrollout_ros.core.robot import ObservationSpec, RobotSpec
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.sensing import ObservationSpec
 
 
 class ObservationAssembler:

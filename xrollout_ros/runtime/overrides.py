@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pydantic import ValidationError
 
 from xrollout_ros.core.errors import SpecError, from_validation
-from xrollout_ros.core.robot import CameraSpec, RobotSpec
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.sensing import CameraSpec
 
 _GENERIC = {"image", "image_raw", "image_rect", "image_color", "color", "rgb", "compressed"}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from xrollout_ros.core.action import ActionKind, HoldRule
 from xrollout_ros.core.chunk import Array
-from xrollout_ros.core.robot import ActionKind, HoldRule, RobotSpec
+from xrollout_ros.core.robot import RobotSpec
 
 OUTSIDE = 0.02
 """Share of a dimension's range by which it may be measured outside: noise, and calibration."""

@@ -9,8 +9,9 @@ from xrollout_ros.core.chunk import ActionChunk, Array, Command, OperatorAction,
 from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.modes import Mode, Severity, Source
 from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.runtime.checks import EventLog, Finding, Limiter, inspect_chunk, inspect_values
+from xrollout_ros.runtime.checks import EventLog, Finding, inspect_chunk, inspect_values
 from xrollout_ros.runtime.chunk_player import ChunkPlayer
+from xrollout_ros.runtime.limits import Limiter
 from xrollout_ros.runtime.modes import Event, next_mode
 from xrollout_ros.runtime.posture import Posture
 

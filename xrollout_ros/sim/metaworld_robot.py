@@ -12,7 +12,8 @@ import numpy.typing as npt
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.ports import Shape
-from xrollout_ros.core.robot import CameraSpec, RobotSpec
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.sensing import CameraSpec
 from xrollout_ros.core.task import StartSpec, TaskSpec
 from xrollout_ros.sim.backend import MAX_REDRAWS, Frame, check_action_box, success_of
 from xrollout_ros.sim.start_box import StartBox

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xrollout_ros.core.errors import SpecError
-from xrollout_ros.core.robot import CameraSpec
+from xrollout_ros.core.sensing import CameraSpec
 
 _REMEDY = "Install it (Debian, Ubuntu: apt-get install libosmesa6), set MUJOCO_GL=egl on a machine with a GPU, "
 _REMEDY += "or do without the camera."

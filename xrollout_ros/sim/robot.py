@@ -10,7 +10,8 @@ import numpy.typing as npt
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.errors import SpecError, XRolloutError
 from xrollout_ros.core.ports import SimObservation, SimRobot
-from xrollout_ros.core.robot import CameraSpec, RobotSpec, SimSpec
+from xrollout_ros.core.robot import RobotSpec, SimSpec
+from xrollout_ros.core.sensing import CameraSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.sim.backend import Backend, Frame
 

@@ -13,6 +13,7 @@ from visualization_msgs.msg import MarkerArray
 
 from xrollout.msg import Command, EpisodeState, SimStep
 from xrollout.srv import ResetSim
+from xrollout_ros.core.action import HoldRule
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.errors import XRolloutError
@@ -20,7 +21,7 @@ from xrollout_ros.core.fields import assign, stamp_ns
 from xrollout_ros.core.modes import Phase
 from xrollout_ros.core.ports import SimObservation, SimRobot
 from xrollout_ros.core.resources import load_task
-from xrollout_ros.core.robot import CameraSpec, HoldRule
+from xrollout_ros.core.sensing import CameraSpec
 from xrollout_ros.graph.conversions import scene_to_msg, time_msg
 from xrollout_ros.graph.encodings import MESSAGES, decode
 from xrollout_ros.graph.node import GraphNode, clock, run_node

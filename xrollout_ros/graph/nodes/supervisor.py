@@ -26,7 +26,7 @@ from xrollout_ros.core.chunk import ActionChunk as Chunk
 from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.fields import extract, stamp_ns
 from xrollout_ros.core.modes import Mode, Phase, Request
-from xrollout_ros.core.robot import ObservationSpec
+from xrollout_ros.core.sensing import ObservationSpec
 from xrollout_ros.graph.conversions import chunk_from_msg, command_to_msg, event_to_msg, operator_from_msg, time_msg
 from xrollout_ros.graph.encodings import MESSAGES, encode
 from xrollout_ros.graph.node import GraphNode, clock, run_node

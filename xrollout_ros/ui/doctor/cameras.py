@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from xrollout_ros.core.robot import CameraSpec
+from xrollout_ros.core.sensing import CameraSpec
 from xrollout_ros.runtime.survey import GraphSurvey
 from xrollout_ros.ui.doctor.finding import Check, Finding, Subject, error, ok, skipped, warning
 from xrollout_ros.ui.doctor.robot import check_rate, check_stamps, check_type, idle, sensed, stepped, why_not

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from xrollout_ros.core.action import ActionDim, ActionKind
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.fields import extract
 from xrollout_ros.core.modes import Phase
-from xrollout_ros.core.robot import ActionDim, ActionKind, ObservationSpec, RobotSpec
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.sensing import ObservationSpec
 from xrollout_ros.core.urdf import UrdfJoint
 from xrollout_ros.runtime.survey import GraphSurvey, Stamps, TopicSurvey, is_onlooker
 from xrollout_ros.ui.doctor.finding import Check, Finding, Subject, error, ok, skipped, warning
