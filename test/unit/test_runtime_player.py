@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -81,3 +83,30 @@ def test_rows_left_never_leaves_its_bounds(t_ns: int) -> None:
     player = ChunkPlayer(DELTA)
     player.accept(chunk(np.zeros((4, 2))))
     assert 0 <= player.rows_left(t_ns) <= 4
+
+
+@given(prefix=st.integers(0, 8), played=st.integers(0, 12))
+def test_a_chunk_is_spliced_in_only_where_it_agrees_with_what_was_played(prefix: int, played: int) -> None:
+    player = ChunkPlayer(DELTA)
+    player.accept(chunk(np.zeros((8, 2))))
+    player.play(0)
+    player.accept(dataclasses.replace(chunk(np.ones((16, 2)), sequence=1), prefix_length=prefix))
+    found = player.play(played * PERIOD_NS)
+    jump = 0 < prefix < played < 8
+    assert found is not None
+    assert (found.sequence, found.index) == (0 if jump else 1, played)
+    assert player.discarded == jump
+
+
+def test_what_was_seen_before_the_policy_was_given_control_is_forgotten() -> None:
+    player = ChunkPlayer(DELTA)
+    player.accept(chunk(np.zeros((4, 2)), start_ns=0))
+    player.play(0)
+    player.accept(chunk(np.ones((4, 2)), start_ns=200, sequence=1))
+    player.forget_before(200)
+    played = player.play(200)
+    assert played is not None
+    assert (played.sequence, player.discarded) == (1, 1)
+    player.forget_before(201)
+    assert player.play(201) is None
+    assert player.discarded == 2

@@ -118,6 +118,23 @@ def test_a_chunk_of_another_attempt_is_discarded_and_counted() -> None:
     assert supervisor.chunks_discarded == 1
 
 
+def test_a_chunk_from_before_the_policy_got_control_is_stale() -> None:
+    supervisor = begun(stepped=True)
+    supervisor.submit_chunk(chunk(DELTA, [[0.5, 1]] * 50, 0))
+    supervisor.tick(0, 0)
+    supervisor.ask(Event.TAKE_OVER, "by hand", "anna")
+    supervisor.tick(10 * MS, 1)
+    supervisor.submit_chunk(chunk(DELTA, [[0.5, 1]] * 50, 20 * MS))
+    supervisor.tick(20 * MS, 2)
+    supervisor.ask(Event.HAND_BACK, "done", "anna")
+    assert sent(supervisor.tick(30 * MS, 3)).source is Source.HOLD
+    supervisor.submit_chunk(chunk(DELTA, [[0.5, 1]] * 50, 20 * MS))
+    assert sent(supervisor.tick(40 * MS, 4)).source is Source.HOLD
+    supervisor.submit_chunk(chunk(DELTA, [[0.5, 1]] * 50, 50 * MS))
+    assert sent(supervisor.tick(50 * MS, 5)).source is Source.POLICY
+    assert supervisor.chunks_discarded == 2
+
+
 def test_limits_clip_and_say_which_value_began_and_ended() -> None:
     supervisor = begun()
     supervisor.submit_chunk(chunk(DELTA, [[3, 0], [0, 0]], 0))

@@ -28,17 +28,45 @@ class ChunkPlayer:
 
     def __init__(self, robot: RobotSpec) -> None:
         self._smooth = np.array([dim.kind.interpolates for dim in robot.actions])
+        self.discarded = 0
+        """Chunks that came too late to be spliced in."""
         self._chunk: ActionChunk | None = None
+        self._next: ActionChunk | None = None
         self._last_row_ns: int | None = None
 
     def clear(self) -> None:
-        """Forget the chunk in play."""
-        self._chunk = None
+        """Forget the chunk in play and the one that waits."""
+        self._chunk = self._next = None
         self._last_row_ns = None
 
     def accept(self, chunk: ActionChunk) -> None:
-        """Play this chunk from now on; rows whose time has passed are skipped."""
-        self._chunk = chunk
+        """Play this chunk from the next call of ``play`` on; rows whose time has passed are skipped."""
+        self._next = chunk
+
+    def forget_before(self, t_ns: int) -> None:
+        """Forget chunks that answer observations of before ``t_ns``, and count them."""
+        if self._next is not None and self._next.start_ns < t_ns:
+            self._next = None
+            self.discarded += 1
+        if self._chunk is not None and self._chunk.start_ns < t_ns:
+            self._chunk = self._last_row_ns = None
+            self.discarded += 1
+
+    def _splice(self, t_ns: int) -> None:
+        """Go over to the chunk that waits, unless that would be a jump.
+
+        It agrees with the chunk in play for ``prefix_length`` rows. If more have been played since its observation,
+        and the chunk in play has not run out, it is discarded. A prefix of 0 promises nothing and is always played.
+        """
+        if self._next is None:
+            return
+        chunk, self._next = self._next, None
+        played = -((chunk.start_ns - t_ns) // chunk.period_ns)
+        end_ns = self.end_ns
+        if 0 < chunk.prefix_length < played and end_ns is not None and t_ns < end_ns:
+            self.discarded += 1
+        else:
+            self._chunk = chunk
 
     @property
     def end_ns(self) -> int | None:
@@ -56,6 +84,7 @@ class ChunkPlayer:
 
     def play(self, t_ns: int) -> Played | None:
         """The action due at ``t_ns``; None where the chunk has not begun or has run out."""
+        self._splice(t_ns)
         chunk = self._chunk
         if chunk is None or t_ns < chunk.start_ns:
             return None

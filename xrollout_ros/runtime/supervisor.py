@@ -50,7 +50,6 @@ class Supervisor:
         self.reason = "started"
         self.operator = ""
         self.episode_id = ""
-        self.chunks_discarded = 0
         self.player = ChunkPlayer(robot)
         self._once = any(dim.kind.once for dim in robot.actions)
         self._period_ns = robot.policy_period_ns if stepped or self._once else robot.control_period_ns
@@ -60,6 +59,8 @@ class Supervisor:
         self._asked: deque[_Asked] = deque()
         self._findings: deque[Finding] = deque()
         self._has_policy = False
+        self._policy_since_ns = 0
+        self._stale_chunks = 0
         self._attempt_operator = ""
         self._operated: OperatorAction | None = None
         self._operated_at_ns = 0
@@ -71,6 +72,11 @@ class Supervisor:
         self._manager_seen_ns: int | None = None
         self._sensors_seen_ns: dict[str, int] = {}
         self._stale = False
+
+    @property
+    def chunks_discarded(self) -> int:
+        """Chunks that were stale, or came too late to be spliced in, since the start."""
+        return self._stale_chunks + self.player.discarded
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
@@ -99,9 +105,12 @@ class Supervisor:
         self._asked.append(_Asked(event, reason, operator))
 
     def submit_chunk(self, chunk: ActionChunk) -> None:
-        """A chunk has come from the policy. One of another attempt is discarded and counted."""
-        if not self.episode_id or chunk.episode_id != self.episode_id:
-            self.chunks_discarded += 1
+        """A chunk has come from the policy. A stale one is discarded and counted.
+
+        Stale is one of another attempt, or one that answers an observation of before the policy was given control.
+        """
+        if not self.episode_id or chunk.episode_id != self.episode_id or chunk.start_ns < self._policy_since_ns:
+            self._stale_chunks += 1
             return
         finding = inspect_chunk(chunk, self.robot.action_dim)
         if finding is not None:
@@ -225,6 +234,9 @@ class Supervisor:
                 continue
             if target is not self.mode:
                 self.since_ns = t_ns
+                if target is Mode.AUTONOMOUS:
+                    self._policy_since_ns = t_ns
+                    self.player.forget_before(t_ns)
             self.mode, self.reason = target, asked.reason
             self.operator = (asked.operator or self._attempt_operator) if target is Mode.TELEOP else ""
             if target is not Mode.AUTONOMOUS:
