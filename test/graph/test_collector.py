@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,9 @@ from xrollout_ros.core.episode import EpisodeKind, Outcome, OutcomeSource
 from xrollout_ros.core.errors import DataError, GraphError, SpecError
 from xrollout_ros.core.images import decode_image
 from xrollout_ros.core.modes import Source
-from xrollout_ros.episodes.bag_reader import verify
+from xrollout_ros.core.sensing import CameraRecord
+from xrollout_ros.episodes.bag_reader import open_bag, verify
+from xrollout_ros.episodes.images import ImageSequence
 from xrollout_ros.episodes.reader import read_episode
 from xrollout_ros.episodes.store import find_episodes
 from xrollout_ros.graph.conversions import time_msg
@@ -58,9 +61,9 @@ class Leader:
 
 
 @contextmanager
-def leader(state: str = "/joint_states", action: str = "/leader/joint_states") -> Iterator[Leader]:
+def leader(state: str = "/joint_states", action: str = "/leader/joint_states", width: int = 32) -> Iterator[Leader]:
     with spinning("leader") as node:
-        camera(node, "/wrist_cam/image_raw", 32, 24)
+        camera(node, "/wrist_cam/image_raw", width, 24)
         yield Leader(node, state=state, action=action)
 
 
@@ -121,6 +124,42 @@ def test_what_is_collected_lists_reads_and_trains(data: Path, tmp_path: Path) ->
     assert load_policy(result.output, SO100).predict(episode.state[0]).shape == (8, 6)
 
 
+def recording_as(tmp_path: Path, **entry: Any) -> str:
+    """The SO-100 with a camera that is recorded otherwise."""
+    camera = SO100.cameras[0].model_copy(update={"topic": "/wrist_cam/image_raw", **entry})
+    path = tmp_path / "robot.yaml"
+    path.write_text(SO100.model_copy(update={"cameras": (camera,)}).model_dump_json())
+    return str(path)
+
+
+@pytest.mark.parametrize(("record", "suffix"), [("jpeg", "/compressed"), ("h264", "/h264")])
+def test_cameras_are_recorded_as_the_spec_says(data: Path, tmp_path: Path, record: str, suffix: str) -> None:
+    if record == "h264":
+        pytest.importorskip("av")
+    robot = recording_as(tmp_path, record=CameraRecord(record))
+    with (
+        leader() as leading,
+        ROS2DataCollector(robot, action_topic="/leader/joint_states", data=data) as collector,
+    ):
+        episode = collect(collector, leading, 30, success=True)
+        assert episode.problem == ""
+    topics = verify(episode.path).topics
+    assert "/wrist_cam/image_raw" not in topics
+    images = ImageSequence(open_bag(episode.path), f"/wrist_cam/image_raw{suffix}")
+    assert len(images) == topics[f"/wrist_cam/image_raw{suffix}"] > 3
+    assert images[0].shape == (24, 32, 3)
+    # Each picture is one grey, and the next is a little lighter, but for what compression makes of it.
+    greys = [int(np.median(images[number])) for number in range(len(images))]
+    assert np.all(np.diff(greys) >= 0) and greys[-1] > greys[0]
+    assert np.all(np.diff(images.stamps_ns) > 0)
+
+
+def test_a_size_that_cannot_be_recorded_as_the_spec_says_is_refused(data: Path, tmp_path: Path) -> None:
+    robot = recording_as(tmp_path, record=CameraRecord.H264)
+    with leader(width=31), pytest.raises(SpecError, match=r"camera 'front' .* 31x24 must be even"):
+        ROS2DataCollector(robot, action_topic="/leader/joint_states", data=data, timeout_s=5.0)
+
+
 def test_a_topic_that_nobody_publishes_is_named_with_those_there_are(data: Path) -> None:
     with leader(), pytest.raises(GraphError, match=r"nobody publishes /other/actions .*/leader/joint_states"):
         ROS2DataCollector("so100", action_topic="/other/actions", camera_topics=[], data=data, timeout_s=1.0)
@@ -164,8 +203,8 @@ def test_an_episode_without_actions_is_refused_and_lies_in_the_trash(data: Path)
         collector.start_episode(task=TASK)
         with pytest.raises(GraphError, match="is still open"):
             collector.start_episode(task=TASK)
-        begun = collector._heard_ns["/joint_states"]
-        wait_for(lambda: collector._heard_ns["/joint_states"] - begun > 10**8, 5, "no state")
+        begun_s = time.monotonic()
+        wait_for(lambda: time.monotonic() - collector._listener.silent_s("/joint_states") > begun_s, 5, "no state")
         # One that was on its way when the leader stopped may still have come.
         before = len(leading.sent)
         with pytest.raises(DataError, match="no action came on /leader/joint_states"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from array import array
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.fields import assign, extract
@@ -147,6 +150,51 @@ def test_fields_of_points_quaternions_arrays_numbers_and_joints() -> None:
         extract(message, entry("position", [1], names=["c"]))
     with pytest.raises(SpecError, match="gives 3 values"):
         extract(message, entry("pose.position", [2]))
+
+
+@pytest.mark.parametrize(
+    ("field", "names", "what"),
+    [
+        ("frame", [], "'frame' of a/msg/B on /t holds no numbers, but 'base'"),
+        ("digits", [], "'digits' of a/msg/B on /t holds no numbers, but '4.5'"),
+        ("pose", [], "'pose' of a/msg/B on /t holds no numbers, but 'namespace"),
+        ("poses", [], "'poses' of a/msg/B on /t holds no numbers"),
+        ("rows", [], "'rows' of a/msg/B on /t holds no numbers, but '..1.0., .2.0, 3.0..'"),
+        ("cloud", [], "'cloud' of a/msg/B on /t holds no numbers"),
+        ("frame", ["a"], "'frame' of a/msg/B on /t holds no numbers, but 'base'"),
+        ("velocity", ["a"], "/t names 2 joints but gives 0 values in 'velocity'"),
+        ("short", ["b"], "/t names 2 joints but gives 1 values in 'short'"),
+        ("range", ["b"], "/t names 2 joints but gives 1 values in 'range'"),
+        ("velocity", [], "/t gives 0 values in 'velocity'"),
+        ("single.value", ["a"], "has no joint a"),
+    ],
+)
+def test_a_field_that_cannot_be_observed_is_named_with_what_it_holds(field: str, names: list[str], what: str) -> None:
+    pose = SimpleNamespace(position=SimpleNamespace(y=1.0))
+    message = SimpleNamespace(
+        frame="base", digits="4.5", pose=pose, poses=[pose, pose], rows=[[1.0], [2.0, 3.0]], name=["a", "b"],
+        cloud=SimpleNamespace(x=pose), velocity=array("d"), short=[1.0], range=4.5,
+        single=SimpleNamespace(name=7, value=1.0),
+    )  # fmt: skip
+    with pytest.raises(SpecError, match=f"observation 'seen': .*{what}"):
+        extract(message, entry(field, [1], names=names))
+
+
+@given(
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+        lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.builds(SimpleNamespace, x=inner, name=inner),
+        max_leaves=8,
+    ),
+    names=st.sampled_from([[], ["a"]]),
+)
+def test_whatever_a_message_holds_it_is_extracted_or_refused(value: Any, names: list[str]) -> None:
+    message = SimpleNamespace(value=value, name=["b", "a"])
+    try:
+        found = extract(message, entry("value", [1], names=names))
+    except SpecError:
+        return
+    assert (found.shape, found.dtype) == ((1,), np.float64)
 
 
 def test_what_is_assigned_is_extracted() -> None:

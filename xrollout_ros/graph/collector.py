@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.serialization import deserialize_message, serialize_message
-from rclpy.signals import SignalHandlerOptions
 
 from xrollout_ros import __version__
 from xrollout_ros.core.chunk import Command
@@ -33,11 +27,9 @@ from xrollout_ros.episodes.reader import COMMAND_TOPIC
 from xrollout_ros.episodes.recording import RecordedTopic, Recording
 from xrollout_ros.graph.conversions import command_to_msg
 from xrollout_ros.graph.encodings import TYPES, decode
-from xrollout_ros.graph.middleware import prepare
-from xrollout_ros.graph.qos import recording
-from xrollout_ros.graph.sources import SourceFinder, check_state
+from xrollout_ros.graph.listener import RobotListener
 from xrollout_ros.graph.types import message_class
-from xrollout_ros.runtime.overrides import with_camera_sizes, with_topics
+from xrollout_ros.runtime.overrides import with_topics
 
 _COMMAND_TYPE = "xrollout/msg/Command"
 _SILENT_S = 1.0
@@ -53,6 +45,8 @@ class CollectedEpisode:
     meta: EpisodeMeta
     actions: int
     """Actions in it."""
+    problem: str = ""
+    """What of it could not be recorded as the spec says; empty: all was."""
 
 
 @dataclass
@@ -61,6 +55,7 @@ class _Running:
     begun_ns: int
     actions: int = 0
     problem: str = ""
+    heard: set[str] = field(default_factory=set)
 
 
 class ROS2DataCollector:
@@ -109,7 +104,7 @@ class ROS2DataCollector:
             GraphError: nobody publishes a topic, it has another type, or its messages do not fit the RobotSpec.
             BagError: a message type is not installed.
         """
-        self.robot: RobotSpec = with_topics(
+        robot = with_topics(
             load_robot(robot_type), state_topic=state_topic, action_topic=action_topic, camera_topics=camera_topics
         )
         self.episodes: list[CollectedEpisode] = []
@@ -118,21 +113,10 @@ class ROS2DataCollector:
         self._lock = threading.Lock()
         self._recording: Recording | None = None
         self._running: _Running | None = None
-        self._heard_ns: dict[str, int] = {}
-        self._samples: dict[str, bytes] = {}
-        prepare()
-        self._context = Context()
-        rclpy.init(context=self._context, domain_id=domain_id, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = Node("collector", context=self._context, namespace="xrollout", start_parameter_services=False)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name="collector", daemon=True)
-        self._thread.start()
-        try:
-            self._connect(timeout_s)
-        except BaseException:
-            self.close()
-            raise
+        self._action_class = message_class(TYPES[robot.command.encoding])
+        self._command_type = load_definition(_COMMAND_TYPE)
+        self._listener = RobotListener(robot, self._take, timeout_s=timeout_s, domain_id=domain_id)
+        self.robot: RobotSpec = self._listener.robot
 
     def __enter__(self) -> ROS2DataCollector:  # noqa: PYI034 (typing.Self came with Python 3.11)
         return self
@@ -169,8 +153,8 @@ class ROS2DataCollector:
             raise DataError(f"task {spec.id!r} has no start {chosen!r}", f"It has {', '.join(spec.starts)}.")
         if self._running is not None:
             raise GraphError(f"episode {self._running.meta.episode_id} is still open", "Call end_episode first.")
-        for topic in self._sensors:
-            silent_s = seconds(_clock.steady_ns() - self._heard_ns.get(topic, 0))
+        for topic in self._listener.sensors:
+            silent_s = self._listener.silent_s(topic)
             if silent_s > _SILENT_S:
                 raise GraphError(f"{topic} has been silent for {silent_s:.1f} s", "Is the robot's driver running?")
         begun_ns = _clock.wall_ns()
@@ -190,9 +174,11 @@ class ROS2DataCollector:
             started_at=datetime.fromtimestamp(begun_ns / NS, tz=timezone.utc).isoformat(timespec="milliseconds"),
         )
         with self._lock:
-            self._recording = Recording(self._data, self.robot, spec, _clock, stepped=False, topics=self._recorded())
-            self._recording.open(meta, begun_ns)
-            self._running = _Running(meta, begun_ns)
+            command = RecordedTopic(COMMAND_TOPIC, self._command_type, True, False, 100, one_writer=False)
+            topics = [*self._listener.recorded(), command]
+            opened = Recording(self._data, self.robot, spec, _clock, stepped=False, topics=topics)
+            opened.open(meta, begun_ns)
+            self._recording, self._running = opened, _Running(meta, begun_ns)
         return meta.episode_id
 
     def end_episode(self, success: bool | None = True, reason: str = "", *, discard: bool = False) -> CollectedEpisode:
@@ -215,7 +201,7 @@ class ROS2DataCollector:
                 raise GraphError("no episode is open", "Call start_episode first.")
             duration_s = seconds(_clock.wall_ns() - running.begun_ns)
             outcome = {True: Outcome.SUCCESS, False: Outcome.FAILURE, None: Outcome.UNKNOWN}[success]
-            problem = running.problem or self._missing(running, recorded)
+            problem = running.problem or self._missing(running)
             said = f"{self._operator}: {reason}" if reason else self._operator
             final = running.meta.model_copy(
                 update={
@@ -231,7 +217,7 @@ class ROS2DataCollector:
         where = recorded.last_bag or summary.path
         if problem:
             raise DataError(f"episode {final.episode_id} cannot be learned from: {problem}", f"Its bag is {where}.")
-        episode = CollectedEpisode(where, summary.meta, running.actions)
+        episode = CollectedEpisode(where, summary.meta, running.actions, recorded.failure)
         if not discard:
             self.episodes.append(episode)
         return episode
@@ -242,77 +228,18 @@ class ROS2DataCollector:
             if self._recording is not None:
                 self._recording.abandon("the collector was closed during the episode")
             self._recording = self._running = None
-        self._executor.shutdown()
-        self._thread.join(2.0)
-        self._node.destroy_node()
-        rclpy.try_shutdown(context=self._context)
+        self._listener.close()
 
     # --- inside -------------------------------------------------------------------------------------------------
 
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
-
-    def _connect(self, timeout_s: float) -> None:
-        robot = self.robot
-        finder = SourceFinder(self._node, robot.id, timeout_s)
-        self._action = finder.find(robot.command.topic, TYPES[robot.command.encoding])
-        self._action_class = message_class(self._action.type)
-        self._command_type = load_definition(_COMMAND_TYPE)
-        self._sensors = {
-            topic: finder.find(topic, kind) for topic, kind in {e.topic: e.type for e in robot.observations}.items()
-        }
-        self._sensors |= {camera.topic: finder.find(camera.topic, "sensor_msgs/msg/Image") for camera in robot.cameras}
-        self._extra = finder.extra({self._action.topic, *self._sensors})
-        for source in (self._action, *self._sensors.values(), *self._extra):
-            self._node.create_subscription(
-                message_class(source.type),
-                source.topic,
-                self._take(source.topic),
-                recording(source.latched, source.reliable),
-                raw=True,
-            )
-        finder.wait(self._samples, self._sensors)
-        samples = {
-            topic: deserialize_message(self._samples[topic], message_class(source.type))
-            for topic, source in self._sensors.items()
-        }
-        check_state(robot, samples, _clock.wall_ns())
-        sizes = {camera.topic: (samples[camera.topic].width, samples[camera.topic].height) for camera in robot.cameras}
-        self.robot = with_camera_sizes(robot, sizes)
-
-    def _recorded(self) -> list[RecordedTopic]:
-        """What goes into a bag; made afresh, since it counts."""
-        topics = [
-            RecordedTopic(
-                source.topic,
-                load_definition(source.type),
-                reliable=source.reliable,
-                latched=source.latched,
-                depth=100,
-                one_writer=source.one_writer,
-                latest=self._samples.get(source.topic) if source.latched else None,
-            )
-            for source in (self._action, *self._sensors.values(), *self._extra)
-        ]
-        command = RecordedTopic(COMMAND_TOPIC, self._command_type, True, False, 100, one_writer=False)
-        return [*topics, command]
-
-    def _take(self, topic: str) -> Callable[[bytes, dict[str, Any]], None]:
-        def take(data: bytes, info: dict[str, Any]) -> None:
-            received_ns = info.get("received_timestamp") or _clock.wall_ns()
-            with self._lock:
-                self._heard_ns[topic] = _clock.steady_ns()
-                self._samples[topic] = data
-                if self._recording is None or self._running is None:
-                    return
-                self._recording.receive(topic, data, info.get("publication_sequence_number"), received_ns)
-                if topic == self._action.topic:
-                    self._act(self._recording, self._running, data, received_ns)
-
-        return take
+    def _take(self, topic: str, data: bytes, sequence: int | None, received_ns: int) -> None:
+        with self._lock:
+            if self._recording is None or self._running is None:
+                return
+            self._running.heard.add(topic)
+            self._recording.receive(topic, data, sequence, received_ns)
+            if topic == self._listener.action.topic:
+                self._act(self._recording, self._running, data, received_ns)
 
     def _act(self, recorded: Recording, running: _Running, data: bytes, received_ns: int) -> None:
         """The action as the command that training reads."""
@@ -322,7 +249,8 @@ class ROS2DataCollector:
             running.problem = running.problem or str(error)
             return
         if not np.isfinite(action).all():
-            running.problem = running.problem or f"an action on {self._action.topic} is not finite: {action.tolist()}"
+            problem = f"an action on {self._listener.action.topic} is not finite: {action.tolist()}"
+            running.problem = running.problem or problem
             return
         command = Command(
             received_ns,
@@ -339,9 +267,8 @@ class ROS2DataCollector:
         recorded.receive(COMMAND_TOPIC, serialize_message(command_to_msg(command, received_ns)), None, received_ns)
         running.actions += 1
 
-    def _missing(self, running: _Running, recorded: Recording) -> str:
-        counts = recorded.counts()
+    def _missing(self, running: _Running) -> str:
         if not running.actions:
-            return f"no action came on {self._action.topic}"
-        silent = [topic for topic in self._sensors if not counts[topic].received]
+            return f"no action came on {self._listener.action.topic}"
+        silent = [topic for topic in self._listener.sensors if topic not in running.heard]
         return f"nothing came on {', '.join(silent)}" if silent else ""

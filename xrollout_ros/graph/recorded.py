@@ -23,12 +23,18 @@ def wanted(robot: RobotSpec, *, cameras: bool) -> list[Topic]:
     sensors = {entry.topic: Topic(entry.topic, entry.type, "event") for entry in robot.observations}
     if cameras:
         for camera in robot.cameras:
-            info = f"{camera.topic.rpartition('/')[0]}/camera_info".removeprefix("" if "/" in camera.topic else "/")
+            info = camera_info(camera)
             sensors[camera.topic] = Topic(camera.topic, IMAGE, "stream")
-            sensors.setdefault(info, Topic(info, "sensor_msgs/msg/CameraInfo", "stream"))
+            sensors.setdefault(info.name, info)
     command = Topic(robot.command.topic, TYPES[robot.command.encoding], "command")
     named = {topic.name for topic in (*OWN, *sensors.values())}
     return [*OWN, *sensors.values(), command, *(topic for topic in SYSTEM if topic.name not in named)]
+
+
+def camera_info(camera: CameraSpec) -> Topic:
+    """Where ROS drivers publish a camera's calibration: beside its images."""
+    folder, slash, _ = camera.topic.rpartition("/")
+    return Topic(f"{folder}{slash}camera_info", "sensor_msgs/msg/CameraInfo", "stream")
 
 
 def recorded(topic: Topic, robot: RobotSpec, stepped: bool) -> RecordedTopic:
@@ -53,7 +59,7 @@ def recorded(topic: Topic, robot: RobotSpec, stepped: bool) -> RecordedTopic:
         one_writer=topic.one_writer,
         period_ns=period_ns,
         stamp_offset=stamp_offset(definition) if sensor or topic.name in _STAMPED else None,
-        encoded=_encoded(camera),
+        encoded=encoded_camera(camera),
     )
 
 
@@ -65,7 +71,12 @@ def history(topic: RecordedTopic, robot: RobotSpec) -> int | None:
     return None
 
 
-def _encoded(camera: CameraSpec | None) -> EncodedCamera | None:
+def encoded_camera(camera: CameraSpec | None) -> EncodedCamera | None:
+    """How a camera's images are encoded on their way into the bag; None: they are not.
+
+    Raises:
+        BagError: the definition of what is kept is not installed.
+    """
     if camera is None or camera.record is CameraRecord.RAW:
         return None
     definition = VIDEO_DEFINITION if camera.record is CameraRecord.H264 else load_definition(COMPRESSED_IMAGE)

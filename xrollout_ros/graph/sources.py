@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from xrollout_ros.core.fields import extract, stamp_ns
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.episodes.definitions import load_definition
 from xrollout_ros.graph.probes import full_name
-from xrollout_ros.graph.topics import SYSTEM
+from xrollout_ros.graph.topics import SYSTEM, Topic
 from xrollout_ros.graph.types import message_class
 
 _LOOK_S = 0.02
@@ -79,10 +79,15 @@ class SourceFinder:
             one_writer=len(publishers) == 1,
         )
 
-    def extra(self, without: Collection[str]) -> list[Source]:
-        """System topics (``/tf``, ``/robot_description`` …) that are published and can be recorded."""
+    def extra(self, without: Collection[str], beside: Iterable[Topic] = ()) -> list[Source]:
+        """System topics (``/tf``, ``/robot_description`` …) that are published and can be recorded.
+
+        Args:
+            without: topics that are taken already.
+            beside: further topics to look for.
+        """
         found = []
-        for topic in SYSTEM:
+        for topic in {each.name: each for each in (*SYSTEM, *beside)}.values():
             if topic.name in without or not self._node.get_publishers_info_by_topic(topic.name):
                 continue
             try:

@@ -73,9 +73,17 @@ def camera_name(topic: str) -> str:
 
 
 def with_camera_sizes(robot: RobotSpec, sizes: dict[str, tuple[int, int]]) -> RobotSpec:
-    """The robot with the cameras' true widths and heights, by topic."""
-    cameras = tuple(
-        camera.model_copy(update=dict(zip(("width", "height"), sizes.get(camera.topic, ()), strict=False)))
-        for camera in robot.cameras
-    )
-    return robot.model_copy(update={"cameras": cameras})
+    """The robot with the cameras' true widths and heights, by topic.
+
+    Raises:
+        SpecError: images of that size cannot be recorded as the camera's entry says.
+    """
+    cameras = []
+    for camera in robot.cameras:
+        width, height = sizes.get(camera.topic, (camera.width, camera.height))
+        try:
+            cameras.append(CameraSpec.model_validate({**camera.model_dump(), "width": width, "height": height}))
+        except ValidationError as error:
+            remedy = f"{camera.topic} sends images of {width}x{height}: mend its `record` in the RobotSpec."
+            raise from_validation(error, f"camera {camera.name!r} of robot", robot.id, remedy) from error
+    return robot.model_copy(update={"cameras": tuple(cameras)})
