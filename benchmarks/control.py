@@ -24,7 +24,7 @@ def specs(folder: Path, seconds: float) -> tuple[Path, Path]:
     config = share_dir() / "config"
     robot = yaml.safe_load((config / "robots/gym_mountain_car.yaml").read_text())
     robot |= {"id": "car_100hz", "control_rate_hz": RATE_HZ, "policy_rate_hz": RATE_HZ}
-    robot["sim"]["make"] = {"max_episode_steps": 10**6}
+    robot["sim"] |= {"make": {"max_episode_steps": 10**6, "goal_velocity": 1.0}}
     for entry in robot["observations"]:
         entry["rate_hz"] = RATE_HZ
     task = yaml.safe_load((config / "tasks/mountain_car.yaml").read_text())

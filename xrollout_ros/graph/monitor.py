@@ -11,7 +11,6 @@ from typing import Any
 
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -30,6 +29,7 @@ from xrollout_ros.core.clock import SystemClock, seconds
 from xrollout_ros.core.modes import Mode, Phase, Severity, Source
 from xrollout_ros.graph.middleware import prepare
 from xrollout_ros.graph.qos import EVENT, LATCHED, STREAM
+from xrollout_ros.graph.spinning import SpinThread, make_executor
 from xrollout_ros.graph.topics import NAMESPACE
 from xrollout_ros.runtime.monitor_model import (
     EpisodeView,
@@ -256,22 +256,12 @@ def observe() -> Iterator[GraphObserver]:
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
     node = Node("monitor", namespace=NAMESPACE.strip("/"), context=context)
-    executor = SingleThreadedExecutor(context=context)
+    executor = make_executor(context)
     executor.add_node(node)
     observer = GraphObserver(node)
-
-    def spin() -> None:
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            return
-
-    thread = threading.Thread(target=spin, name="observer", daemon=True)
-    thread.start()
     try:
-        yield observer
+        with SpinThread(executor, "observer"):
+            yield observer
     finally:
-        executor.shutdown()
-        thread.join(2.0)
         node.destroy_node()
         rclpy.try_shutdown(context=context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.msg import State as StateMsg
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -30,6 +31,7 @@ from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.graph.conversions import time_msg
 from xrollout_ros.graph.qos import EVENT
+from xrollout_ros.graph.spinning import make_executor
 from xrollout_ros.runtime.meter import Meter
 
 HEARTBEAT_PERIOD_S = 0.2
@@ -145,6 +147,9 @@ class GraphNode(LifecycleNode):
     logged whole, what ``configure`` made is cleaned up again, and the transition fails.
     """
 
+    polls = False
+    """Whether it keeps subscriptions from the executor, to empty them by itself."""
+
     def __init__(self, name: str) -> None:
         super().__init__(name, namespace="xrollout")
         self.pulse = Pulse(self, self._state_id)
@@ -209,6 +214,9 @@ class GraphNode(LifecycleNode):
         if result is not TransitionCallbackReturn.SUCCESS or not self._guard("activate", self.activate):
             return TransitionCallbackReturn.FAILURE
         self.active = True
+        # What is here now stays. Collecting garbage must not look through all of it in the middle of a tick.
+        gc.collect()
+        gc.freeze()
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -252,7 +260,7 @@ def run_node(make: Callable[[], GraphNode]) -> None:
     stop = StopFlag()
     status = 0
     node = make()
-    executor = SingleThreadedExecutor()
+    executor = make_executor(waits=node.polls)
     executor.add_node(node)
     try:
         while not stop.event.is_set():

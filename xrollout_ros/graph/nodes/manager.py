@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
 import time
@@ -10,7 +9,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -28,6 +26,7 @@ from xrollout_ros.graph.inbox import Inbox, Wish
 from xrollout_ros.graph.lifecycle import Members, StopRequested, call
 from xrollout_ros.graph.node import Pulse, StopFlag, clock
 from xrollout_ros.graph.qos import LATCHED
+from xrollout_ros.graph.spinning import SpinThread, make_executor
 from xrollout_ros.learning.metadata import read_meta
 from xrollout_ros.runtime.attempt import AttemptWatch, Verdict
 
@@ -283,21 +282,13 @@ def main() -> None:
         sys.stderr.write(f"error: {error}\n")
         rclpy.try_shutdown()
         sys.exit(error.exit_code)
-    executor = SingleThreadedExecutor()
+    executor = make_executor()
     executor.add_node(node)
-
-    def spin() -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
-
-    thread = threading.Thread(target=spin, name="executor", daemon=True)
-    thread.start()
-    status = node.run()
-    # The last EpisodeState leaves by the middleware's own threads; give it a moment before the node is gone.
-    time.sleep(0.1)
-    node.pulse.stop()
-    executor.shutdown()
-    thread.join(2.0)
+    with SpinThread(executor, "executor"):
+        status = node.run()
+        # The last EpisodeState leaves by the middleware's own threads; give it a moment before the node is gone.
+        time.sleep(0.1)
+        node.pulse.stop()
     node.destroy_node()
     rclpy.try_shutdown()
     sys.exit(status)

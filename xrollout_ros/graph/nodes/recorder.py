@@ -61,6 +61,8 @@ class Polled(CallbackGroup):
 class RecorderNode(GraphNode):
     """Subscribes raw, so that bytes go from the wire to the file and are never deserialized."""
 
+    polls = True
+
     def __init__(self) -> None:
         super().__init__("recorder")
         self.declare_parameter("data", "")
