@@ -54,6 +54,7 @@ REGISTRY_NAMES = {
     "torch": "torch",
     "ulid": "python-ulid",
     "yaml": "pyyaml",
+    "zstandard": "zstandard",
 }
 
 

@@ -19,10 +19,11 @@ from xrollout_ros.core.clock import NS, SystemClock
 from xrollout_ros.core.episode import Outcome, OutcomeSource
 from xrollout_ros.core.errors import BagError
 from xrollout_ros.episodes import recovery
+from xrollout_ros.episodes.background_repair import BackgroundRepair
 from xrollout_ros.episodes.bag_reader import open_bag, verify
 from xrollout_ros.episodes.mcap_file import McapFile
 from xrollout_ros.episodes.reader import read_episode
-from xrollout_ros.episodes.recovery import BackgroundRepair, has_work, repair, repair_all
+from xrollout_ros.episodes.recovery import has_work, repair, repair_all
 from xrollout_ros.episodes.store import find_episodes, torn_bags
 from xrollout_ros.ui.cli import cli
 

@@ -11,6 +11,9 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+
+# The parser that mcap_ros2 decodes with, so that both read a definition alike. It is no public name of theirs: the
+# version is bounded in setup.cfg and requirements.in.
 from mcap_ros2._vendor.rosidl_adapter.parser import parse_message_string
 
 from xrollout_ros.core.errors import SpecError

@@ -5,19 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from mcap.records import Attachment, Channel, McapRecord, Message, Metadata, Schema
-from mcap.stream_reader import StreamReader
 from pydantic import ValidationError
 
-from xrollout_ros.core.clock import NS, Clock, SystemClock
+from xrollout_ros.core.clock import NS, Clock
 from xrollout_ros.core.episode import EpisodeMeta, Outcome, OutcomeSource, TopicCount
 from xrollout_ros.core.errors import BagError, XRolloutError
 from xrollout_ros.core.resources import load_robot, load_task
@@ -27,6 +23,7 @@ from xrollout_ros.episodes import paths, rosbag2
 from xrollout_ros.episodes.bag_reader import decode, verify
 from xrollout_ros.episodes.bag_writer import QUEUE_BYTES, BagWriter
 from xrollout_ros.episodes.store import torn_bags
+from xrollout_ros.episodes.torn_file import TornFile
 
 REASON = "the recorder was killed"
 STATUS_TOPIC = "/xrollout/recorder/status"
@@ -45,7 +42,7 @@ class Repaired:
     meta: EpisodeMeta
     messages: int
     unreadable_bytes: int
-    """What of the torn file could not be read: the part that was never flushed."""
+    """What of the torn file could not be read: the last message, cut off."""
 
 
 @dataclass
@@ -58,19 +55,12 @@ class _Contents:
     status: bytes | None = None
     """The recorder's last word on what was lost, as CDR."""
     status_schema: Schema | None = None
-    schemas: dict[int, Schema] = field(default_factory=dict)
-    channels: dict[int, Channel] = field(default_factory=dict)
     start_ns: int = 2**63
     end_ns: int = -1
-    read_bytes: int = 0
 
     def see(self, record: McapRecord, origin: Path) -> None:
         """Keep what is not a message."""
-        if isinstance(record, Schema):
-            self.schemas[record.id] = record
-        elif isinstance(record, Channel):
-            self.channels[record.id] = record
-        elif isinstance(record, Metadata) and record.name == rosbag2.EPISODE:
+        if isinstance(record, Metadata) and record.name == rosbag2.EPISODE:
             self.meta = rosbag2.episode_of(record.metadata, origin)
         elif isinstance(record, Attachment) and record.name == rosbag2.ROBOT:
             self.robot = RobotSpec.model_validate_json(record.data)
@@ -156,35 +146,17 @@ def _check_disk(torn: Path) -> None:
         )
 
 
-def _records(torn: Path, contents: _Contents) -> Iterator[McapRecord]:
-    """The records up to the damage; ``contents.read_bytes`` says how far that was."""
-    size = torn.stat().st_size
-    with torn.open("rb") as stream:
-        # The chunk that was open when the recorder died claims 2^64 - 1 bytes; no record is longer than the file.
-        reader = iter(StreamReader(stream, validate_crcs=True, record_size_limit=size).records)
-        while True:
-            try:
-                record = next(reader)
-            except StopIteration:
-                contents.read_bytes = size
-                return
-            except Exception:  # a parser fed with damaged bytes raises anything, and there the bag ends
-                return
-            contents.read_bytes = stream.tell()
-            yield record
-
-
 def _survey(torn: Path) -> _Contents:
     """Read all that is not a message, and where the messages begin and end in time."""
-    contents = _Contents()
+    contents, file = _Contents(), TornFile(torn)
     try:
-        for record in _records(torn, contents):
+        for record in file.records():
             if isinstance(record, Message):
                 contents.start_ns = min(contents.start_ns, record.log_time)
                 contents.end_ns = max(contents.end_ns, record.log_time)
-                channel = contents.channels[record.channel_id]
+                channel = file.channels[record.channel_id]
                 if channel.topic == STATUS_TOPIC:
-                    contents.status, contents.status_schema = record.data, contents.schemas[channel.schema_id]
+                    contents.status, contents.status_schema = record.data, file.schemas[channel.schema_id]
             else:
                 contents.see(record, torn)
     except ValidationError as error:
@@ -208,21 +180,21 @@ def _rewrite(torn: Path, name: str, fresh: Path, clock: Clock) -> tuple[EpisodeM
         task = contents.task or (load_task(meta.task) if meta.task else None)
     except XRolloutError as error:
         raise BagError(f"the torn bag {torn} does not hold its specs: {error.what}", error.remedy) from error
-    messages = 0
+    messages, file = 0, TornFile(torn)
     with BagWriter.open(fresh, name, meta, clock, robot, task, queue_bytes=QUEUE_BYTES) as writer:
         known: set[int] = set()
-        for record in _records(torn, contents):
+        for record in file.records():
             if isinstance(record, Message):
-                channel = contents.channels[record.channel_id]
+                channel = file.channels[record.channel_id]
                 if channel.id not in known:
                     known.add(channel.id)
-                    _add(writer, channel, contents.schemas[channel.schema_id])
+                    _add(writer, channel, file.schemas[channel.schema_id])
                 room = writer.wait_for_room(len(record.data), _DISK_WAIT_S)
                 if not room or not writer.write(channel.topic, record.data, record.log_time):
                     raise writer.failure or BagError(f"{fresh} cannot be written fast enough", "Check the disk.")
                 messages += 1
         summary = writer.close(meta, timeout_s=_DISK_WAIT_S)
-    return summary.meta, messages, torn.stat().st_size - contents.read_bytes
+    return summary.meta, messages, file.unread_bytes
 
 
 def _add(writer: BagWriter, channel: Channel, schema: Schema) -> None:
@@ -295,66 +267,3 @@ def _finish_swaps(data: Path) -> None:
         verify(fresh)
         fresh.rename(place)
         rosbag2.sync_folder(place.parent)
-
-
-class BackgroundRepair:
-    """Repairs a data folder's torn bags without disturbing whoever records into it: in a process of the least
-    priority, since in a thread its work on each message would hold up the callbacks.
-    """
-
-    def __init__(self, data: Path, say: Callable[[str], None]) -> None:
-        """Begin.
-
-        Args:
-            data: the data folder.
-            say: told of each bag, from a thread.
-        """
-        self._data, self._say = data, say
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
-        self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="repair", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End it; what was under way is begun again by the next one."""
-        with self._lock:
-            self._stopped = True
-            if self._process is not None:
-                self._process.terminate()
-        self._thread.join(1.0)
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait until all is done; whether it is."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
-        if not has_work(self._data):
-            return
-        with self._lock:
-            if self._stopped:
-                return
-            command = [sys.executable, "-m", __name__, str(self._data)]
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-            )
-        with self._process as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                self._say(line.rstrip())
-
-
-def main() -> None:
-    """``python -m xrollout_ros.episodes.recovery DATA``: repair all, one line for each, at the least priority."""
-    os.nice(19)
-    with suppress(KeyboardInterrupt):  # Ctrl-C in the terminal is for whoever started this; the next one goes on
-        for result in repair_all(Path(sys.argv[1]), SystemClock()):
-            if isinstance(result, BagError):
-                print(f"not repaired: {result}", flush=True)
-            else:
-                print(f"repaired: {result.path} ({result.messages} messages)", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -18,9 +18,9 @@ from xrollout_ros.core.episode import EpisodeMeta
 from xrollout_ros.core.errors import BagError, SpecError, XRolloutError
 from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.episodes import paths
+from xrollout_ros.episodes.background_repair import BackgroundRepair
 from xrollout_ros.episodes.bag_writer import QUEUE_BYTES
 from xrollout_ros.episodes.recording import Recording
-from xrollout_ros.episodes.recovery import BackgroundRepair
 from xrollout_ros.graph.conversions import time_msg
 from xrollout_ros.graph.node import GraphNode, clock, run_node
 from xrollout_ros.graph.qos import EVENT, LATCHED, recording
