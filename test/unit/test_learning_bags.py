@@ -16,8 +16,9 @@ from xrollout_ros.core.modes import Source
 from xrollout_ros.core.ports import PolicyInfo
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.learning.checkpoint import load_policy
-from xrollout_ros.learning.dataset import Include, load_training_set, windows
+from xrollout_ros.learning.dataset import Include, load_training_set
 from xrollout_ros.learning.train import TrainOptions, train
+from xrollout_ros.learning.windows import windows
 from xrollout_ros.runtime.processors import Pipeline
 from xrollout_ros.sim.loop import run_attempt
 from xrollout_ros.sim.robot import make_sim_robot

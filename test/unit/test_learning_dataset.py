@@ -24,12 +24,11 @@ from xrollout_ros.learning.dataset import (
     TrainingEpisode,
     dataset_version,
     load_training_set,
-    runs,
     split,
     usable_rows,
     why_not,
-    windows,
 )
+from xrollout_ros.learning.windows import runs, windows
 
 ROBOT = load_robot("metaworld_sawyer")
 DEMONSTRATIONS, SUCCESSES = Include.DEMONSTRATIONS, Include.SUCCESSES

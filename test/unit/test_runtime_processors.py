@@ -15,17 +15,9 @@ from xrollout_ros.core.chunk import Observation
 from xrollout_ros.core.resources import load_robot
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.runtime.image_processors import crop, normalize_image, resize
-from xrollout_ros.runtime.processors import (
-    Pipeline,
-    Processing,
-    Ticks,
-    View,
-    multiply,
-    process_rows,
-    rotate,
-    unit,
-    upright,
-)
+from xrollout_ros.runtime.processor_steps import View
+from xrollout_ros.runtime.processors import Pipeline, Processing, Ticks, process_rows
+from xrollout_ros.runtime.rotations import multiply, rotate, unit, upright
 
 SAWYER = load_robot("metaworld_sawyer")
 PERIOD_NS = SAWYER.policy_period_ns

@@ -15,8 +15,9 @@ from xrollout_ros.core.action import ActionKind, HoldRule
 from xrollout_ros.core.errors import GraphError, SpecError
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.runtime.survey import GraphSurvey, Stamps, TopicSurvey
-from xrollout_ros.ui.guesses import guess, spec_name
+from xrollout_ros.ui.guesses import guess
 from xrollout_ros.ui.initialize import check_heard
+from xrollout_ros.ui.robot_guess import spec_name
 from xrollout_ros.ui.spec_writer import Written, write_spec
 
 from .surveys import description, graph, joint_states, listened, picture, topic

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from xrollout_ros.core.clock import Clock, SystemClock, seconds
 from xrollout_ros.core.errors import TrainingDivergedError
-from xrollout_ros.learning.dataset import Windows
 from xrollout_ros.learning.models import ChunkModel
+from xrollout_ros.learning.windows import Windows
 
 _VALIDATION_DRAWS = 4
 """Noise draws for each validation sample, the same ones in every epoch, so that the curve shows learning, not luck."""

@@ -30,12 +30,12 @@ from xrollout_ros.learning.dataset import (
     dataset_version,
     load_training_set,
     split,
-    windows,
 )
 from xrollout_ros.learning.fit import Progress, Recipe, fit
 from xrollout_ros.learning.metadata import CheckpointMeta, interface_of, sha256
 from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, build_model
 from xrollout_ros.learning.picture import draw_losses
+from xrollout_ros.learning.windows import windows
 from xrollout_ros.runtime.processors import state_entries
 
 DEFAULT_POLICY = "flow"

@@ -6,11 +6,19 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.urdf import UrdfJoint, read_joints
 from xrollout_ros.runtime.survey import GraphSurvey, TopicSurvey, is_onlooker
+from xrollout_ros.ui.robot_guess import (
+    ActionGuess,
+    CameraGuess,
+    CommandGuess,
+    Guess,
+    ObservationGuess,
+    RobotGuess,
+    spec_name,
+)
 
 JOINT_STATE = "sensor_msgs/msg/JointState"
 _FIELDS: dict[str, tuple[tuple[str, str, int, str], ...]] = {
@@ -53,92 +61,6 @@ _NEARBY = 0.1
 """Half the range about the measured value where nothing says what the limits are: too little to do harm."""
 _SPEED = {"rad": 0.5, "m": 0.1}
 """Largest rates where nothing says what they are, units/s."""
-
-
-@dataclass(frozen=True)
-class Guess:
-    """A value of the RobotSpec and how far it can be trusted."""
-
-    value: object
-    note: str = ""
-    """Where it is from; empty: it was simply seen."""
-    fill_in: bool = False
-    """Nothing that was heard says it: a person must."""
-
-
-@dataclass(frozen=True)
-class ObservationGuess:
-    """One observation."""
-
-    name: str
-    topic: str
-    type: str
-    field: str
-    names: tuple[str, ...]
-    size: int
-    unit: str
-    rate_hz: float
-    max_age_s: Guess
-    wanted: bool = True
-    """Else it is written down as a comment."""
-
-
-@dataclass(frozen=True)
-class CameraGuess:
-    """One camera."""
-
-    name: str
-    topic: str
-    width: int
-    height: int
-    rate_hz: float
-    note: str
-    wanted: bool = True
-
-
-@dataclass(frozen=True)
-class ActionGuess:
-    """One dimension of the action."""
-
-    name: str
-    kind: Guess
-    unit: str
-    lower: Guess
-    upper: Guess
-    max_rate: Guess
-    hold: str
-    measured: tuple[str, int] | None
-
-
-@dataclass(frozen=True)
-class CommandGuess:
-    """A topic that seems to command the robot."""
-
-    topic: Guess
-    encoding: str
-    listeners: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class RobotGuess:
-    """Everything that a RobotSpec says."""
-
-    domain: int
-    duration_s: float
-    control_rate_hz: float
-    policy_rate_hz: float
-    observations: tuple[ObservationGuess, ...]
-    cameras: tuple[CameraGuess, ...]
-    actions: tuple[ActionGuess, ...]
-    command: CommandGuess
-    other_commands: tuple[CommandGuess, ...]
-    remarks: tuple[str, ...] = field(default=())
-
-
-def spec_name(text: str) -> str:
-    """A name as the RobotSpec allows it, from any topic or joint name."""
-    name = re.sub(r"_+", "_", re.sub(r"[^a-z0-9]", "_", text.lower())).strip("_")
-    return (name if name[:1].isalpha() else f"n_{name}")[:64].rstrip("_")
 
 
 def guess(survey: GraphSurvey) -> RobotGuess:

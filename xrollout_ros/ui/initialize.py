@@ -9,7 +9,8 @@ from xrollout_ros.core.errors import DataError, GraphError, SpecError
 from xrollout_ros.core.files import check_writable, write_bytes, write_together
 from xrollout_ros.core.resources import load_robot
 from xrollout_ros.runtime.survey import GraphSurvey
-from xrollout_ros.ui.guesses import guess, spec_name
+from xrollout_ros.ui.guesses import guess
+from xrollout_ros.ui.robot_guess import spec_name
 from xrollout_ros.ui.running import require_ros
 from xrollout_ros.ui.spec_writer import Written, write_spec
 

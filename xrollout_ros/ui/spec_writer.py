@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from xrollout_ros.core.errors import from_validation
 from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.ui.guesses import ActionGuess, CameraGuess, Guess, ObservationGuess, RobotGuess
+from xrollout_ros.ui.robot_guess import ActionGuess, CameraGuess, Guess, ObservationGuess, RobotGuess
 
 FILL_IN = "FILL IN"
 
