@@ -41,7 +41,7 @@ def windows(episodes: Sequence[TrainingEpisode], horizon: int) -> Windows:
             given = episode.policy_step
             steps = np.arange(end - begin, dtype=np.float64) if given is None else given[begin:end]
             due = steps[:, None] + np.arange(horizon)
-            index = _nearest(steps, due)
+            index = nearest(steps, due)
             real = np.abs(steps[index] - due) < 0.5
             first = episode.sampled[begin:end]
             parts.append((episode.state[begin:end][first], episode.action[begin + index][first], real[first]))
@@ -52,8 +52,8 @@ def windows(episodes: Sequence[TrainingEpisode], horizon: int) -> Windows:
     )
 
 
-def _nearest(ascending: Array, wanted: Array) -> npt.NDArray[np.intp]:
-    """Index of the value nearest to each one wanted."""
+def nearest(ascending: Array, wanted: Array) -> npt.NDArray[np.intp]:
+    """Index of the value nearest to each one wanted; of two equally near the later one."""
     after = np.clip(np.searchsorted(ascending, wanted), 1, max(1, len(ascending) - 1))
     after = np.minimum(after, len(ascending) - 1)
     before = np.maximum(after - 1, 0)

@@ -43,6 +43,7 @@ def run_attempt(
     policy: Policy | None = None,
     operator: Operator | None = None,
     delay_steps: int = 0,
+    policy_seed: int | None = None,
     on_step: Callable[[Observation, Command], None] | None = None,
 ) -> Attempt:
     """One attempt in the stepped drive.
@@ -55,6 +56,7 @@ def run_attempt(
         policy: who drives, unless an operator does.
         operator: who drives instead.
         delay_steps: simulated inference delay in policy steps.
+        policy_seed: seed of the policy's randomness, where it is to be another than the start's.
         on_step: sees each observation with the command that answered it.
 
     Raises:
@@ -68,7 +70,7 @@ def run_attempt(
     processing: Processing | None = None
     if policy is not None and planner is not None:
         processing = Processing(Pipeline(policy.info.processors, robot), robot)
-        planner.begin(episode_id, seed)
+        planner.begin(episode_id, seed if policy_seed is None else policy_seed)
     if operator is not None:
         operator.reset(seed)
     supervisor.begin(episode_id, has_policy=policy is not None, operator=operator.name if operator is not None else "")

@@ -19,6 +19,9 @@ ENTRIES = {
     "train": Entry("xrollout_ros.ui.commands.train:train", "Train a policy from recorded episodes."),
     "episodes": Entry("xrollout_ros.ui.commands.episodes:episodes", "List, show and repair recorded episodes."),
     "trace": Entry("xrollout_ros.ui.commands.trace:show_trace", "Print where the time of one attempt went."),
+    "replay": Entry(
+        "xrollout_ros.ui.commands.replay:replay", "Replay an attempt in simulation or into a policy, and compare."
+    ),
     "monitor": Entry("xrollout_ros.ui.commands.monitor:monitor", "Watch a running graph in the terminal."),
 }
 
