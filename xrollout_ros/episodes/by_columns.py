@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from xrollout_ros.core.clock import NS
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.sensing import ObservationSpec
 from xrollout_ros.episodes.bag_reader import Bag
-from xrollout_ros.episodes.columns import BagColumns, Columns, IrregularError
+from xrollout_ros.episodes.columns import BagColumns, Columns, IrregularError, time_fields
 from xrollout_ros.episodes.streams import COMMAND_TOPIC, SAFETY_TOPIC, Floats, Ints, Observed, SafetyEvent, Streams
 
-_COMMAND = ("stamp.sec", "stamp.nanosec", "episode_id", "step", "source", "mode", "action", "clipped")
-_SAFETY = ("stamp.sec", "stamp.nanosec", "episode_id", "check", "severity", "value", "limit", "began")
-_HEADER = ("header.stamp.sec", "header.stamp.nanosec")
+_COMMAND = (*time_fields("stamp"), "episode_id", "step", "source", "mode", "action", "clipped")
+_SAFETY = (*time_fields("stamp"), "episode_id", "check", "severity", "value", "limit", "began")
+_HEADER = time_fields("header.stamp")
 
 
 def read(bag: Bag) -> Streams | None:
@@ -47,7 +46,7 @@ def _read(bag: Bag) -> Streams | None:
             return None
         observed[entry.name] = seen
     commands = tables[COMMAND_TOPIC]
-    stamps = _stamps(commands, "stamp")
+    stamps = commands.time_ns("stamp")
     order = _own(commands, stamps, bag.meta.episode_id)
     action, clipped = commands.values["action"], commands.values["clipped"]
     if len(order) and not action.shape[1] == clipped.shape[1] == robot.action_dim:
@@ -72,11 +71,6 @@ def _names(entry: ObservationSpec) -> str:
     return ".".join([*entry.field.split(".")[:-1], "name"])
 
 
-def _stamps(table: Columns, path: str) -> Ints:
-    stamps: Ints = table.values[f"{path}.sec"].astype(np.int64) * NS + table.values[f"{path}.nanosec"]
-    return stamps
-
-
 def _own(commands: Columns, stamps: Ints, episode_id: str) -> Ints:
     """Which commands are the episode's, by stamp, each once: the first received."""
     ids = commands.texts["episode_id"]
@@ -97,7 +91,7 @@ def _observed(entry: ObservationSpec, table: Columns | None, stamped: bool) -> O
     chosen = _chosen(entry, table, values) if entry.names else values.astype(np.float64)
     if chosen is None or chosen.shape[1] != entry.size:
         return None
-    times, first = np.unique(_stamps(table, "header.stamp") if stamped else table.log_time_ns, return_index=True)
+    times, first = np.unique(table.time_ns("header.stamp") if stamped else table.log_time_ns, return_index=True)
     return Observed(stamped, times, chosen[first])
 
 
@@ -121,7 +115,7 @@ def _chosen(entry: ObservationSpec, table: Columns, values: Floats) -> Floats | 
 def _events(table: Columns | None, episode_id: str) -> tuple[SafetyEvent, ...]:
     if table is None:
         return ()
-    stamps, ids = _stamps(table, "stamp"), table["episode_id"]
+    stamps, ids = table.time_ns("stamp"), table["episode_id"]
     columns = (stamps, table["check"], *(table.values[name] for name in ("severity", "value", "limit", "began")))
     own = [column[ids == episode_id].tolist() for column in columns]
     return tuple(SafetyEvent(*row) for row in zip(*own, strict=True))

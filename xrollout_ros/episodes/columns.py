@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xrollout_ros.core.clock import NS
 from xrollout_ros.core.errors import BagError
 from xrollout_ros.episodes.bag_reader import Bag, message_decoder, reading
 from xrollout_ros.episodes.chunks import ChunkFile, ChunkMessages, Ints
@@ -58,6 +59,17 @@ class Columns:
     def __getitem__(self, field: str) -> npt.NDArray[Any]:
         """A field of all messages; texts as objects."""
         return self.texts[field].array() if field in self.texts else self.values[field]
+
+    def time_ns(self, field: str) -> Ints:
+        """(N,) a ``builtin_interfaces/Time`` whose :func:`time_fields` were read, ns."""
+        second, nanosecond = time_fields(field)
+        times: Ints = self.values[second].astype(np.int64) * NS + self.values[nanosecond]
+        return times
+
+
+def time_fields(*fields: str) -> tuple[str, ...]:
+    """What to read of fields that are ``builtin_interfaces/Time``."""
+    return tuple(f"{field}.{part}" for field in fields for part in ("sec", "nanosec"))
 
 
 def read_columns(bag: Bag, topic: str, fields: Sequence[str]) -> Columns:

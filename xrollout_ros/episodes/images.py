@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from xrollout_ros.core.clock import NS
 from xrollout_ros.core.errors import BagError, DataError
 from xrollout_ros.core.images import Image, decode_image
 from xrollout_ros.episodes.bag_reader import Bag
 from xrollout_ros.episodes.chunks import Ints
-from xrollout_ros.episodes.columns import read_columns
+from xrollout_ros.episodes.columns import read_columns, time_fields
 from xrollout_ros.episodes.random_access import LazyMessages
 
 _STAMPS = {
@@ -76,8 +75,8 @@ class ImageSequence:
         """
         if self._stamps is None:
             path = _STAMPS[self._type]
-            table = read_columns(self._messages.bag, self._messages.topic, [f"{path}.sec", f"{path}.nanosec"])
-            self._stamps = table.values[f"{path}.sec"].astype(np.int64) * NS + table.values[f"{path}.nanosec"]
+            table = read_columns(self._messages.bag, self._messages.topic, time_fields(path))
+            self._stamps = table.time_ns(path)
         return self._stamps
 
     def __len__(self) -> int:

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from xrollout_ros.core.clock import NS
 from xrollout_ros.core.errors import BagError
-from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.core.modes import Source
 from xrollout_ros.episodes.bag_reader import open_bag
+from xrollout_ros.episodes.columns import BagColumns, time_fields
 
 CHUNK, COMMAND = "/xrollout/chunk", "/xrollout/command"
+_COMMAND = ("source", "chunk_sequence", "late_s", *time_fields("stamp", "accepted"))
+_CHUNK = ("sequence", "inference_s", "data", *time_fields("stamp", "observed", "sent"))
+
+
+class _Chunk(NamedTuple):
+    stamp_ns: int
+    observed_ns: int
+    sent_ns: int
+    inference_s: float
 
 
 @dataclass(frozen=True)
@@ -42,8 +52,8 @@ class Trace:
     """Commands sent more than half a median period after their time."""
 
 
-def _seconds(values: list[float]) -> npt.NDArray[np.float64]:
-    return np.array(values, dtype=np.float64)
+def _seconds(spans_ns: list[int]) -> npt.NDArray[np.float64]:
+    return np.array(spans_ns, dtype=np.float64) / NS
 
 
 def trace(path: Path) -> Trace:
@@ -57,74 +67,79 @@ def trace(path: Path) -> Trace:
     Raises:
         BagError: the bag cannot be read, or has no commands.
     """
-    messages: dict[str, list[Any]] = {CHUNK: [], COMMAND: []}
-    for found in open_bag(path).messages([CHUNK, COMMAND]):
-        messages[found.topic].append(found.message)
-    commands = messages[COMMAND]
-    chunks = {chunk.sequence: chunk for chunk in messages[CHUNK] if len(chunk.data)}
-    if not commands:
+    bag = open_bag(path)
+    reader = BagColumns(bag)
+    if not reader.topics.get(COMMAND):
         raise BagError(f"the bag {path} has no commands", "Trace an attempt in which the supervisor was active.")
-    if not hasattr(commands[0], "accepted"):
+    if not reader.has(COMMAND, "accepted"):
         raise BagError(f"the bag {path} was recorded before commands carried times", "Trace a newer one.")
+    commands = reader.read({COMMAND: _COMMAND})[COMMAND]
+    chunks = _chunks(reader)
+    sequence, sent_ns, accepted_ns = commands["chunk_sequence"], commands.time_ns("stamp"), commands.time_ns("accepted")
+    from_policy = commands["source"] == Source.POLICY
     accepted = {
-        command.chunk_sequence: stamp_ns(command.accepted)
-        for command in commands
-        if command.chunk_sequence >= 0 and stamp_ns(command.accepted)
+        int(sequence[row]): int(accepted_ns[row]) for row in np.flatnonzero((sequence >= 0) & (accepted_ns > 0))
     }
-    first: dict[int, Any] = {}
-    for command in commands:
-        if command.source == Source.POLICY:
-            first.setdefault(command.chunk_sequence, command)
+    # The first one stays.
+    first = {int(sequence[row]): int(sent_ns[row]) for row in np.flatnonzero(from_policy)[::-1]}
     real_time = bool(accepted)
-    inference = Stage("inference", "in the policy network", _seconds([c.inference_s for c in chunks.values()]))
-    stages = [inference]
-    periods = np.diff([stamp_ns(command.stamp) for command in commands]) / 1e9
+    stages = [Stage("inference", "in the policy network", np.array([chunk.inference_s for chunk in chunks.values()]))]
+    periods = np.diff(sent_ns) / NS
     half_s = float(np.median(periods)) / 2 if len(periods) else 0.0
     if real_time:
-        taken = {sequence: chunk for sequence, chunk in chunks.items() if sequence in accepted}
+        taken = {number: chunk for number, chunk in chunks.items() if number in accepted}
+        behind = [
+            int(sent_ns[row]) - chunks[int(sequence[row])].stamp_ns
+            for row in np.flatnonzero(from_policy)
+            if int(sequence[row]) in chunks
+        ]
         stages = [
             Stage(
                 "arrival",
                 "sensor's stamp to a whole observation at the policy",
-                _seconds([(stamp_ns(c.observed) - stamp_ns(c.stamp)) / 1e9 for c in chunks.values()]),
+                _seconds([chunk.observed_ns - chunk.stamp_ns for chunk in chunks.values()]),
             ),
             Stage(
                 "answer",
                 "observation to chunk sent, inference included",
-                _seconds([(stamp_ns(c.sent) - stamp_ns(c.observed)) / 1e9 for c in chunks.values()]),
+                _seconds([chunk.sent_ns - chunk.observed_ns for chunk in chunks.values()]),
             ),
-            inference,
+            *stages,
             Stage(
                 "transport",
                 "chunk sent to chunk accepted by the supervisor",
-                _seconds([(accepted[s] - stamp_ns(c.sent)) / 1e9 for s, c in taken.items()]),
+                _seconds([accepted[number] - chunk.sent_ns for number, chunk in taken.items()]),
             ),
             Stage(
                 "acceptance",
                 "sensor's stamp to chunk accepted, all of the above",
-                _seconds([(accepted[s] - stamp_ns(c.stamp)) / 1e9 for s, c in taken.items()]),
+                _seconds([accepted[number] - chunk.stamp_ns for number, chunk in taken.items()]),
             ),
             Stage(
                 "first use",
                 "chunk accepted to the first command from it",
-                _seconds([(stamp_ns(first[s].stamp) - accepted[s]) / 1e9 for s in taken if s in first]),
+                _seconds([first[number] - accepted[number] for number in taken if number in first]),
             ),
-            Stage("tick", "a command's scheduled time to its sending", _seconds([c.late_s for c in commands])),
-            Stage(
-                "age",
-                "age of the observation behind each command",
-                _seconds(
-                    [
-                        (stamp_ns(c.stamp) - stamp_ns(chunks[c.chunk_sequence].stamp)) / 1e9
-                        for c in commands
-                        if c.source == Source.POLICY and c.chunk_sequence in chunks
-                    ]
-                ),
-            ),
+            Stage("tick", "a command's scheduled time to its sending", commands["late_s"]),
+            Stage("age", "age of the observation behind each command", _seconds(behind)),
         ]
     return Trace(
         stages=tuple(stages),
         commands=len(commands),
-        from_policy=sum(command.source == Source.POLICY for command in commands),
-        late=sum(command.late_s > half_s for command in commands) if real_time else 0,
+        from_policy=int(from_policy.sum()),
+        late=int((commands["late_s"] > half_s).sum()) if real_time else 0,
     )
+
+
+def _chunks(reader: BagColumns) -> dict[int, _Chunk]:
+    """The chunks with rows by their number; of one that came twice the last."""
+    found: dict[int, _Chunk] = {}
+    if not reader.topics.get(CHUNK):
+        return found
+    for table in reader.iterate(CHUNK, _CHUNK):
+        if not table["data"].size:
+            continue
+        times = (table.time_ns(name).tolist() for name in ("stamp", "observed", "sent"))
+        rows = zip(*times, table["inference_s"].tolist(), strict=True)
+        found.update(zip(table["sequence"].tolist(), map(_Chunk._make, rows), strict=True))
+    return found
