@@ -93,6 +93,7 @@ def test_another_version_and_another_drive_are_said(bags: Bags, attempt: Attempt
     found = replay_actions(against_the_clock)
     assert "ran against the clock" in found.remarks[0]
     assert len(found.difference) == len(attempt.actions)
+    np.testing.assert_allclose(found.time_s, np.arange(len(attempt.actions)) / ROBOT.policy_rate_hz, atol=1e-9)
 
 
 def test_what_cannot_be_replayed_is_refused_with_the_reason(bags: Bags, attempt: Attempt) -> None:

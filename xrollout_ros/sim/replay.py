@@ -40,7 +40,9 @@ class ActionReplay:
     """An attempt's commands, sent again without a look at what comes of them."""
 
     difference: Array
-    """(T, D) replayed minus recorded state."""
+    """(T, D) replayed minus recorded state, one row for each policy step."""
+    time_s: Array
+    """(T,) s since the start of the attempt."""
     deviations: tuple[Deviation, ...]
     """One for each observation."""
     diverges_at: int | None
@@ -101,6 +103,7 @@ def replay_actions(episode: EpisodeData) -> ActionReplay:
         remarks.append(f"the simulated attempt was over after {len(states)} steps, {len(rows)} were recorded")
     return ActionReplay(
         difference=difference,
+        time_s=episode.stamp_s[rows[: len(states)]],
         deviations=_deviations(episode, difference),
         diverges_at=int(unlike[0]) if len(unlike) else None,
         recorded=episode.meta.outcome,
@@ -183,7 +186,7 @@ def _rows(episode: EpisodeData) -> tuple[npt.NDArray[np.int64], list[str]]:
         rate_hz = episode.robot.policy_rate_hz
         due_s = np.arange(int(episode.stamp_s[-1] * rate_hz) + 1) / rate_hz
         rows = np.searchsorted(episode.stamp_s, due_s + 0.5 / episode.robot.control_rate_hz, side="right") - 1
-        return rows, ["it ran against the clock: commands are taken at the policy's rate, and no state can be the same"]
+        return rows, ["it ran against the clock: commands are taken at the policy's rate, and states come near at best"]
     wanted = np.arange(len(episode))
     if not np.array_equal(episode.step, wanted):
         missing = sorted(set(range(int(episode.step.max()) + 1)) - set(episode.step.tolist()))

@@ -39,13 +39,12 @@ def draw_replay(path: Path, episode: EpisodeData, replay: ActionReplay | None, a
 
 
 def _states(axes: Axes, episode: EpisodeData, replay: ActionReplay) -> None:
-    time_s = episode.stamp_s[: len(replay.difference)]
     for entry in episode.robot.observations:
         size = np.abs(replay.difference[:, episode.robot.state_slices()[entry.name]]).max(axis=1)
-        axes.plot(time_s, size, linewidth=1, label=f"{entry.name}, {entry.unit}")
+        axes.plot(replay.time_s, size, linewidth=1, label=f"{entry.name}, {entry.unit}")
     if replay.diverges_at is not None:
         axes.set_yscale("symlog", linthresh=1e-9)
-        axes.axvline(time_s[replay.diverges_at], color="0.5", linewidth=1, linestyle="--")
+        axes.axvline(replay.time_s[replay.diverges_at], color="0.5", linewidth=1, linestyle="--")
     axes.set_title("commands sent again: difference from the recorded states", fontsize=9)
     _finish(axes)
 

@@ -109,7 +109,7 @@ def _show_actions(console: Console, recorded: EpisodeData, found: ActionReplay) 
         at = found.diverges_at or 0
         console.print(
             f"commands sent again: states differ from step {at} of {steps} on "
-            f"({recorded.stamp_s[at]:.2f} s into the attempt)"
+            f"({found.time_s[at]:.2f} s into the attempt)"
         )
         table = _table("observation", "largest difference", "at step")
         for each in found.deviations:
