@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from xrollout_ros.core.action import ActionDim, CommandSpec
+from xrollout_ros.core.action import ActionDim, CommandSpec, MotionSpec
 from xrollout_ros.core.clock import NS
 from xrollout_ros.core.document import Name, Positive, Strict
 from xrollout_ros.core.errors import SpecError
@@ -52,6 +51,7 @@ class RobotSpec(Strict):
     cameras: tuple[CameraSpec, ...] = ()
     actions: tuple[ActionDim, ...] = Field(min_length=1)
     command: CommandSpec
+    motion: MotionSpec = MotionSpec()
     processors: tuple[Processor, ...] = Field(
         default=(), description="what is done to observations before a policy trained on this robot sees them"
     )
@@ -122,7 +122,12 @@ class RobotSpec(Strict):
     @property
     def max_rate(self) -> npt.NDArray[np.float64]:
         """(A,) largest changes in units/s; inf where there is no limit."""
-        return np.array([math.inf if dim.max_rate is None else dim.max_rate for dim in self.actions])
+        return self.derivative_limits[0]
+
+    @property
+    def derivative_limits(self) -> npt.NDArray[np.float64]:
+        """(3, A) largest first, second and third derivative of each value; inf where there is no limit."""
+        return np.array([dim.derivative_limits for dim in self.actions]).T
 
     @property
     def control_period_ns(self) -> int:
