@@ -160,11 +160,16 @@ def test_hold_keeps_the_measured_position_and_stops_a_velocity() -> None:
     supervisor.measured("joints", np.array([0.1, 0.4]))
     supervisor.submit_chunk(chunk(JOINTS, [[0.4, 0.05, 0.5]], 0))
     supervisor.tick(0, 0)
+    # The wheel fades out first.
+    fading = sent(supervisor.tick(10 * MS, 1))
+    assert (fading.source, fading.chunk_sequence, fading.chunk_index) == (Source.HOLD, 0, -1)
+    assert 0 < fading.action[1] <= 0.05 + 1e-6
+    assert 0 < sent(supervisor.tick(20 * MS, 2)).action[1] < fading.action[1]
     supervisor.measured("joints", np.array([0.1, 0.39]))
-    assert sent(supervisor.tick(10 * MS, 1)).action.tolist() == [0.39, 0, 0.5]
+    assert sent(supervisor.tick(30 * MS, 3)).action.tolist() == [0.39, 0, 0.5]
     # It sags: following it would let it creep down.
     supervisor.measured("joints", np.array([0.1, 0.3]))
-    assert sent(supervisor.tick(20 * MS, 2)).action.tolist() == [0.39, 0, 0.5]
+    assert sent(supervisor.tick(40 * MS, 4)).action.tolist() == [0.39, 0, 0.5]
 
 
 def test_the_operator_drives_an_attempt_of_his_own() -> None:

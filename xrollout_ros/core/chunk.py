@@ -74,6 +74,7 @@ class Command:
     mode: Mode
     chunk_sequence: int
     chunk_index: int
+    """The row; -1 while the end of a chunk comes to rest, and where no chunk is in play."""
     action: Array
     """(A,) float64, within the limits."""
     clipped: npt.NDArray[np.bool_]

@@ -122,7 +122,7 @@ class RobotSpec(Strict):
     @property
     def max_rate(self) -> npt.NDArray[np.float64]:
         """(A,) largest changes in units/s; inf where there is no limit."""
-        return self.derivative_limits[0]
+        return np.array([dim.derivative_limits[0] for dim in self.actions])
 
     @property
     def derivative_limits(self) -> npt.NDArray[np.float64]:

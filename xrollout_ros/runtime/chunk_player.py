@@ -91,9 +91,8 @@ class ChunkPlayer:
         """Play this chunk from now on, or say why not; rows whose time has passed are skipped.
 
         Args:
-            chunk: ``(H, A)``, finite. It was planned at its ``stamp_ns`` or ``start_ns``, whichever is earlier. It agrees
-                with the chunk in play for ``prefix_length`` rows; a prefix of 0 promises nothing and is always spliced
-                in.
+            chunk: ``(H, A)``, finite; planned at its ``stamp_ns`` or ``start_ns``, whichever is earlier. It agrees with
+                the chunk in play for ``prefix_length`` rows; a prefix of 0 promises nothing and is always spliced in.
         """
         verdict = self._judge(chunk)
         if verdict is Acceptance.ACCEPTED:
@@ -117,10 +116,10 @@ class ChunkPlayer:
         return Acceptance.ACCEPTED
 
     def _rows_played_since(self, chunk: ActionChunk) -> int:
-        """Rows that were played of the chunk in play since another one's first row; 0 where it has run out."""
+        """Rows that were played of the chunk in play since another one's first row; 0 where it runs out."""
         if self._track is None or self._last_row_ns is None or self._played_ns is None:
             return 0
-        if self._played_ns >= _end_ns(self._track.chunk):
+        if self._played_ns + chunk.period_ns >= _end_ns(self._track.chunk):
             return 0
         # Rows of the two chunks need not fall on the same moments; the nearest is the same step.
         return round((self._last_row_ns - chunk.start_ns) / chunk.period_ns) + 1

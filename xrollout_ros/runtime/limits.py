@@ -112,7 +112,7 @@ class _Axis:
             return rated, None
         if last != self._sent:
             self.reset()
-            self._goal = goal
+            self._goal = last
         now = Moving(last, self._velocity, self._acceleration)
         goal_velocity = (goal - self._goal) / dt_s
         velocity, reached = self._choose(goal, self._steady(goal_velocity), now, last == self._goal, dt_s)

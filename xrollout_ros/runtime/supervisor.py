@@ -88,6 +88,7 @@ class Supervisor:
         self.player.clear()
         self._log.clear()
         self._findings.clear()
+        self._limiter.reset()
         self._operated = self._acted = None
         self._sent_ns = None
         self._posture.begin()
@@ -188,13 +189,14 @@ class Supervisor:
         wanted: Array | None = None
         if self.mode is Mode.AUTONOMOUS and not self._stale:
             played = self.player.play(t_ns)
-            events += self._starving(played is None, t_ns)
+            events += self._starving(played is None or played.fading, t_ns)
             if self._log.worst() == Severity.ABORT:
                 changed |= self._fault(t_ns, "no actions from the policy")
             elif played is not None:
                 if played.repeated and self._once:
                     return Tick(None, _told(events), changed)
-                wanted, source = played.action, Source.POLICY
+                # The end of a motion that nothing continues is no action of the policy's: it is how holding begins.
+                wanted, source = played.action, Source.HOLD if played.fading else Source.POLICY
                 sequence, index, accepted_ns = played.sequence, played.index, played.accepted_ns
         elif self.mode is Mode.TELEOP and not self._stale:
             wanted, found = self._operator_action(t_ns, step)
@@ -209,14 +211,14 @@ class Supervisor:
                 return Tick(None, _told(events), changed)
         else:
             self._posture.move()
+        if self._sent_ns is not None and t_ns - self._sent_ns > 2 * self._period_ns:
+            self._limiter.reset()  # nothing was sent: it has come to rest
         sent, clipped, findings = self._limiter.apply(wanted, self._posture.origin(), self._since_sent_s(t_ns))
         self._posture.sent(sent)
         self._sent_ns, self._sent_source = t_ns, source
         found_names = {finding.check for finding in findings}
         events += [self._log.begin(finding, t_ns, self.episode_id) for finding in findings]
-        events += [
-            self._log.end(check, t_ns, self.episode_id) for check in ("limit", "rate") if check not in found_names
-        ]
+        events += [self._log.end(check, t_ns, self.episode_id) for check in Limiter.CHECKS if check not in found_names]
         command = Command(t_ns, self.episode_id, step, source, self.mode, sequence, index, sent, clipped, accepted_ns)
         return Tick(command, _told(events), changed)
 

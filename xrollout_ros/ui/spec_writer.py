@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import yaml
 from pydantic import ValidationError
 
+from xrollout_ros.core.action import MotionSpec
 from xrollout_ros.core.errors import from_validation
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.ui.robot_guess import ActionGuess, CameraGuess, Guess, ObservationGuess, RobotGuess
@@ -70,6 +71,7 @@ def write_spec(name: str, guess: RobotGuess) -> Written:
     _cameras(out, guess.cameras)
     _actions(out, guess)
     _command(out, guess)
+    _motion(out, guess)
     out.add()
     out.add("safety: {hold_abort_s: 1.0, manager_timeout_s: 1.0}")
     text = "\n".join(out.lines) + "\n"
@@ -167,6 +169,22 @@ def _command(out: _Text, guess: RobotGuess) -> None:
             comment=f"listened to by {', '.join(other.listeners)}",
             commented_out=True,
         )
+
+
+def _motion(out: _Text, guess: RobotGuess) -> None:
+    """How rows become a motion, where there are positions or velocities."""
+    if not any(action.kind.value in ("position", "velocity") for action in guess.actions):
+        return
+    out.add()
+    out.remark(
+        "Between two rows: linear, cubic or minimum_jerk. Nothing that was heard says what accelerations the robot"
+    )
+    out.remark("takes: give a position's max_acceleration (and max_jerk) from its data sheet beside its max_rate.")
+    motion = MotionSpec()
+    out.add(
+        f"motion: {{interpolation: {motion.interpolation.value}, blend_s: {motion.blend_s}, "
+        f"fade_out_s: {motion.fade_out_s}}}"
+    )
 
 
 def _comment(out: _Text, guess: Guess, where: str) -> str:
