@@ -56,6 +56,11 @@ def test_shipped_tasks_load_and_name_a_robot_that_fits(name: str) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
+        (["actions", 0, "max_acceleration"], 2.0, "'dx' is a delta and has no max_acceleration: it follows no path"),
+        (["actions", 0, "max_jerk"], 2.0, "'dx' is a delta and has no max_jerk"),
+        (["actions", 3, "max_jerk"], 2.0, "'gripper' has a max_jerk but no max_acceleration"),
+        (["motion"], {"interpolation": "quintic"}, "motion.interpolation"),
+        (["motion"], {"fade_out_s": -0.1}, "motion.fade_out_s"),
         (["actions", 0, "lower"], 2.0, "limits of 'dx' are inverted: lower 2.0 is not below upper 1.0"),
         (["actions", 0, "upper"], float("nan"), "actions.0.upper"),
         (["actions", 0, "hold"], "measured", "names no `measured` observation"),

@@ -82,6 +82,7 @@ def test_strategy_base_needs_no_tagger(model: Path) -> None:
         ({"episodes": "many"}, "argument episodes is 'many'"),
         ({"seed": "1.5"}, "argument seed is '1.5'"),
         ({"camera": "perhaps"}, "argument camera is 'perhaps'"),
+        ({"interpolation": "quadratic"}, "interpolation is 'quadratic'"),
         ({"delay_steps": "-2"}, "argument delay_steps is '-2'"),
     ],
 )
@@ -90,6 +91,14 @@ def test_wrong_arguments_name_the_value_and_what_is_allowed(model: Path, argumen
         describe("deploy", {"model": str(model), **arguments})
     assert error.value.remedy
     assert error.value.exit_code != 0
+
+
+def test_the_interpolation_is_the_robots_unless_another_is_given(model: Path) -> None:
+    for given, expected in (("", "linear"), ("cubic", "cubic")):
+        described = describe("deploy", {"model": str(model), "interpolation": given})
+        assert described.robot.motion.interpolation.value == expected
+        [supervisor] = [process for process in described.processes if process.name == "supervisor"]
+        assert supervisor.parameters["interpolation"] == given
 
 
 def test_a_missing_model_and_one_with_code_in_it_are_refused(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from xrollout_ros.core.action import Interpolation
 from xrollout_ros.core.episode import EpisodeKind, Strategy
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import paths
+from xrollout_ros.runtime.overrides import with_interpolation
 
 Graph = Literal["deploy", "record"]
 Value = str | int | bool
@@ -43,6 +45,11 @@ ARGUMENTS: dict[Graph, tuple[Argument, ...]] = {
         Argument("episodes", "", "attempts to make, 0: each on request; empty: 10 in simulation, else 0"),
         Argument("seed", "1000", "seed of the first attempt's start; the next ones count up"),
         Argument("kind", "attempt", "attempt or evaluation"),
+        Argument(
+            "interpolation",
+            "",
+            f"between the rows of a chunk: {', '.join(each.value for each in Interpolation)}; empty: the robot's",
+        ),
         Argument("delay_steps", "0", "simulated inference delay in policy steps (stepped drive)"),
         *_COMMON,
     ),
@@ -130,6 +137,7 @@ def _deploy(given: Mapping[str, str]) -> GraphDescription:
     kinds = [kind.value for kind in EpisodeKind if kind is not EpisodeKind.DEMONSTRATION]
     _choice("kind", given["kind"], kinds)
     extra: dict[str, Value] = {"model": str(model), "model_hash": sha256(read_bytes(model))}
+    robot = with_interpolation(robot, given["interpolation"])
     policy = Process("policy", {**extra, "delay_steps": _whole("delay_steps", given["delay_steps"], 0)})
     return _assemble(
         "deploy", given, robot, task, [policy], {**extra, "kind": given["kind"], "tags": given["tags"]}, 10
@@ -184,7 +192,7 @@ def _assemble(
     processes = [Process("sim_robot", {**common, "cameras": cameras})] if simulated else []
     processes += [
         Process("recorder", {**common, **stored, "cameras": cameras}),
-        Process("supervisor", common),
+        Process("supervisor", {**common, "interpolation": given.get("interpolation", "")}),
         *(Process(driver.name, {**common, **driver.parameters}) for driver in drivers),
     ]
     if given["strategy"] != Strategy.BASE.value:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_TRIES = 12
+_TRIES = 10
 """Most evaluations of one search; each at least about halves what is left."""
 
 
@@ -134,7 +134,7 @@ def _solve(excess: Callable[[float], float], least: float, most: float) -> float
     low = excess(least)
     if low >= 0:
         return least
-    close = 1e-6 * (most - least)
+    close = 1e-3 * (most - least)
     side = 0
     for _ in range(_TRIES):
         tried = least - low * (most - least) / (high - low)

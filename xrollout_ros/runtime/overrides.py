@@ -1,4 +1,4 @@
-"""A RobotSpec with other topics: the same robot, wired otherwise."""
+"""A RobotSpec with other topics, or that moves otherwise: the same robot, wired or driven in another way."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
+from xrollout_ros.core.action import Interpolation
 from xrollout_ros.core.errors import SpecError, from_validation
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.sensing import CameraSpec
@@ -87,3 +88,20 @@ def with_camera_sizes(robot: RobotSpec, sizes: dict[str, tuple[int, int]]) -> Ro
             remedy = f"{camera.topic} sends images of {width}x{height}: mend its `record` in the RobotSpec."
             raise from_validation(error, f"camera {camera.name!r} of robot", robot.id, remedy) from error
     return robot.model_copy(update={"cameras": tuple(cameras)})
+
+
+def with_interpolation(robot: RobotSpec, interpolation: str) -> RobotSpec:
+    """The robot with another interpolation between the rows of a chunk; empty leaves its own.
+
+    Raises:
+        SpecError: there is none of that name.
+    """
+    if not interpolation:
+        return robot
+    allowed = [each.value for each in Interpolation]
+    if interpolation not in allowed:
+        raise SpecError(
+            f"interpolation is {interpolation!r}", f"Allowed are {', '.join(allowed)}; empty: what the RobotSpec says."
+        )
+    motion = robot.motion.model_copy(update={"interpolation": Interpolation(interpolation)})
+    return robot.model_copy(update={"motion": motion})

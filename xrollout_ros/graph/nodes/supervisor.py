@@ -34,6 +34,7 @@ from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED, LATCHED_EACH, sensor
 from xrollout_ros.graph.types import message_class
 from xrollout_ros.runtime.meter import Meter
 from xrollout_ros.runtime.modes import Event
+from xrollout_ros.runtime.overrides import with_interpolation
 from xrollout_ros.runtime.step_barrier import StepBarrier
 from xrollout_ros.runtime.supervisor import Supervisor, Tick
 
@@ -49,6 +50,7 @@ class SupervisorNode(GraphNode):
 
     def __init__(self) -> None:
         super().__init__("supervisor")
+        self.declare_parameter("interpolation", "")
         self._lock = threading.Lock()
         """Held by whoever uses the logic: the executor's callbacks, or the ticking thread."""
         self._ticking = threading.Event()
@@ -56,7 +58,8 @@ class SupervisorNode(GraphNode):
         self._failure: Exception | None = None
 
     def configure(self) -> None:
-        self.logic = Supervisor(self.robot, stepped=self.stepped)
+        robot = with_interpolation(self.robot, self.text("interpolation"))
+        self.logic = Supervisor(robot, stepped=self.stepped)
         self._episode: EpisodeState | None = None
         self._measured: dict[str, list[ObservationSpec]] = {}
         for entry in self.robot.observations:
