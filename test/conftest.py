@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more about the machine's load than about the code.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 # 1 to 100: 0 is everybody's, and from 102 on the ports that DDS derives from it may meet Linux's ephemeral ports.
 # It goes round from a start of this process's own, so that a domain rests before it is used again.

@@ -43,3 +43,15 @@ JOINTS = robot(
         dim("grip", "gripper", "keep"),
     ]
 )
+SMOOTH = robot(
+    [
+        dim(
+            "shoulder", "position", "measured", measured={"observation": "joints", "index": 1},
+            max_rate=2.0, max_acceleration=20.0, max_jerk=500.0,
+        ),
+        dim("wheel", "velocity", "zero", max_rate=5.0, max_jerk=100.0),
+        dim("grip", "gripper", "keep", max_acceleration=10.0),
+    ],
+    policy_rate_hz=20.0,
+    motion={"interpolation": "minimum_jerk"},
+)  # fmt: skip

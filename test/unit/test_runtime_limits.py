@@ -57,7 +57,7 @@ def over(values: npt.NDArray[np.float64], limit: float, noise: npt.NDArray[np.fl
     return bool((np.abs(values) > limit * (1 + 1e-6) + noise).any())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(actions, st.data(), st.none() | limits, st.none() | limits, st.booleans(), st.floats(-1, 1))
 def test_no_sequence_of_actions_is_sent_faster_than_allowed_however_long_ticks_last(
     wanted: list[float],
@@ -81,7 +81,7 @@ def test_no_sequence_of_actions_is_sent_faster_than_allowed_however_long_ticks_l
     assert not over(sent.acceleration, max_acceleration or math.inf, 4 * rounding / sent.dt.min())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.floats(-0.4, 0.4), min_size=1, max_size=80), st.floats(0.2, 2), st.floats(1, 20), st.floats(10, 500))
 def test_the_jerk_is_limited_where_the_range_does_not_ask_for_more(
     wanted: list[float], max_rate: float, max_acceleration: float, max_jerk: float
@@ -92,7 +92,7 @@ def test_the_jerk_is_limited_where_the_range_does_not_ask_for_more(
     assert not over(sent.jerk, max_jerk, 1e-12 / DT**3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.floats(-2, 2), max_size=30),
     st.floats(-1.5, 1.5),
@@ -117,7 +117,7 @@ def test_it_arrives_at_a_goal_that_stays(
     assert (np.abs(sent.values[-100:] - inside) < 1e-6).all()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=60), st.floats(0.5, 3), st.floats(3, 20), st.floats(40, 2000))
 def test_a_motion_that_respects_the_limits_is_sent_as_it_is(
     jerks: list[float], max_rate: float, max_acceleration: float, max_jerk: float

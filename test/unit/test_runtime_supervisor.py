@@ -16,7 +16,7 @@ from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.runtime.modes import TABLE, Event, next_mode
 from xrollout_ros.runtime.supervisor import Supervisor, Tick
 
-from .robots import DELTA, JOINTS
+from .robots import DELTA, JOINTS, SMOOTH
 
 MS = 1_000_000
 EPISODE = "episode"
@@ -277,7 +277,7 @@ steps = st.one_of(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from([DELTA, JOINTS]), st.booleans(), st.lists(steps, max_size=40))
+@given(st.sampled_from([DELTA, JOINTS, SMOOTH]), st.booleans(), st.lists(steps, max_size=40))
 def test_no_sequence_of_inputs_sends_what_must_not_be_sent(
     robot: RobotSpec, stepped: bool, inputs: list[tuple[object, ...]]
 ) -> None:
