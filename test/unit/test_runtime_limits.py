@@ -92,7 +92,7 @@ def test_the_jerk_is_limited_where_the_range_does_not_ask_for_more(
     assert not over(sent.jerk, max_jerk, 1e-12 / DT**3)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     st.lists(st.floats(-2, 2), max_size=30),
     st.floats(-1.5, 1.5),
