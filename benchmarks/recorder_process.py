@@ -15,7 +15,7 @@ from typing import Any
 import rclpy
 import yaml
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
 
 from xrollout.msg import Heartbeat
@@ -127,6 +127,7 @@ class RecorderProcess:
             name: self._node.create_client(kind, name)
             for name, kind in (
                 ("recorder/change_state", ChangeState),
+                ("recorder/get_state", GetState),
                 ("open_episode", OpenEpisode),
                 ("close_episode", CloseEpisode),
             )
@@ -148,13 +149,16 @@ class RecorderProcess:
             self.process = subprocess.Popen(
                 self._command, env={**os.environ, **middleware().variables}, stdout=out, stderr=subprocess.STDOUT
             )
+        # A killed process's services look ready for a while: ask for the state, which does no harm when repeated.
+        self._call("recorder/get_state", GetState.Request())
         for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
             request = ChangeState.Request(transition=Transition(id=transition))
-            if not self._call("recorder/change_state", request).success:
+            changed = call(self._services["recorder/change_state"], request, 30.0, "change_state")
+            if not changed.success:
                 raise RuntimeError(f"the recorder does not come up:\n{log.read_text()}")
 
     def _call(self, name: str, request: Any, tries: int = 30) -> Any:
-        """Call until it answers: a killed process's service still looks ready for a while."""
+        """Call until it answers."""
         for _ in range(tries):
             try:
                 return call(self._services[name], request, 1.0, name)

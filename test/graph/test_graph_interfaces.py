@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import rclpy
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -111,6 +113,23 @@ def test_attempts_on_request_marks_and_emergency_stop(start_graph: Start, checkp
     stopped = second.mode == Mode.ESTOP
     assert stopped.any()
     assert set(second.source[stopped]) == {Source.HOLD}
+
+
+def test_a_transition_that_there_is_not_is_refused_and_harms_nobody(
+    start_graph: Start, checkpoint: Path, long_task: Path
+) -> None:
+    with observe() as observer, client_node() as (_, call):
+        graph = start_graph("deploy", model=checkpoint, task=long_task, episodes=1)
+        wait_for_policy_commands(observer, 1)
+        for name in ("supervisor", "recorder"):
+            configure = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
+            assert not call(ChangeState, f"{name}/change_state", configure).success
+            assert (
+                call(GetState, f"{name}/get_state", GetState.Request()).current_state.id == State.PRIMARY_STATE_ACTIVE
+            )
+        graph.process.send_signal(2)
+        assert graph.wait(10) == 130
+    assert graph.output().count("transition 1 refused: the node is active") == 2
 
 
 @pytest.mark.parametrize("drive", ["stepped", "real_time"])

@@ -15,9 +15,11 @@ from types import FrameType
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.msg import State as StateMsg
+from lifecycle_msgs.srv import ChangeState
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
 from rclpy.executors import ExternalShutdownException
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -152,6 +154,7 @@ class GraphNode(LifecycleNode):
 
     def __init__(self, name: str) -> None:
         super().__init__(name, namespace="xrollout")
+        self._refuse_wrong_transitions()
         self.pulse = Pulse(self, self._state_id)
         self.declare_parameter("robot", "")
         self.declare_parameter("task", "")
@@ -180,6 +183,22 @@ class GraphNode(LifecycleNode):
 
     def make_safe(self) -> None:
         """The process is about to end: leave everything safe, without waiting for anyone. Only called if configured."""
+
+    def _refuse_wrong_transitions(self) -> None:
+        """A transition that there is not from the present state is answered with "no"; rclpy would end the process."""
+        service = self._service_change_state
+        change = service.callback
+
+        def guarded(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+            try:
+                return change(request, response)
+            except rclpy_implementation.RCLError:
+                wanted, state = request.transition.label or request.transition.id, self._state_machine.current_state[1]
+                self.get_logger().error(f"transition {wanted} refused: the node is {state}")
+                response.success = False
+                return response
+
+        service.callback = guarded
 
     def _state_id(self) -> int:
         return int(self._state_machine.current_state[0]) if hasattr(self, "_state_machine") else 0

@@ -29,7 +29,7 @@ from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED_EACH, sensor
 from xrollout_ros.graph.types import message_class
 from xrollout_ros.sim.robot import make_sim_robot
 
-RESEND_S = 0.5
+RESEND_S = 0.25
 """Stepped drive: without a command for this long the observation is sent again."""
 WATCHDOG_S = 0.1
 """Real time: without a command for this long the robot holds by itself."""
