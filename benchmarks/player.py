@@ -118,11 +118,10 @@ def smoothness() -> None:
     ]
     for missing in (False, True):
         for name, motion in kinds:
-            for limited in (False, True):
-                sent, held = play(robot(7, motion, LIMITS if limited else {}), missing)
-                rows.append(
-                    [name, "one in ten is lost" if missing else "all come", "yes" if limited else "no", *measure(sent), held]
-                )
+            for on in (False, True):
+                sent, held = play(robot(7, motion, LIMITS if on else {}), missing)
+                coming = "one in ten lost" if missing else "all come"
+                rows.append([name, coming, "yes" if on else "no", *measure(sent), held])
     table(
         f"What is sent: 7 joints, {DURATION_S} s at {CONTROL_HZ} Hz, noisy chunks of {ROWS} rows at {POLICY_HZ} Hz; "
         f"limits {LIMITS['max_rate']:g} rad/s, {LIMITS['max_acceleration']:g} rad/s², {LIMITS['max_jerk']:g} rad/s³",
