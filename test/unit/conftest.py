@@ -17,7 +17,8 @@ from xrollout_ros.core.episode import EpisodeMeta
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.resources import load_robot, load_task, share_dir
 from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.episodes.bag_writer import BagSummary, BagWriter
+from xrollout_ros.episodes.bag_file import BagSummary
+from xrollout_ros.episodes.bag_writer import BagWriter
 from xrollout_ros.episodes.definitions import load_definition
 from xrollout_ros.episodes.rosbag2 import Durability, Reliability, qos_yaml
 

@@ -22,8 +22,8 @@ from xrollout_ros.core.errors import BagError
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import rosbag2
+from xrollout_ros.episodes.bag_file import BagFile
 from xrollout_ros.episodes.bag_reader import verify
-from xrollout_ros.episodes.bag_writer import BagWriter
 from xrollout_ros.episodes.mcap_file import McapFile
 
 STRING = "std_msgs/msg/String"
@@ -240,13 +240,13 @@ def test_topics_that_nobody_could_read_are_refused(bags: Any, tmp_path: Path) ->
 
 def test_what_finds_no_room_is_dropped_and_counted(bags: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = threading.Event()
-    write = BagWriter._write_message
+    write = BagFile.write
 
-    def slow(self: BagWriter, message: Any) -> None:
+    def slow(self: BagFile, *message: Any) -> None:
         assert held.wait(30)
-        write(self, message)
+        write(self, *message)
 
-    monkeypatch.setattr(BagWriter, "_write_message", slow)
+    monkeypatch.setattr(BagFile, "write", slow)
     meta = bags.meta()
     with bags.open(tmp_path / "bag", meta, queue_bytes=1_000_000) as writer:
         bags.add(writer, "/image", STRING)

@@ -19,7 +19,8 @@ from xrollout_ros.episodes import mcap_file
 from xrollout_ros.episodes.bag_reader import open_bag, verify
 from xrollout_ros.episodes.definitions import MessageDefinition, load_definition, stamp_offset
 from xrollout_ros.episodes.losses import LossCounter
-from xrollout_ros.episodes.recording import RecordedTopic, Recording
+from xrollout_ros.episodes.recorded_topic import RecordedTopic
+from xrollout_ros.episodes.recording import Recording
 
 STRING = MessageDefinition("std_msgs/msg/String", "string data\n", "RIHS01_" + "0" * 64)
 START_NS = 1_000 * NS

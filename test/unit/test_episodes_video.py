@@ -27,7 +27,8 @@ from xrollout_ros.episodes.image_cdr import (
     compressed_video,
     parse_image,
 )
-from xrollout_ros.episodes.recording import EncodedCamera, RecordedTopic, Recording
+from xrollout_ros.episodes.recorded_topic import EncodedCamera, RecordedTopic
+from xrollout_ros.episodes.recording import Recording
 from xrollout_ros.episodes.video import VideoDecoder, VideoSequence, decode_jpeg, is_keyframe, make_encoder
 
 Image = npt.NDArray[np.uint8]

@@ -11,11 +11,17 @@ from xrollout_ros.core.modes import Severity
 
 
 class EpisodeKind(str, Enum):
-    """Why the attempt was made. An evaluation rollout is just another episode."""
+    """Why the attempt was made. An evaluation rollout is just another episode; a clip is no attempt at all."""
 
     ATTEMPT = "attempt"
     DEMONSTRATION = "demonstration"
     EVALUATION = "evaluation"
+    CLIP = "clip"
+
+    @property
+    def counts(self) -> bool:
+        """Whether its outcome belongs in a success rate."""
+        return self is not EpisodeKind.CLIP
 
 
 class Outcome(str, Enum):
@@ -43,6 +49,8 @@ class Strategy(str, Enum):
 
     BASE = "base"
     SENTRY = "sentry"
+    HIGHLIGHT = "highlight"
+    DAGGER = "dagger"
     EPISODIC = "episodic"
 
 
@@ -52,6 +60,15 @@ class InterventionSpan(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     operator: str
+    begin_s: float = Field(description="s since the start of the episode")
+    end_s: float
+
+
+class KeptSpan(BaseModel):
+    """A stretch of an attempt that its bag holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
     begin_s: float = Field(description="s since the start of the episode")
     end_s: float
 
@@ -109,6 +126,7 @@ class EpisodeMeta(BaseModel):
     recovered: bool = Field(default=False, description="the bag was torn and has been repaired")
     topics: dict[str, TopicCount] = Field(default_factory=dict)
     interventions: list[InterventionSpan] = Field(default_factory=list)
+    kept: list[KeptSpan] | None = Field(default=None, description="what of it the bag holds; none: all of it")
     safety_events: list[SafetyRecord] = Field(default_factory=list)
 
 

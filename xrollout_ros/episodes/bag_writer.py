@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from mcap.reader import make_reader
-
-from xrollout_ros.core.clock import NS, Clock
+from xrollout_ros.core.clock import Clock
 from xrollout_ros.core.episode import EpisodeMeta, TopicCount
 from xrollout_ros.core.errors import BagError
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
-from xrollout_ros.episodes import rosbag2
+from xrollout_ros.episodes.bag_file import MAX_TIME_NS, BagFile, BagSummary
 from xrollout_ros.episodes.bag_topic import BagTopic, new_topic
 from xrollout_ros.episodes.byte_queue import ByteQueue
-from xrollout_ros.episodes.mcap_file import McapFile, disk_error
+from xrollout_ros.episodes.mcap_file import disk_error
 
-FLUSH_PERIOD_NS = NS // 2
-SYNC_PERIOD_NS = NS
 QUEUE_BYTES = 64 * 1024 * 1024
 CLOSE_TIMEOUT_S = 20.0
-_MAX_TIME_NS = 2**63
 
 
 @dataclass(frozen=True)
@@ -39,32 +34,12 @@ class _Close:
     meta: EpisodeMeta
 
 
-_Item = _Message | EpisodeMeta | _Close
-
-
 @dataclass(frozen=True)
-class BagSummary:
-    """A closed bag."""
+class _GiveUp:
+    pass
 
-    path: Path
-    """Its folder."""
-    messages: int
-    bytes: int
-    """Payload of all messages."""
-    file_bytes: int
-    """Size of the MCAP."""
-    start_ns: int
-    """First receive time, ns since the epoch; 0 without messages."""
-    end_ns: int
-    """Last receive time, ns since the epoch; 0 without messages."""
-    meta: EpisodeMeta
-    """As written, with the counts of all topics."""
-    topics: dict[str, TopicCount] = field(default_factory=dict)
 
-    @property
-    def lost(self) -> int:
-        """Messages known to be missing."""
-        return sum(count.lost for count in self.topics.values())
+_Item = _Message | EpisodeMeta | _Close | _GiveUp
 
 
 class BagWriter:
@@ -77,35 +52,20 @@ class BagWriter:
     """
 
     def __init__(
-        self,
-        path: Path,
-        file: McapFile,
-        file_path: Path,
-        meta: EpisodeMeta,
-        clock: Clock,
-        queue_bytes: int,
-        on_failure: Callable[[BagError], None] | None,
+        self, file: BagFile, meta: EpisodeMeta, queue_bytes: int, on_failure: Callable[[BagError], None] | None
     ) -> None:
         """Use :meth:`open`."""
-        self.path = path
+        self.path = file.directory
         self._file = file
-        self._file_path = file_path
         self._meta = meta
-        self._clock = clock
         self._on_failure = on_failure
         self._queue: ByteQueue[_Item] = ByteQueue(queue_bytes)
         self._lock = threading.Lock()
         self._topics: dict[str, BagTopic] = {}
-        self._bytes = 0
-        self._start_ns = _MAX_TIME_NS
-        self._end_ns = -1
         self._closing = False
         self._failure: BagError | None = None
         self._summary: BagSummary | None = None
-        self._flushed_ns = self._synced_ns = clock.steady_ns()
-        self._unflushed = False
-        self._unsynced = True
-        self._thread = threading.Thread(target=self._run, name=f"bag {path.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"bag {self.path.name}", daemon=True)
 
     @classmethod
     def open(
@@ -137,32 +97,8 @@ class BagWriter:
         Raises:
             BagError: the folder exists or cannot be made.
         """
-        file_path = directory / f"{name}_0.mcap"
-        try:
-            directory.mkdir(parents=True)
-        except FileExistsError as error:
-            remedy = "Bags are never overwritten; choose another folder."
-            raise BagError(f"the bag {directory} exists already", remedy) from error
-        except OSError as error:
-            raise disk_error(directory, error) from error
-        file: McapFile | None = None
-        try:
-            file = McapFile(file_path, compress=compress)
-            file.write_metadata(rosbag2.EPISODE, rosbag2.describe(meta))
-            file.attach(rosbag2.ROBOT, robot.model_dump_json(), clock.wall_ns())
-            if task is not None:
-                file.attach(rosbag2.TASK, task.model_dump_json(), clock.wall_ns())
-            rosbag2.sync_folder(directory)
-            rosbag2.sync_folder(directory.parent)
-        except (OSError, RuntimeError) as error:
-            cause = None
-            if file is not None:
-                cause = file.error
-                file.abandon()
-            file_path.unlink(missing_ok=True)
-            directory.rmdir()
-            raise disk_error(file_path, cause or error) from error
-        writer = cls(directory, file, file_path, meta, clock, queue_bytes, on_failure)
+        file = BagFile(directory, name, meta, clock, robot, task, compress=compress)
+        writer = cls(file, meta, queue_bytes, on_failure)
         writer._thread.start()
         return writer
 
@@ -184,7 +120,7 @@ class BagWriter:
     @property
     def payload_bytes(self) -> int:
         """Payload written so far."""
-        return self._bytes
+        return self._file.bytes
 
     def counts(self) -> dict[str, TopicCount]:
         """Messages by topic: taken into the bag, and dropped here."""
@@ -224,7 +160,7 @@ class BagWriter:
         Raises:
             BagError: the topic is unknown, the time impossible, or the bag closed.
         """
-        if not 0 <= log_time_ns < _MAX_TIME_NS:
+        if not 0 <= log_time_ns < MAX_TIME_NS:
             raise BagError(f"a message on {topic} has the receive time {log_time_ns} ns", "Allowed is 0 to 2^63 - 1.")
         with self._lock:
             known = self._topics.get(topic)
@@ -280,99 +216,49 @@ class BagWriter:
             )
         return self._summary
 
+    def give_up(self) -> None:
+        """Write nothing more: the bag is of no use. Its folder is left without ``metadata.yaml``."""
+        with self._lock:
+            first, self._closing = not self._closing, True
+        if first:
+            self._queue.put_control(_GiveUp())
+            self._queue.close()
+        self._thread.join(CLOSE_TIMEOUT_S)
+
     def _run(self) -> None:
         try:
             while self._summary is None:
-                for item in self._queue.take(self._wait_s()):
+                for item in self._queue.take(self._file.wait_s()):
                     self._handle(item)
                     self._keep_safe()
                 self._keep_safe()
         except BaseException as error:  # also a panic of the SDK's core, which is no Exception
             self._fail(error)
 
+    def _keep_safe(self) -> None:
+        if self._summary is None:
+            self._file.keep_safe()
+
     def _handle(self, item: _Item) -> None:
         if isinstance(item, _Message):
-            self._write_message(item)
+            self._file.write(item.topic, item.cdr, item.log_time_ns)
             self._queue.release(len(item.cdr))
         elif isinstance(item, EpisodeMeta):
-            self._file.write_metadata(rosbag2.EPISODE, rosbag2.describe(item))
-            self._unsynced = True
-        else:
+            self._file.update(item)
+        elif isinstance(item, _Close):
             self._finish(item.meta)
-
-    def _write_message(self, message: _Message) -> None:
-        topic = message.topic
-        topic.log(self._file, message.cdr, message.log_time_ns)
-        self._bytes += len(message.cdr)
-        self._start_ns = min(self._start_ns, message.log_time_ns)
-        self._end_ns = max(self._end_ns, message.log_time_ns)
-        self._unflushed = True
-
-    def _wait_s(self) -> float | None:
-        if not self._unflushed and not self._unsynced:
-            return None
-        due_ns = self._flushed_ns + FLUSH_PERIOD_NS if self._unflushed else self._synced_ns + SYNC_PERIOD_NS
-        return max(0, due_ns - self._clock.steady_ns()) / NS
-
-    def _keep_safe(self) -> None:
-        now_ns = self._clock.steady_ns()
-        if self._summary is not None:
-            return
-        if self._unflushed and now_ns - self._flushed_ns >= FLUSH_PERIOD_NS:
-            self._file.flush()
-            self._flushed_ns = now_ns
-            self._unflushed, self._unsynced = False, True
-        if self._unsynced and now_ns - self._synced_ns >= SYNC_PERIOD_NS:
-            self._file.sync()
-            self._synced_ns = now_ns
-            self._unsynced = False
+        else:
+            raise BagError(f"the bag {self.path} was given up", "It was not wanted any more.")
 
     def _finish(self, meta: EpisodeMeta) -> None:
         topics = dict(meta.topics)
         for name, count in self.counts().items():
             before = topics.get(name, TopicCount()).lost
             topics[name] = TopicCount(received=count.received, lost=count.lost + before)
-        meta = meta.model_copy(update={"topics": topics})
-        written = [topic for topic in self._topics.values() if topic.written]
-        start_ns, end_ns = (self._start_ns, self._end_ns) if written else (0, 0)
-        information = rosbag2.bag_information(
-            self._file_path.name,
-            [topic.record() for topic in written],
-            start_ns,
-            end_ns,
-            meta,
-        )
-        self._file.write_metadata(rosbag2.EPISODE, rosbag2.describe(meta))
-        # rosbag2 puts its metadata here too, and reads it from a file that has lost its folder.
-        self._file.write_metadata(rosbag2.RECORD, {"serialized_metadata": rosbag2.to_yaml(information)})
-        self._file.finish()
-        self._verify({topic.name: topic.written for topic in written})
-        rosbag2.write_metadata(self.path, information)
-        self._file.close()
-        self._summary = BagSummary(
-            path=self.path,
-            messages=sum(topic.written for topic in written),
-            bytes=self._bytes,
-            file_bytes=self._file_path.stat().st_size,
-            start_ns=start_ns,
-            end_ns=end_ns,
-            meta=meta,
-            topics=topics,
-        )
-
-    def _verify(self, expected: dict[str, int]) -> None:
-        """Read the file's own summary: the SDK only logs a message that it could not write."""
-        with self._file_path.open("rb") as stream:
-            summary = make_reader(stream).get_summary()
-        found: dict[str, int] = {}
-        if summary is not None and summary.statistics is not None:
-            counts = summary.statistics.channel_message_counts
-            found = {summary.channels[number].topic: count for number, count in counts.items()}
-        if found != expected:
-            raise BagError(f"the bag {self.path} holds {found}, but {expected} was written", "Keep it and report this.")
+        self._summary = self._file.finish(meta.model_copy(update={"topics": topics}), list(self._topics.values()))
 
     def _fail(self, error: BaseException) -> None:
-        failure = error if isinstance(error, BagError) else disk_error(self._file_path, self._file.error or error)
+        failure = error if isinstance(error, BagError) else disk_error(self._file.path, self._file.error or error)
         with self._lock:
             self._failure = failure
         self._file.abandon()

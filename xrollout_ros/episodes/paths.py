@@ -1,12 +1,16 @@
-"""Where bags lie: ``<data>/<day>/<time>_<task>_<ULID>/``, discarded ones in ``<data>/.trash``."""
+"""Where bags lie: ``<data>/<day>/<time>_<task>_<ULID>/``, discarded ones in ``<data>/.trash``.
+
+The name of a clip's folder says so: ``<time>_<task>_clip_<ULID>``.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import datetime, timezone
 from pathlib import Path
 
-from xrollout_ros.core.episode import EpisodeMeta
+from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta
 from xrollout_ros.core.errors import BagError
 from xrollout_ros.core.ids import check_id
 
@@ -38,7 +42,16 @@ def episode_dir(data: Path, meta: EpisodeMeta) -> Path:
             "Give ISO 8601, e.g. 2026-01-31T12:00:00+00:00.",
         ) from error
     task = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in meta.task) or "no_task"
-    return data / f"{started:%Y-%m-%d}" / f"{started:%H%M%S}_{task}_{check_id(meta.episode_id)}"
+    clip = "clip_" if meta.kind is EpisodeKind.CLIP else ""
+    return data / f"{started:%Y-%m-%d}" / f"{started:%H%M%S}_{task}_{clip}{check_id(meta.episode_id)}"
+
+
+def disk_free(data: Path) -> int:
+    """Bytes left on the disk of the data folder, which need not be there yet."""
+    place = data
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return shutil.disk_usage(place).free
 
 
 def discard(data: Path, bag: Path) -> Path:

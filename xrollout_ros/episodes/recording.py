@@ -2,87 +2,36 @@
 
 from __future__ import annotations
 
-import shutil
-import struct
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from xrollout_ros.core.clock import NS, Clock, seconds
-from xrollout_ros.core.episode import EpisodeMeta, Outcome, OutcomeSource, TopicCount
-from xrollout_ros.core.errors import BagError
+from xrollout_ros.core.clock import Clock, seconds
+from xrollout_ros.core.episode import EpisodeMeta, KeptSpan, Outcome, OutcomeSource, Strategy, TopicCount
+from xrollout_ros.core.errors import BagError, SpecError
 from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.core.sensing import CameraSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import paths
-from xrollout_ros.episodes.bag_writer import QUEUE_BYTES, BagSummary, BagWriter
+from xrollout_ros.episodes.bag_file import BagSummary
+from xrollout_ros.episodes.bag_writer import QUEUE_BYTES, BagWriter
 from xrollout_ros.episodes.camera_track import CameraTrack
-from xrollout_ros.episodes.definitions import MessageDefinition
-from xrollout_ros.episodes.image_cdr import IMAGE
-from xrollout_ros.episodes.losses import LossCounter
-from xrollout_ros.episodes.rosbag2 import Durability, Reliability, qos_yaml
-from xrollout_ros.episodes.video import make_encoder
+from xrollout_ros.episodes.corrections import DISK_WAIT_S, Corrections
+from xrollout_ros.episodes.highlights import Highlights
+from xrollout_ros.episodes.recorded_topic import RecordedTopic
+from xrollout_ros.episodes.ring import Ring
+from xrollout_ros.episodes.strategies import RecordingStrategy, make_strategy
 
 ENCODE_TIMEOUT_S = 5.0
-_STAMP = struct.Struct("<iI")
-
-
-@dataclass(frozen=True)
-class EncodedCamera:
-    """A camera whose images are encoded on their way into the bag."""
-
-    camera: CameraSpec
-    topic: str
-    """Full name of what is kept."""
-    definition: MessageDefinition
-
-
-@dataclass
-class RecordedTopic:
-    """One topic to record."""
-
-    name: str
-    definition: MessageDefinition
-    reliable: bool
-    latched: bool
-    depth: int
-    one_writer: bool
-    """Only then do sequence numbers tell what was lost."""
-    stamp_offset: int | None = None
-    """Where the CDR holds a stamp of the drive's clock; None: it holds none."""
-    encoded: EncodedCamera | None = None
-    """None: it is recorded as it comes."""
-    period_ns: int | None = None
-    """Time between two header stamps, where the RobotSpec says so and the stamps tell losses."""
-    latest: bytes | None = None
-    lost: int = 0
-    losses: LossCounter = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.losses = LossCounter(self.one_writer, self.period_ns)
-
-    @property
-    def raw_images(self) -> bool:
-        """Whether it puts images into the bag as they come."""
-        return self.definition.type_name == IMAGE and self.encoded is None
-
-    @property
-    def kept_as(self) -> str:
-        """The topic that has its messages in the bag."""
-        return self.encoded.topic if self.encoded else self.name
 
 
 @dataclass
 class _Open:
     writer: BagWriter
-    tracks: dict[str, CameraTrack]
+    corrections: Corrections | None
     meta: EpisodeMeta
     start_ns: int
     begun_steady_ns: int
-    clock_ns: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.clock_ns = self.start_ns
 
 
 class Recording:
@@ -102,6 +51,8 @@ class Recording:
         stepped: bool,
         topics: Sequence[RecordedTopic],
         queue_bytes: int = QUEUE_BYTES,
+        ring: Ring | None = None,
+        strategy: RecordingStrategy | None = None,
     ) -> None:
         """Get ready; nothing is written yet.
 
@@ -113,20 +64,58 @@ class Recording:
             stepped: whether receive times are simulated time.
             topics: what is recorded.
             queue_bytes: bound of what waits for the disk; what finds no room is dropped and counted.
+            ring: holds what came last, for highlights and corrections; none: neither can be kept.
+            strategy: says what of an attempt is kept; none: all of it.
 
         Raises:
             BagError: a camera's library is not installed.
+            SpecError: the ring is too small for what the strategy keeps.
         """
-        for topic in topics:
-            if topic.encoded is not None:
-                make_encoder(topic.encoded.camera)
         self.data = data
         self.topics = {topic.name: topic for topic in topics}
         self.last_bag: Path | None = None
         self.problem = ""
+        self.ring = ring
         self._robot, self._task, self._clock, self._stepped = robot, task, clock, stepped
         self._queue_bytes = queue_bytes
+        self._strategy = strategy or make_strategy(Strategy.EPISODIC.value)
+        margin = self._strategy.corrections
+        if margin is not None and (ring is None or ring.keep_s < margin.before_s):
+            raise SpecError(
+                f"{margin.before_s:g} s before a correction are kept, but the ring reaches back "
+                f"{ring.keep_s if ring else 0:g} s",
+                "Give a larger ring_seconds.",
+            )
+        self._closed_id = ""
+        self._clock_ns = 0
         self._open: _Open | None = None
+        self._tracks = self._new_tracks()
+        self.highlights: Highlights | None = None
+        if ring is not None:
+            self.highlights = Highlights(
+                data, ring, clock, robot, task, topics, stepped=stepped, encoded=self._all_encoded
+            )
+
+    def _new_tracks(self) -> dict[str, CameraTrack]:
+        return {
+            topic.name: CameraTrack(topic.encoded.camera, topic.name, topic.kept_as, self.ring)
+            for topic in self.topics.values()
+            if topic.encoded is not None
+        }
+
+    def end(self) -> None:
+        """Let go of the cameras' threads; nothing may be open. The next bag begins new ones."""
+        for track in self._tracks.values():
+            track.close()
+        self._tracks = {}
+
+    def _all_encoded(self) -> list[threading.Event]:
+        return [track.reached() for track in self._tracks.values()]
+
+    @property
+    def meta(self) -> EpisodeMeta | None:
+        """The attempt being recorded, as it was opened."""
+        return self._open.meta if self._open else None
 
     @property
     def episode_id(self) -> str:
@@ -145,12 +134,15 @@ class Recording:
 
     @property
     def failure(self) -> str:
-        """Why the open bag cannot be written, or not as asked; empty: it can."""
+        """What cannot be written, or not as asked: the open bag, else the last highlight; empty: nothing."""
+        highlight = self.highlights.problem if self.highlights else ""
         if self._open is None:
-            return self.problem
+            return self.problem or highlight
         if self._open.writer.failure:
             return str(self._open.writer.failure)
-        return next((track.problem for track in self._open.tracks.values() if track.problem), self.problem)
+        if self._open.corrections is not None and self._open.corrections.problem:
+            return self._open.corrections.problem
+        return next((track.problem for track in self._tracks.values() if track.problem), self.problem or highlight)
 
     def counts(self) -> dict[str, TopicCount]:
         """Taken into the open bag, and known to be missing from it."""
@@ -165,17 +157,12 @@ class Recording:
     def _lost(self, opened: _Open) -> dict[str, int]:
         """What is missing by topic, beside what the writer has dropped."""
         lost = {topic.kept_as: topic.lost for topic in self.topics.values() if topic.lost}
-        for track in opened.tracks.values():
-            if track.lost:
-                lost[track.topic] = lost.get(track.topic, 0) + track.lost
+        more = {track.topic: track.lost for track in self._tracks.values()}
+        for found in (more, opened.corrections.lost() if opened.corrections else {}):
+            for name, count in found.items():
+                if count:
+                    lost[name] = lost.get(name, 0) + count
         return lost
-
-    def disk_free(self) -> int:
-        """Bytes left on the disk of the bags."""
-        place = self.data
-        while not place.exists() and place != place.parent:
-            place = place.parent
-        return shutil.disk_usage(place).free
 
     def receive(self, name: str, cdr: bytes, sequence: int | None, received_ns: int) -> None:
         """A message has come.
@@ -189,16 +176,29 @@ class Recording:
         topic = self.topics[name]
         if topic.latched:
             topic.latest = cdr
-        missing = topic.losses.missing(sequence, _stamp(topic, cdr))
-        if self._open is None:
-            return
-        topic.lost += missing
-        log_time_ns = self._log_time(self._open, topic, cdr, received_ns)
-        track = self._open.tracks.get(name)
+        stamp_ns = topic.stamp_ns(cdr)
+        missing = topic.losses.missing(sequence, stamp_ns)
+        if self._open is not None:
+            topic.lost += missing
+        log_time_ns = self._log_time(stamp_ns, received_ns)
+        track = self._tracks.get(name)
         if track is not None:
             track.put(cdr, log_time_ns)
-        else:
+            return
+        if self.ring is not None:
+            self.ring.add(name, cdr, log_time_ns, latched=topic.latched)
+        if self._open is not None and self._open.corrections is None:
             self._open.writer.write(name, cdr, log_time_ns)
+
+    def operator_drives(self, driving: bool, received_ns: int) -> None:
+        """An operator has taken over, or gives the robot back; where only corrections are kept, this says which.
+
+        Args:
+            driving: whether the operator drives now; the same again changes nothing.
+            received_ns: when that was received; not used in the stepped drive.
+        """
+        if self._open is not None and self._open.corrections is not None:
+            self._open.corrections.drives(driving, self._clock_ns if self._stepped else received_ns)
 
     def several_writers(self, name: str) -> None:
         """More than one writes to this topic: its sequence numbers tell nothing about the open bag."""
@@ -228,27 +228,22 @@ class Recording:
             # Images of a real camera hardly shrink; not compressing them is what makes 300 MB/s possible.
             compress=self._stepped or not any(topic.raw_images for topic in self.topics.values()),
         )
-        tracks = {}
         for topic in self.topics.values():
-            self._add(writer, topic, topic.name, topic.definition)
+            topic.add_to(writer)
             topic.lost = 0
             topic.losses.begin()
-            if topic.encoded is not None:
-                self._add(writer, topic, topic.kept_as, topic.encoded.definition)
-                tracks[topic.name] = CameraTrack(topic.encoded.camera, topic.name, topic.kept_as, writer)
-            elif topic.latest is not None:
+            if topic.encoded is None and topic.latest is not None:
                 writer.write(topic.name, topic.latest, start_ns)
-        self._open = _Open(writer, tracks, meta, start_ns, self._clock.steady_ns())
+        self._tracks = self._tracks or self._new_tracks()
+        margin, corrections = self._strategy.corrections, None
+        if margin is not None and self.ring is not None:
+            corrections = Corrections(self.ring, writer, margin, start_ns)
+        else:
+            for track in self._tracks.values():
+                track.begin(writer)
+        self._clock_ns = start_ns
+        self._open = _Open(writer, corrections, meta, start_ns, self._clock.steady_ns())
         return writer.path
-
-    @staticmethod
-    def _add(writer: BagWriter, topic: RecordedTopic, name: str, definition: MessageDefinition) -> None:
-        qos = qos_yaml(
-            Reliability.RELIABLE if topic.reliable else Reliability.BEST_EFFORT,
-            Durability.TRANSIENT_LOCAL if topic.latched else Durability.VOLATILE,
-            topic.depth,
-        )
-        writer.add_topic(name, definition.type_name, definition.text, definition.type_hash, qos)
 
     def close(self, meta: EpisodeMeta, *, discard: bool = False) -> BagSummary:
         """Close the bag with what is now known of the attempt.
@@ -263,18 +258,51 @@ class Recording:
             )
         opened, self._open = self._open, None
         self.last_bag = opened.writer.path
-        for track in opened.tracks.values():
+        for track in self._tracks.values():
             track.finish(ENCODE_TIMEOUT_S)
             self.problem = track.problem or self.problem
+        kept = self._finish_corrections(opened) if opened.corrections else None
         lost = {name: TopicCount(lost=count) for name, count in self._lost(opened).items()}
         try:
-            summary = opened.writer.close(meta.model_copy(update={"topics": lost}))
+            summary = opened.writer.close(meta.model_copy(update={"topics": lost, "kept": kept}))
         except BagError as error:
             self.problem = str(error)
             raise
+        finally:
+            for track in self._tracks.values():
+                track.release()
+            if self.ring is None:
+                self.end()
+        self._closed_id = meta.episode_id
         if discard:
             self.last_bag = paths.discard(self.data, summary.path)
         return summary
+
+    def _finish_corrections(self, opened: _Open) -> list[KeptSpan]:
+        assert opened.corrections is not None
+        for event in self._all_encoded():
+            event.wait(ENCODE_TIMEOUT_S)
+        end_ns = self._clock_ns if self._stepped else self._clock.wall_ns()
+        kept = opened.corrections.finish(end_ns, DISK_WAIT_S)
+        self.problem = opened.corrections.problem or self.problem
+        return kept
+
+    def discard_closed(self, episode_id: str) -> Path:
+        """Move the bag that was closed last to the trash: its attempt is to be made again.
+
+        Returns:
+            Where it lies now.
+
+        Raises:
+            BagError: it is not the one closed last, or cannot be moved.
+        """
+        if not self._closed_id or self._closed_id != episode_id or self.last_bag is None:
+            raise BagError(
+                f"the bag of attempt {episode_id} is not the one closed last ({self._closed_id or 'none'})",
+                "Only the last attempt can be taken back.",
+            )
+        self.last_bag, self._closed_id = paths.discard(self.data, self.last_bag), ""
+        return self.last_bag
 
     def abandon(self, reason: str) -> BagSummary | None:
         """Close the open attempt, if any, as aborted: nobody else is there to say how it ended."""
@@ -282,7 +310,7 @@ class Recording:
             return None
         opened = self._open
         if self._stepped:
-            duration_s = seconds(opened.clock_ns - opened.start_ns)
+            duration_s = seconds(self._clock_ns - opened.start_ns)
         else:
             duration_s = seconds(self._clock.steady_ns() - opened.begun_steady_ns)
         return self.close(
@@ -296,20 +324,12 @@ class Recording:
             )
         )
 
-    def _log_time(self, opened: _Open, topic: RecordedTopic, cdr: bytes, received_ns: int) -> int:
+    def _log_time(self, stamp_ns: int | None, received_ns: int) -> int:
         if not self._stepped:
             return received_ns
-        own_ns = _stamp(topic, cdr)
-        if own_ns is None:
-            return opened.clock_ns
-        stamp_ns = max(opened.start_ns, own_ns)
-        opened.clock_ns = max(opened.clock_ns, stamp_ns)
+        if stamp_ns is None:
+            return self._clock_ns or received_ns
+        if self._open is not None:
+            stamp_ns = max(self._open.start_ns, stamp_ns)
+        self._clock_ns = max(self._clock_ns, stamp_ns)
         return stamp_ns
-
-
-def _stamp(topic: RecordedTopic, cdr: bytes) -> int | None:
-    """The message's own stamp, ns; None: it has none."""
-    if topic.stamp_offset is None or len(cdr) < topic.stamp_offset + _STAMP.size:
-        return None
-    second, nanosecond = _STAMP.unpack_from(cdr, topic.stamp_offset)
-    return int(second) * NS + int(nanosecond)

@@ -24,7 +24,8 @@ from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.episodes import paths
 from xrollout_ros.episodes.definitions import load_definition
 from xrollout_ros.episodes.reader import COMMAND_TOPIC
-from xrollout_ros.episodes.recording import RecordedTopic, Recording
+from xrollout_ros.episodes.recorded_topic import RecordedTopic
+from xrollout_ros.episodes.recording import Recording
 from xrollout_ros.graph.conversions import command_to_msg
 from xrollout_ros.graph.encodings import TYPES, decode
 from xrollout_ros.graph.listener import RobotListener

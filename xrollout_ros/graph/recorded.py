@@ -7,7 +7,7 @@ from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.sensing import CameraRecord, CameraSpec
 from xrollout_ros.episodes.definitions import load_definition, stamp_offset
 from xrollout_ros.episodes.image_cdr import COMPRESSED_IMAGE, IMAGE, VIDEO_DEFINITION
-from xrollout_ros.episodes.recording import EncodedCamera, RecordedTopic
+from xrollout_ros.episodes.recorded_topic import EncodedCamera, RecordedTopic
 from xrollout_ros.graph.encodings import TYPES
 from xrollout_ros.graph.topics import OWN, SYSTEM, Topic, resolve
 
