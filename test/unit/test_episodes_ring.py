@@ -82,7 +82,7 @@ def test_overlapping_taps_get_each_message_once(steps: list[str], reach: int) ->
         elif taps:
             taps[-1][2].extend(numbers(taps[-1][0].take(0.0)))
     for tap, first, got in taps:
-        got += numbers(tap.take(0.0))
+        got.extend(numbers(tap.take(0.0)))
         last = now if tap.until_ns is None else tap.until_ns // NS
         assert got == list(range(first, last + 1))
 

@@ -85,7 +85,7 @@ class Highlights:
         """
         self.problem = ""
         """Why the last save failed; empty: it did not."""
-        self.last: Clip | None = None
+        self.last_saved: Path | None = None
         self._data, self._ring, self._clock, self._stepped = data, ring, clock, stepped
         self._robot, self._task, self._topics, self._encoded = robot, task, topics, encoded
         self._lock = threading.Lock()
@@ -153,7 +153,7 @@ class Highlights:
             clip = Clip(None, problem=f"the highlight was not saved: {error}")
         finally:
             self._ring.untap(tap)
-        self.last, self.problem = clip, clip.problem
+        self.last_saved, self.problem = clip.path or self.last_saved, clip.problem
         done(clip)
 
     def _save(self, meta: EpisodeMeta, tap: Tap, after_s: float) -> Clip:

@@ -9,6 +9,14 @@ from typing import ClassVar
 from xrollout_ros.core.episode import Strategy
 from xrollout_ros.core.errors import SpecError
 
+DEFAULTS = {
+    "ring_seconds": 30.0,
+    "ring_mib": 512.0,
+    "highlight_after": 0.0,
+    "correction_before": 1.0,
+    "correction_after": 1.0,
+}
+"""How much the ring holds, how long a highlight goes on, what is kept round a correction; s, but for the MiB."""
 _LONGEST_S = 3600
 
 

@@ -17,7 +17,7 @@ from xrollout_ros.core.clock import SystemClock, seconds
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.episodes.definitions import load_definition
 from xrollout_ros.episodes.image_cdr import IMAGE
-from xrollout_ros.episodes.recording import RecordedTopic
+from xrollout_ros.episodes.recorded_topic import RecordedTopic
 from xrollout_ros.graph.encodings import TYPES
 from xrollout_ros.graph.middleware import prepare
 from xrollout_ros.graph.qos import recording

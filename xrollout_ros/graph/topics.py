@@ -28,6 +28,7 @@ OWN = (
     Topic("policy/status", "xrollout/msg/PolicyStatus", "stream"),
     Topic("episode", "xrollout/msg/EpisodeState", "latched"),
     Topic("recorder/status", "xrollout/msg/RecorderStatus", "latched"),
+    Topic("upload/status", "xrollout/msg/UploadStatus", "latched"),
     Topic("failure", "xrollout/msg/FailureTag", "event"),
     Topic("heartbeat", "xrollout/msg/Heartbeat", "event", one_writer=False),
     Topic("sim/step", "xrollout/msg/SimStep", "event"),

@@ -7,55 +7,42 @@ import time
 from typing import Any
 
 from pydantic import ValidationError
-from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
+from rclpy.serialization import deserialize_message
 
-from xrollout.msg import Heartbeat, RecorderStatus
+from xrollout.msg import Heartbeat, RecorderStatus, SupervisorState
 from xrollout.srv import CloseEpisode, OpenEpisode
 from xrollout_ros.core.clock import seconds
-from xrollout_ros.core.episode import EpisodeMeta
+from xrollout_ros.core.episode import EpisodeMeta, Strategy
 from xrollout_ros.core.errors import BagError, SpecError, XRolloutError
 from xrollout_ros.core.fields import stamp_ns
+from xrollout_ros.core.modes import Mode
+from xrollout_ros.core.sensing import CameraRecord
 from xrollout_ros.episodes import paths
 from xrollout_ros.episodes.background_repair import BackgroundRepair
 from xrollout_ros.episodes.bag_writer import QUEUE_BYTES
 from xrollout_ros.episodes.recording import Recording
-from xrollout_ros.graph.conversions import time_msg
+from xrollout_ros.episodes.ring import Ring
+from xrollout_ros.episodes.strategies import DEFAULTS, Margin, RecordingStrategy, make_strategy
+from xrollout_ros.graph.highlighting import HighlightService
 from xrollout_ros.graph.node import GraphNode, clock, run_node
+from xrollout_ros.graph.polling import Polled
 from xrollout_ros.graph.qos import EVENT, LATCHED, recording
 from xrollout_ros.graph.recorded import history, recorded, wanted
+from xrollout_ros.graph.recorder_status import status_of
 from xrollout_ros.graph.topics import SYSTEM, resolve
 from xrollout_ros.graph.types import message_class
 
 MANAGER_TIMEOUT_S = 2.0
 POLL_PERIOD_S = 0.01
 _IN_FLIGHT_S = 0.03
+_LAST_CLIP_S = 2.0
+"""For a highlight that is being saved when the recorder ends."""
 _DRAIN_ROUNDS = 5
 _MOST_AT_ONCE = 200
 """Of one topic: a flood must not keep the recorder from its services and its heartbeat."""
-
-
-class Polled(CallbackGroup):
-    """Keeps subscriptions out of the executor's wait set: they are emptied by a timer instead.
-
-    Waking for each message costs an executor far more than the message; receive times are the middleware's, so
-    nothing is lost by taking them a little later.
-    """
-
-    def can_execute(self, entity: Any) -> bool:
-        """Never by the executor."""
-        return False
-
-    def beginning_execution(self, entity: Any) -> bool:
-        """Never by the executor."""
-        return False
-
-    def ending_execution(self, entity: Any) -> None:
-        """Never by the executor."""
-
-    def never(self, message: bytes) -> None:
-        """Stands where rclpy wants a callback."""
+_STATE = resolve("supervisor/state")
 
 
 class RecorderNode(GraphNode):
@@ -68,6 +55,10 @@ class RecorderNode(GraphNode):
         self.declare_parameter("data", "")
         self.declare_parameter("cameras", False)
         self.declare_parameter("queue_mib", QUEUE_BYTES >> 20)
+        self.declare_parameter("strategy", Strategy.EPISODIC.value)
+        self.declare_parameter("corrections", False)
+        for name, default in DEFAULTS.items():
+            self.declare_parameter(name, default)
         self._recording: Recording | None = None
         self._repair: BackgroundRepair | None = None
 
@@ -86,10 +77,12 @@ class RecorderNode(GraphNode):
                 self.get_logger().info(f"not recording {topic.name}: {error.what}")
         usable = [topic for topic in topics if topic.name not in {resolve(name) for name in self._skipped}]
         data = paths.data_dir(self.text("data"))
-        queue = self._queue_bytes()
+        queue_bytes, ring = self._queue_bytes(), self._ring()
+        self._strategy = self._chosen_strategy()
         self._recording = Recording(
-            data, self.robot, self.task, clock, stepped=self.stepped, topics=usable, queue_bytes=queue
-        )
+            data, self.robot, self.task, clock, stepped=self.stepped, topics=usable, queue_bytes=queue_bytes, ring=ring,
+            strategy=self._strategy,
+        )  # fmt: skip
         self._repair = BackgroundRepair(data, self._say_repaired)
         self._manager_seen_ns = 0
         self._status = self.create_publisher(RecorderStatus, "recorder/status", LATCHED)
@@ -109,9 +102,24 @@ class RecorderNode(GraphNode):
             raise SpecError(f"parameter queue_mib is {size!r}", "Allowed is a whole number of MiB from 1.")
         return size << 20
 
+    def _number(self, name: str) -> float:
+        return float(self.get_parameter(name).value)
+
+    def _ring(self) -> Ring:
+        videos = [camera.keyframe_s for camera in self.robot.cameras if camera.record is CameraRecord.H264]
+        return Ring(
+            self._number("ring_seconds"), int(self._number("ring_mib") * 2**20), margin_s=max(videos, default=0.0)
+        )
+
+    def _chosen_strategy(self) -> RecordingStrategy:
+        margin = Margin(self._number("correction_before"), self._number("correction_after"))
+        return make_strategy(self.text("strategy"), margin if self.get_parameter("corrections").value else None)
+
     def activate(self) -> None:
         assert self._recording is not None
         polled = Polled()
+        after_s = self._number("highlight_after")
+        self._highlights = HighlightService(self, self._recording, self._strategy.name, after_s, polled, self._take_all)
         self._subscriptions_made = [
             self.create_subscription(
                 message_class(topic.definition.type_name),
@@ -139,8 +147,11 @@ class RecorderNode(GraphNode):
         for subscription in (*self._subscriptions_made, self._heartbeats):
             self.destroy_subscription(subscription)
         self._by_topic = {}
+        self._highlights.destroy()
 
     def cleanup(self) -> None:
+        if self._recording is not None:
+            self._recording.end()
         self._recording = None
         self._stop_repair()
         if hasattr(self, "_status"):
@@ -158,6 +169,8 @@ class RecorderNode(GraphNode):
         if self._recording is not None and self._recording.episode_id:
             self._drain()
             self._abandon("the recorder was shut down during the attempt")
+        if self._recording is not None and self._recording.highlights is not None:
+            self._recording.highlights.wait(_LAST_CLIP_S)
 
     # --- messages -----------------------------------------------------------------------------------------------
 
@@ -165,7 +178,13 @@ class RecorderNode(GraphNode):
         begin_ns = clock.steady_ns()
         for topic in self._by_topic:
             self._take_waiting(topic, _MOST_AT_ONCE)
+        self._highlights.poll()
         self.pulse.took(begin_ns)
+
+    def _take_all(self) -> None:
+        """What has come before this moment."""
+        for topic in self._by_topic:
+            self._take_waiting(topic)
 
     def _measured(self) -> dict[str, object]:
         counts = self._recording.counts() if self._recording else {}
@@ -177,7 +196,11 @@ class RecorderNode(GraphNode):
     def _receive(self, topic: str, message: bytes, info: dict[str, Any]) -> None:
         if self._recording is not None:
             sequence = info.get("publication_sequence_number")
-            self._recording.receive(topic, message, sequence, info.get("received_timestamp") or clock.wall_ns())
+            received_ns = info.get("received_timestamp") or clock.wall_ns()
+            self._recording.receive(topic, message, sequence, received_ns)
+            if topic == _STATE and self._strategy.corrections is not None:
+                mode = deserialize_message(message, SupervisorState).mode
+                self._recording.operator_drives(mode == Mode.TELEOP, received_ns)
 
     def _take_waiting(self, topic: str, most: int = sys.maxsize) -> int:
         subscription, taken = self._by_topic.get(topic), 0
@@ -214,8 +237,7 @@ class RecorderNode(GraphNode):
             if self._recording is None or not self.active:
                 raise BagError("the recorder is not active", "Activate it first.")
             # What came before this moment belongs to no attempt, or to the one before.
-            for topic in self._by_topic:
-                self._take_waiting(topic)
+            self._take_all()
             response.bag = str(self._recording.open(meta, stamp_ns(request.start)))
             response.opened = True
             self._manager_seen_ns = clock.steady_ns()
@@ -230,6 +252,9 @@ class RecorderNode(GraphNode):
             meta = EpisodeMeta.model_validate_json(request.metadata)
             if self._recording is None:
                 raise BagError("the recorder is not configured", "Configure it first.")
+            if request.discard and meta.episode_id != self._recording.episode_id:
+                response.bag, response.closed = str(self._recording.discard_closed(meta.episode_id)), True
+                return response
             self._drain()
             summary = self._recording.close(meta, discard=request.discard)
             response.closed, response.messages, response.lost = True, summary.messages, summary.lost
@@ -263,21 +288,7 @@ class RecorderNode(GraphNode):
         for name, topic in self._recording.topics.items():
             if topic.one_writer and not topic.losses.several and self.count_publishers(name) > 1:
                 self._recording.several_writers(name)
-        counts = self._recording.counts()
-        self._status.publish(
-            RecorderStatus(
-                stamp=time_msg(clock.wall_ns()),
-                episode_id=self._recording.episode_id,
-                bag=str(self._recording.bag or ""),
-                recording=bool(self._recording.episode_id),
-                bytes=self._recording.payload_bytes,
-                topics=list(counts),
-                received=[count.received for count in counts.values()],
-                lost=[count.lost for count in counts.values()],
-                disk_free=self._recording.disk_free(),
-                error=self._recording.failure,
-            )
-        )
+        self._status.publish(status_of(self._recording, clock))
 
 
 def main() -> None:

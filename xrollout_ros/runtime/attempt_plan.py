@@ -1,0 +1,52 @@
+"""Which attempts a run makes: seeds in order, without those that were made before, and some of them again."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+
+
+class AttemptPlan:
+    """The seeds of a run."""
+
+    def __init__(self, first_seed: int, total: int, made: Collection[int] = ()) -> None:
+        """
+        Args:
+            first_seed: seed of the first attempt; the next ones count up.
+            total: how many attempts there shall be in the end; 0: no end.
+            made: seeds of attempts that were made in an earlier run.
+        """
+        self.total = total
+        self._made = frozenset(made)
+        self._next = first_seed
+        self._again: deque[int] = deque()
+        self._end = first_seed + total
+        self.number = len(self._made)
+        """Attempts begun, those of the earlier run included and those that are made again not."""
+
+    def next_seed(self) -> int | None:
+        """The seed of the next attempt, which begins now; None: all are made."""
+        if self._again:
+            self.number += 1
+            return self._again.popleft()
+        while self._next in self._made:
+            self._next += 1
+        if self.total and self._next >= self._end:
+            return None
+        self.number += 1
+        self._next += 1
+        return self._next - 1
+
+    def asked_for(self, seed: int) -> int:
+        """Somebody wants an attempt now: its seed, the next one for -1."""
+        if seed >= 0:
+            self.number += 1
+            return seed
+        chosen = self.next_seed()
+        assert chosen is not None  # only a run without an end is asked
+        return chosen
+
+    def again(self, seed: int) -> None:
+        """The last attempt does not count: make it again."""
+        self.number -= 1
+        self._again.append(seed)
