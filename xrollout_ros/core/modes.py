@@ -55,3 +55,4 @@ class Request(IntEnum):
     MARK_FAILURE = 4
     DISCARD = 5
     END = 6
+    RERECORD = 8

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from xrollout_ros.core.action import Interpolation
-from xrollout_ros.core.episode import EpisodeKind, Strategy
+from xrollout_ros.core.episode import EpisodeKind
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import paths
+from xrollout_ros.graph.keeping import ARGUMENTS as KEEPING
+from xrollout_ros.graph.keeping import Value, keeping
 from xrollout_ros.runtime.overrides import with_interpolation
 
 Graph = Literal["deploy", "record"]
-Value = str | int | bool
 
 
 class Argument(NamedTuple):
@@ -30,7 +31,7 @@ class Argument(NamedTuple):
 
 _COMMON = (
     Argument("robot", "", "RobotSpec id or YAML file; empty: the task's"),
-    Argument("strategy", "episodic", f"what is recorded: {', '.join(strategy.value for strategy in Strategy)}"),
+    *(Argument(*argument) for argument in KEEPING),
     Argument("data", "", "folder of the bags; empty: XROLLOUT_DATA, else ./raw_rollouts"),
     Argument("start", "", "named start distribution of the task; empty: the task's default"),
     Argument("drive", "", "stepped (simulation) or real_time; empty: stepped for a simulated robot"),
@@ -71,7 +72,9 @@ class Process:
     """Node name, and the name of its executable."""
     parameters: dict[str, Value] = field(default_factory=dict)
     managed: bool = True
-    """A lifecycle node, which the manager brings up and the starter brings back."""
+    """Brought back by the starter; the end of one that is not is the end of the graph."""
+    vital: bool = True
+    """False: the graph goes on without it, when it dies again and again."""
 
     @property
     def module(self) -> str:
@@ -174,10 +177,10 @@ def _assemble(
         raise SpecError(f"drive stepped: robot {robot.id!r} is not simulated", "Use drive:=real_time.")
     start = given["start"] or task.default_start
     _choice("start", start, sorted(task.starts))
-    _choice("strategy", given["strategy"], [strategy.value for strategy in Strategy])
     cameras = _flag("camera", given["camera"])
     if cameras and not robot.cameras:
         raise SpecError(f"camera true: robot {robot.id!r} has no camera", "Leave it out.")
+    kept = keeping(given, robot, cameras=cameras)
     data = paths.data_dir(given["data"]).resolve()
     episodes = _whole("episodes", given["episodes"] or str(simulated_episodes if simulated else 0), 0)
     seed = _whole("seed", given["seed"], 0)
@@ -191,17 +194,19 @@ def _assemble(
     stored: dict[str, Value] = {"data": str(data)}
     processes = [Process("sim_robot", {**common, "cameras": cameras})] if simulated else []
     processes += [
-        Process("recorder", {**common, **stored, "cameras": cameras}),
+        Process("recorder", {**common, **stored, "cameras": cameras, **kept.recorder}),
         Process("supervisor", {**common, "interpolation": given.get("interpolation", "")}),
         *(Process(driver.name, {**common, **driver.parameters}) for driver in drivers),
     ]
-    if given["strategy"] != Strategy.BASE.value:
+    if kept.strategy.keeps_attempts:
         processes.append(Process("tagger", {**common, **stored}))
     managed = ",".join(process.name for process in processes)
     parameters: dict[str, Value] = {
-        **common, **stored, **manager, "nodes": managed, "strategy": given["strategy"], "start": start,
-        "episodes": episodes, "seed": seed, "site": given["site"],
+        **common, **stored, **manager, **kept.manager, "nodes": managed, "start": start, "episodes": episodes,
+        "seed": seed, "site": given["site"],
     }  # fmt: skip
+    if kept.uploader:
+        processes.append(Process("uploader", {**stored, **kept.uploader}, vital=False))
     processes.append(Process("manager", parameters, managed=False))
     return GraphDescription(graph, tuple(processes), robot, task, data, episodes)
 

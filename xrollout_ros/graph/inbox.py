@@ -39,6 +39,8 @@ class Inbox:
         """The running attempt's; none outside one."""
         self.episode_id = ""
         self.wish: Wish | None = None
+        self.late: tuple[Request, str, str] | None = None
+        """DISCARD or RERECORD that came after the last attempt had ended, who asked, and why."""
         self.mode = Mode.IDLE
         self.policy_id = ""
         """What the policy node says it has loaded."""
@@ -78,6 +80,9 @@ class Inbox:
             watch = self._watching(message.episode_id or self.episode_id)
             if watch is not None:
                 watch.request(Request(message.request), message.operator_id, message.reason)
+                self.changed.notify_all()
+            elif self.watch is None and message.request in (Request.DISCARD, Request.RERECORD):
+                self.late = (Request(message.request), message.operator_id, message.reason)
                 self.changed.notify_all()
 
     def _on_step(self, message: SimStep) -> None:

@@ -19,6 +19,8 @@ class Verdict:
     source: OutcomeSource
     reason: str
     discard: bool = False
+    again: bool = False
+    """It is to be made again, with the same seed."""
 
 
 @dataclass
@@ -89,6 +91,10 @@ class AttemptWatch:
         if request in outcomes:
             outcome, discard = outcomes[request]
             self._mark = Verdict(outcome, OutcomeSource.HUMAN, said, discard)
+        elif request is Request.RERECORD:
+            self._mark = Verdict(
+                Outcome.UNKNOWN, OutcomeSource.HUMAN, f"{said}: make it again", discard=True, again=True
+            )
         elif request is Request.END:
             self._end = Verdict(Outcome.UNKNOWN, OutcomeSource.NONE, f"ended by {said}")
 

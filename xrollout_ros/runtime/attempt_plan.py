@@ -16,7 +16,7 @@ class AttemptPlan:
             total: how many attempts there shall be in the end; 0: no end.
             made: seeds of attempts that were made in an earlier run.
         """
-        self.total = total
+        self.first_seed, self.total = first_seed, total
         self._made = frozenset(made)
         self._next = first_seed
         self._again: deque[int] = deque()

@@ -1,0 +1,131 @@
+"""What the manager does next: the attempts that are left, those that somebody asks for, and those made again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from rclpy.node import Node
+
+from xrollout_ros.core.clock import Clock, nanoseconds
+from xrollout_ros.core.episode import EpisodeMeta, Outcome
+from xrollout_ros.core.ids import new_id
+from xrollout_ros.core.modes import Request
+from xrollout_ros.episodes.resume import made_before
+from xrollout_ros.graph.bag_keeper import BagKeeper
+from xrollout_ros.graph.inbox import Inbox, Wish
+from xrollout_ros.graph.lifecycle import Members
+from xrollout_ros.runtime.attempt import Verdict
+from xrollout_ros.runtime.attempt_plan import AttemptPlan
+
+FOREVER_S = 1e9
+
+
+class Agenda:
+    """Used in the manager's own thread."""
+
+    def __init__(
+        self,
+        node: Node,
+        plan: AttemptPlan,
+        start: str,
+        reset_s: float,
+        inbox: Inbox,
+        members: Members,
+        bags: BagKeeper,
+        clock: Clock,
+    ) -> None:
+        """
+        Args:
+            node: the manager.
+            plan: the seeds.
+            start: named start distribution of attempts that nobody has asked for.
+            reset_s: time between two attempts to put the scene right, s.
+            inbox: has what people ask for.
+            members: what the graph consists of.
+            bags: takes bags back.
+            clock: the machine's.
+        """
+        self.plan = plan
+        self.successes = 0
+        self.discarded: Callable[[EpisodeMeta], None] = lambda meta: None
+        """Told when an attempt is taken back that was closed already."""
+        self.bring_up: Callable[[], None] = lambda: None
+        """Called when a node is lost while nothing is to be done."""
+        self._node, self._start, self._reset_s = node, start, reset_s
+        self._inbox, self._members, self._bags, self._clock = inbox, members, bags, clock
+        self._last: tuple[EpisodeMeta, bool] | None = None
+
+    def resume(self, data: Path, like: EpisodeMeta) -> None:
+        """Count what the same command has made before.
+
+        Raises:
+            DataError: it was made at another rate.
+        """
+        made = made_before(data, like, self.plan.total)
+        self.plan = AttemptPlan(self.plan.first_seed, self.plan.total, made.seeds)
+        self.successes = made.successes
+        of = f" of {self.plan.total}" if self.plan.total else ""
+        self._node.get_logger().info(f"resuming: {len(made.seeds)}{of} attempts are there, {made.successes} succeeded")
+
+    def next(self) -> Wish | None:
+        """What to do next; waits for somebody to ask, or for the scene to be put right. None: all is done.
+
+        Raises:
+            StopRequested: the process was told to stop.
+        """
+        if not self.plan.total:
+            wish = self._wait(FOREVER_S)
+            assert wish is not None
+            return replace(wish, seed=self.plan.asked_for(wish.seed))
+        # After the last attempt too there is time to take it back.
+        wish = self._wait(self._reset_s if self._last is not None else 0.0) or Wish(new_id(), -1, self._start)
+        seed = self.plan.next_seed()
+        return None if seed is None else replace(wish, seed=seed)
+
+    def done(self, meta: EpisodeMeta, verdict: Verdict, kept: bool) -> None:
+        """An attempt has been made.
+
+        Args:
+            meta: what became of it.
+            verdict: whether it counts.
+            kept: whether it has a closed bag.
+        """
+        self._last = None if verdict.discard else (meta, kept)
+        if verdict.again:
+            self.plan.again(meta.seed or 0)
+            with self._inbox.changed:
+                self._inbox.wish = Wish(new_id(), -1, meta.start)
+
+    def _wait(self, timeout_s: float) -> Wish | None:
+        """An attempt that somebody asks for within this time, or that is to be made again; None: nobody did."""
+        until_ns = self._clock.steady_ns() + nanoseconds(timeout_s)
+        while True:
+            wish = self._take_back() or self._inbox.wish
+            if wish is not None or self._clock.steady_ns() >= until_ns:
+                return wish
+            self._members.wait(lambda: self._something(until_ns), FOREVER_S, "nobody asked")
+            if self._members.lost():
+                self.bring_up()
+
+    def _something(self, until_ns: int) -> bool:
+        asked = self._inbox.wish is not None or self._inbox.late is not None
+        return asked or bool(self._members.lost()) or self._clock.steady_ns() >= until_ns
+
+    def _take_back(self) -> Wish | None:
+        """Discard the attempt that was made last, if somebody asks for that now; the wish to make it again."""
+        with self._inbox.changed:
+            late, self._inbox.late = self._inbox.late, None
+        if late is None or self._last is None:
+            return None
+        (request, who, _), (meta, kept), self._last = late, self._last, None
+        if kept and not self._bags.take_back(meta):
+            return None
+        self.successes -= meta.outcome is Outcome.SUCCESS
+        self._node.get_logger().info(f"attempt {self.plan.number} is discarded after its end, as {who} asked")
+        self.discarded(meta)
+        if request is not Request.RERECORD:
+            return None
+        self.plan.again(meta.seed or 0)
+        return Wish(new_id(), -1, meta.start)

@@ -1,0 +1,51 @@
+"""The manager's side of the recorder: opens, closes and takes back bags by its services."""
+
+from __future__ import annotations
+
+from rclpy.node import Node
+
+from xrollout.srv import CloseEpisode, OpenEpisode
+from xrollout_ros.core.episode import EpisodeMeta
+from xrollout_ros.core.errors import GraphError
+from xrollout_ros.graph.conversions import time_msg
+from xrollout_ros.graph.lifecycle import call
+
+OPEN_TIMEOUT_S = 5.0
+NOT_CLOSED = "its bag was not closed"
+
+
+class BagKeeper:
+    """Called from the manager's own thread."""
+
+    def __init__(self, node: Node) -> None:
+        self._log = node.get_logger()
+        self._open = node.create_client(OpenEpisode, "open_episode")
+        self._close = node.create_client(CloseEpisode, "close_episode")
+
+    def open(self, meta: EpisodeMeta, begin_ns: int) -> None:
+        """Have the bag of an attempt opened.
+
+        Raises:
+            GraphError: the recorder refuses, or does not answer.
+        """
+        request = OpenEpisode.Request(metadata=meta.model_dump_json(), start=time_msg(begin_ns))
+        answer = call(self._open, request, OPEN_TIMEOUT_S, "open the bag")
+        if not answer.opened:
+            raise GraphError(f"the attempt cannot be recorded: {answer.message}", "Mend that and start again.")
+
+    def close(self, meta: EpisodeMeta, timeout_s: float, *, discard: bool) -> str:
+        """Have it closed; where it is, or why it could not be."""
+        request = CloseEpisode.Request(metadata=meta.model_dump_json(), discard=discard)
+        try:
+            answer = call(self._close, request, timeout_s, "close the bag")
+        except GraphError as error:
+            self._log.error(f"the bag was not closed: {error.what}")
+            return NOT_CLOSED
+        if not answer.closed:
+            self._log.error(f"the bag was not closed: {answer.message}")
+            return NOT_CLOSED
+        return str(answer.bag)
+
+    def take_back(self, meta: EpisodeMeta) -> bool:
+        """Have the bag of the last attempt, which is closed, moved to the trash; whether it was."""
+        return self.close(meta, OPEN_TIMEOUT_S, discard=True) != NOT_CLOSED
