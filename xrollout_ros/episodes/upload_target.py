@@ -41,7 +41,7 @@ def check_url(url: str) -> str:
     except (ValueError, ImportError) as error:
         raise SpecError(
             f"cannot upload to {url!r}: {error}", "Give a folder, file://, s3:// or another fsspec URL."
-        ) from (error)
+        ) from error
     if not rest.strip("/"):
         raise SpecError(f"the upload URL {url!r} names no place", "Add a bucket or folder.")
     return url.rstrip("/")

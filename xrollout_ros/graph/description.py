@@ -137,7 +137,7 @@ def _deploy(given: Mapping[str, str]) -> GraphDescription:
     robot = load_robot(given["robot"] or meta.robot)
     check_task(meta, task, model)
     check_robot(meta, robot, model)
-    kinds = [kind.value for kind in EpisodeKind if kind is not EpisodeKind.DEMONSTRATION]
+    kinds = [EpisodeKind.ATTEMPT.value, EpisodeKind.EVALUATION.value]
     _choice("kind", given["kind"], kinds)
     extra: dict[str, Value] = {"model": str(model), "model_hash": sha256(read_bytes(model))}
     robot = with_interpolation(robot, given["interpolation"])

@@ -189,6 +189,9 @@ class _Starter:
                 return
             why = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
             recent = [born_s for born_s in child.born_s if time.monotonic() - born_s < 60.0]
+            if len(recent) > RESTARTS_PER_MINUTE and not child.process.vital:
+                self._say(f"{name} died {len(recent)} times within a minute, the last time {why}; going on without it")
+                return
             if len(recent) > RESTARTS_PER_MINUTE:
                 self._failure = GraphError(
                     f"{name} died {len(recent)} times within a minute, the last time {why}",

@@ -93,6 +93,8 @@ def why_not(meta: EpisodeMeta, include: Include) -> str | None:
     """
     if meta.kind is EpisodeKind.EVALUATION:
         return "evaluation episodes never train"
+    if meta.kind is EpisodeKind.CLIP:
+        return "highlights are no attempts"
     if meta.kind is EpisodeKind.DEMONSTRATION:
         return None if meta.outcome is Outcome.SUCCESS else f"demonstration with outcome {meta.outcome.value}"
     if meta.outcome is Outcome.ABORT:

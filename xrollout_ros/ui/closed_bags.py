@@ -12,7 +12,10 @@ from xrollout_ros.episodes.reader import COMMAND_TOPIC
 
 @dataclass
 class ClosedBags:
-    """Bags that were closed since this was made. ``metadata.yaml`` is written last, so one that is there is whole."""
+    """Attempts whose bags were closed since this was made.
+
+    ``metadata.yaml`` is written last, so a bag that has one is whole. Highlights are no attempts.
+    """
 
     data: Path
     metas: list[EpisodeMeta] = field(default_factory=list)
@@ -36,7 +39,9 @@ class ClosedBags:
         for folder in self._folders():
             if folder not in self._seen:
                 self._seen.add(folder)
-                fresh.append(rosbag2.episode_of(rosbag2.custom_data(rosbag2.read_metadata(folder)), folder))
+                meta = rosbag2.episode_of(rosbag2.custom_data(rosbag2.read_metadata(folder)), folder)
+                if meta.kind.counts:
+                    fresh.append(meta)
         self.metas += fresh
         return fresh
 

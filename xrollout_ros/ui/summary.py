@@ -43,7 +43,8 @@ def split_by_kind(data: Path) -> tuple[list[Record], list[Record]]:
             "A success rate without them would not be true; look at them with `xrollout episodes list`.",
         )
     demonstrations = [record for record in found.records if record.meta.kind is EpisodeKind.DEMONSTRATION]
-    others = [record for record in found.records if record.meta.kind is not EpisodeKind.DEMONSTRATION]
+    attempts = [record for record in found.records if record.meta.kind.counts]
+    others = [record for record in attempts if record.meta.kind is not EpisodeKind.DEMONSTRATION]
     return demonstrations, others
 
 
@@ -61,7 +62,8 @@ def tag_missing(data: Path) -> int:
     """
     tagged = 0
     for record in read_records(data).records:
-        if record.effective.outcome is not Outcome.SUCCESS and not record.effective.judgements:
+        failed = record.meta.kind.counts and record.effective.outcome is not Outcome.SUCCESS
+        if failed and not record.effective.judgements:
             tagged += bool(tag_episode(data, record.meta.episode_id, SystemClock()))
     return tagged
 

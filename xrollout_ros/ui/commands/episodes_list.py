@@ -87,7 +87,7 @@ def _table(records: list[Record]) -> Table:
 
 
 def _summarize(console: Console, shown: list[Record], matching: int) -> None:
-    rate = success_rate_of(record.effective.outcome for record in shown)
+    rate = success_rate_of(record.effective.outcome for record in shown if record.meta.kind.counts)
     of = f" of {matching}" if matching > len(shown) else ""
     console.print(f"\n{text.plural(len(shown), 'episode')}{of}; success {rate}")
 

@@ -1,0 +1,44 @@
+"""`xrollout upload`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from xrollout_ros.ui import text
+from xrollout_ros.ui.console import output
+
+_BITS = 8
+
+
+@click.command(epilog="Example: xrollout upload raw_rollouts s3://bucket/robot7 --mbit 20")
+@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("url")
+@click.option(
+    "--mbit", type=click.FloatRange(min=0), default=0.0, help="Most megabits per second.  [default: no limit]"
+)
+def upload(data: Path, url: str, mbit: float) -> None:
+    """Copy the closed bags of the folder DATA to URL, a folder or any fsspec URL.
+
+    Each is verified there; one that is there already is not sent again. What fails is tried again until it succeeds;
+    Ctrl-C ends it, and the next call goes on. Credentials come from the environment or fsspec's configuration files.
+    """
+    from xrollout_ros.core.clock import SystemClock
+    from xrollout_ros.episodes.upload_queue import UploadQueue
+    from xrollout_ros.episodes.upload_target import Bandwidth, UploadTarget, check_url
+    from xrollout_ros.episodes.uploader import Uploader
+
+    clock, console, stop = SystemClock(), output(), threading.Event()
+    place = check_url(url)
+    queue = UploadQueue(data, clock)
+    target = UploadTarget(place, Bandwidth(mbit * 1e6 / _BITS, clock))
+    uploader = Uploader(queue, target, lambda line: console.print(Text(line), soft_wrap=True))
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    uploader.drain(stop)
+    waiting, size, done = queue.count(place)
+    left = f", {text.plural(waiting, 'bag')} ({text.size(size)}) left" if waiting else ""
+    console.print(f"{text.plural(done, 'bag')} in {place}{left}", soft_wrap=True)
