@@ -79,7 +79,7 @@ class Dagger(RecordingStrategy):
     """An operator corrects the policy: whole attempts with their intervention spans, or only these."""
 
     name = Strategy.DAGGER
-    description = "attempts with an operator's corrections, or only these (corrections:=true)"
+    description = "attempts with an operator's corrections, or only these (argument corrections)"
 
     def __init__(self, corrections: Margin | None) -> None:
         self._corrections = corrections

@@ -15,17 +15,17 @@ from xrollout_ros.episodes.upload_target import check_url
 Value = str | int | bool | float
 
 ARGUMENTS = (
-    ("strategy", "episodic", "what is kept: " + "; ".join(f"{name}: {what}" for name, what in DESCRIPTIONS.items())),
-    ("resume", "false", "true: attempts that this command has made already in the data folder count"),
-    ("reset_seconds", "0", "time between two attempts to put the scene right, s; start_attempt ends it early"),
+    ("strategy", "episodic", f"what is kept: {', '.join(DESCRIPTIONS)}"),
+    ("resume", "false", "true: attempts that this command has made before count"),
+    ("reset_seconds", "0", "time between attempts to put the scene right, s"),
     ("ring_seconds", f"{DEFAULTS['ring_seconds']:g}", "how far back save_highlight reaches, s"),
     ("ring_mib", f"{DEFAULTS['ring_mib']:g}", "most memory for that, MiB"),
-    ("highlight_after", f"{DEFAULTS['highlight_after']:g}", "how long a highlight goes on after it is asked for, s"),
-    ("corrections", "false", "true: of an attempt only the operator's corrections are kept (strategy dagger)"),
+    ("highlight_after", f"{DEFAULTS['highlight_after']:g}", "how long a highlight goes on after the request, s"),
+    ("corrections", "false", "true: only the operator's corrections are kept (dagger)"),
     ("correction_before", "", f"what is kept before each, s; empty: {DEFAULTS['correction_before']:g}"),
     ("correction_after", "", f"what is kept after each, s; empty: {DEFAULTS['correction_after']:g}"),
-    ("upload", "", "where closed bags are copied to: a folder or any fsspec URL, e.g. s3://bucket/robot7"),
-    ("upload_mbit", "0", "most megabits per second for that; 0: no limit"),
+    ("upload", "", "folder or fsspec URL that closed bags are copied to"),
+    ("upload_mbit", "0", "most megabits per second for that, 0: no limit"),
 )
 """Name, default and help of each."""
 _MEMORY_SHARE = 0.5
@@ -80,6 +80,8 @@ def _strategy(given: Mapping[str, str], numbers: Mapping[str, float]) -> tuple[R
             f"argument {margins[0]} is {given[margins[0]]!r}, but whole attempts are kept",
             "Add strategy:=dagger corrections:=true, or leave it out.",
         )
+    if given["strategy"] not in DESCRIPTIONS:
+        raise SpecError(f"argument strategy is {given['strategy']!r}", f"Allowed are {', '.join(DESCRIPTIONS)}.")
     margin = Margin(numbers["correction_before"], numbers["correction_after"]) if corrections else None
     strategy = make_strategy(given["strategy"], margin)
     if margin is not None and margin.before_s > numbers["ring_seconds"]:

@@ -18,8 +18,11 @@ ENTRIES = {
     "record": Entry("xrollout_ros.ui.commands.record:record", "Record demonstrations through the graph."),
     "train": Entry("xrollout_ros.ui.commands.train:train", "Train a policy from recorded episodes."),
     "episodes": Entry("xrollout_ros.ui.commands.episodes:episodes", "List, show and repair recorded episodes."),
-    "upload": Entry("xrollout_ros.ui.commands.upload:upload", "Copy closed bags to another place, verified."),
-    "uploads": Entry("xrollout_ros.ui.commands.uploads:uploads", "Show which bags were uploaded, and try again."),
+    "upload": Entry(
+        "xrollout_ros.ui.commands.upload:upload",
+        "Copy the closed bags of the folder DATA to URL, a folder or any fsspec URL.",
+    ),
+    "uploads": Entry("xrollout_ros.ui.commands.uploads:uploads", "Show which bags were uploaded, which wait, and why."),
     "trace": Entry("xrollout_ros.ui.commands.trace:show_trace", "Print where the time of one attempt went."),
     "replay": Entry(
         "xrollout_ros.ui.commands.replay:replay", "Replay an attempt in simulation or into a policy, and compare."
