@@ -17,6 +17,8 @@ import yaml
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from std_srvs.srv import Trigger
 
 from xrollout.msg import Heartbeat
 from xrollout.srv import CloseEpisode, OpenEpisode
@@ -130,6 +132,7 @@ class RecorderProcess:
                 ("recorder/get_state", GetState),
                 ("open_episode", OpenEpisode),
                 ("close_episode", CloseEpisode),
+                ("save_highlight", Trigger),
             )
         }
         self._executor = SingleThreadedExecutor()
@@ -156,6 +159,15 @@ class RecorderProcess:
             changed = call(self._services["recorder/change_state"], request, 30.0, "change_state")
             if not changed.success:
                 raise RuntimeError(f"the recorder does not come up:\n{log.read_text()}")
+
+    @property
+    def node(self) -> Node:
+        """The client's."""
+        return self._node
+
+    def call(self, name: str, request: Any, timeout_s: float) -> Any:
+        """Call a service of the recorder once."""
+        return call(self._services[name], request, timeout_s, name)
 
     def _call(self, name: str, request: Any, tries: int = 30) -> Any:
         """Call until it answers."""

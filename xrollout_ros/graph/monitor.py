@@ -228,6 +228,9 @@ def _recorder_view(message: RecorderStatus) -> RecorderView:
         lost=sum(message.lost),
         disk_free=message.disk_free,
         error=message.error,
+        ring_s=message.ring_seconds,
+        upload_queue=message.upload_queue,
+        upload_error=message.upload_error,
     )
 
 

@@ -91,6 +91,11 @@ class RecorderView:
     disk_free: int
     """Bytes."""
     error: str = ""
+    ring_s: float = 0.0
+    """How far back a highlight would reach."""
+    upload_queue: int = -1
+    """Bags that wait to be uploaded; -1: nothing is uploaded."""
+    upload_error: str = ""
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,12 @@ def _recorder(model: MonitorModel) -> RenderableType:
     _row(rows, "written", f"{text.size(recorder.bytes_written)}, {recorder.received} messages")
     lost_style = "bold red" if recorder.lost else "green"
     _row(rows, "lost", Text(str(recorder.lost), style=lost_style))
+    _row(rows, "ring", f"the last {text.duration(recorder.ring_s)}")
     _row(rows, "disk free", text.size(recorder.disk_free))
+    if recorder.upload_queue >= 0:
+        _row(rows, "to upload", text.plural(recorder.upload_queue, "bag"))
+    if recorder.upload_error:
+        _row(rows, "upload", Text(recorder.upload_error, style="bold yellow"))
     if recorder.error:
         _row(rows, "error", Text(recorder.error, style="bold red"))
     return Panel(rows, title="recorder", title_align="left")

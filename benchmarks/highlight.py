@@ -1,0 +1,179 @@
+"""The ring and the recorder together: nothing lost, memory flat, a highlight saved in time without a late poll.
+
+python benchmarks/highlight.py [--seconds 60] [--record raw jpeg] [--ring-seconds 30] [--ring-mib 4096]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from common import scratch, table
+from diagnostic_msgs.msg import DiagnosticArray
+from mcap.reader import make_reader
+from recorder import CAMERAS, SUFFIX
+from recorder_process import JOINTS, RecorderProcess, robot_file, sender
+from std_srvs.srv import Trigger
+
+from xrollout_ros.core.clock import NS
+from xrollout_ros.episodes.bag_reader import open_bag, verify
+from xrollout_ros.graph.qos import EVENT
+
+SAVES = 3
+_SAMPLE_S = 1.0
+
+
+class Watch:
+    """Memory of the recorder's process, and how late its polls are, by what it says each second."""
+
+    def __init__(self, recorder: RecorderProcess) -> None:
+        self.memory: list[tuple[float, float]] = []
+        """Time, s, and resident set, MiB."""
+        self.polls: list[tuple[float, float]] = []
+        """Time, s, and the longest poll of that second, ms."""
+        assert recorder.process is not None
+        self._status = Path(f"/proc/{recorder.process.pid}/status")
+        self._begun_s = time.monotonic()
+        self._stop = threading.Event()
+        self._subscription = recorder.node.create_subscription(DiagnosticArray, "/diagnostics", self._on, EVENT)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def now_s(self) -> float:
+        return time.monotonic() - self._begun_s
+
+    def _on(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name == "xrollout: recorder":
+                values = {item.key: item.value for item in status.values}
+                self.polls.append((self.now_s(), float(values["worst_tick_ms"])))
+
+    def _run(self) -> None:
+        while not self._stop.wait(_SAMPLE_S):
+            line = next(line for line in self._status.read_text().splitlines() if line.startswith("VmRSS"))
+            self.memory.append((self.now_s(), int(line.split()[1]) / 1024))
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def worst_poll_ms(self, begin_s: float, end_s: float) -> float:
+        """The longest poll between two moments; what is said at one second is of the second before."""
+        return max((worst for at_s, worst in self.polls if begin_s <= at_s <= end_s + 1.0), default=0.0)
+
+    def memory_of(self, begin_s: float, end_s: float) -> float:
+        """Median, MiB."""
+        found = sorted(mib for at_s, mib in self.memory if begin_s <= at_s < end_s)
+        return found[len(found) // 2] if found else float("nan")
+
+
+def save(recorder: RecorderProcess, watch: Watch) -> tuple[float, float, float, Path]:
+    """Ask for a highlight: when, until when, and where it is."""
+    begun_s = watch.now_s()
+    answer: Any = recorder.call("save_highlight", Trigger.Request(), 60.0)
+    ended_s = watch.now_s()
+    if not answer.success:
+        raise RuntimeError(answer.message)
+    path = Path(answer.message.rpartition(": ")[2])
+    return begun_s, ended_s, open_bag(path).meta.duration_s, path
+
+
+def measure(recorder: RecorderProcess, record: str, seconds: float, ring_s: float) -> tuple[list[object], list[object]]:
+    with sender(CAMERAS, 30.0, 100.0, seconds) as process:
+        meta = recorder.open()
+        watch = Watch(recorder)
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        saves = []
+        for number in range(SAVES):
+            # When the ring is full, and again evenly over the rest.
+            due_s = ring_s + 2 + number * max(0.0, seconds - ring_s - 12) / max(1, SAVES - 1)
+            time.sleep(max(0.0, due_s - watch.now_s()))
+            saves.append(save(recorder, watch))
+        sent, _ = json.loads(process.stdout.readline())
+        lasted_s = watch.now_s()
+        path = recorder.close(meta)
+        watch.stop()
+    wanted = dict(zip([topic + SUFFIX[record] for topic in CAMERAS] + [JOINTS], sent, strict=True))
+    check = verify(path)
+    lost = sum(count - check.topics.get(topic, 0) for topic, count in wanted.items())
+    third_s = (lasted_s - ring_s) / 3
+    during = max(watch.worst_poll_ms(begun_s, ended_s) for begun_s, ended_s, *_ in saves)
+    quiet = max(
+        (worst for at_s, worst in watch.polls if all(not b <= at_s <= e + 1.0 for b, e, *_ in saves)), default=0.0
+    )
+    whole = [record, sum(sent), lost, f"{watch.memory_of(ring_s, ring_s + third_s):.0f}",
+             f"{watch.memory_of(lasted_s - third_s, lasted_s):.0f}", f"{max(mib for _, mib in watch.memory):.0f}",
+             f"{quiet:.1f}", f"{during:.1f}"]  # fmt: skip
+    sizes = [sum(file.stat().st_size for file in clip.iterdir()) / 1e6 for *_, clip in saves]
+    gaps = sum(gaps_of(clip, wanted) for *_, clip in saves)
+    clips = [record, f"{min(lasted for *_, lasted, _ in saves):.1f}", f"{max(sizes):.0f}",
+             ", ".join(f"{ended_s - begun_s:.2f}" for begun_s, ended_s, *_ in saves), gaps]  # fmt: skip
+    return whole, clips
+
+
+def gaps_of(clip: Path, topics: dict[str, int]) -> int:
+    """Gaps of a clip's topics longer than ten periods, by their receive times."""
+    verify(clip)
+    times: dict[str, list[int]] = {topic: [] for topic in topics}
+    with open_bag(clip).file.open("rb") as stream:
+        for _, channel, message in make_reader(stream).iter_messages(topics=list(topics)):
+            times[channel.topic].append(message.log_time)
+    found = 0
+    for topic, each in times.items():
+        period_ns = NS / (100 if topic == JOINTS else 30)
+        found += sum(after - before > 10 * period_ns for before, after in itertools.pairwise(each))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--record", nargs="+", default=["raw", "jpeg"], choices=list(SUFFIX))
+    parser.add_argument("--ring-seconds", type=float, default=30.0)
+    parser.add_argument("--ring-mib", type=float, default=4096.0)
+    options = parser.parse_args()
+    if options.seconds < options.ring_seconds + 12:
+        parser.error(f"--seconds must be at least {options.ring_seconds + 12:g}: the ring fills first")
+    rows, clips = [], []
+    with scratch() as folder:
+        for record in options.record:
+            place = folder / record
+            place.mkdir()
+            recorder = RecorderProcess(
+                robot_file(place, CAMERAS, 30.0, record), place / "data",
+                ring_seconds=options.ring_seconds, ring_mib=options.ring_mib,
+            )  # fmt: skip
+            try:
+                recorder.start(place / "recorder.log")
+                row, clip = measure(recorder, record, options.seconds, options.ring_seconds)
+            except RuntimeError as error:
+                raise SystemExit(f"{error}\n{(place / 'recorder.log').read_text()}") from error
+            finally:
+                recorder.end()
+            rows.append(row)
+            clips.append(clip)
+            shutil.rmtree(place / "data")
+    title = f"Ring of {options.ring_seconds:g} s and an attempt's bag, 3 × 640×480×3 at 30 Hz + 100 Hz state, "
+    table(
+        f"{title}{options.seconds:g} s",
+        ["recorded", "sent", "lost", "RSS in the first third, MiB", "in the last", "most", "longest poll, ms",
+         "while saving"],
+        rows,
+    )  # fmt: skip
+    table(
+        f"{SAVES} highlights of each, while recording (aim: at most 2 s)",
+        ["recorded", "s of topics", "MB", "saved in, s", "gaps of 10 periods"],
+        clips,
+    )
+
+
+if __name__ == "__main__":
+    main()
