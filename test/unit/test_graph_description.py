@@ -136,3 +136,50 @@ def test_a_command_line_keeps_types_and_strings_that_look_like_something_else(mo
     assert yaml.safe_load(given["site"]) == "007"
     assert yaml.safe_load(given["tags"]) == "yes,null"
     assert yaml.safe_load(given["episodes"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"strategy": "sentry"}, "strategy sentry uploads every attempt, but no place was given"),
+        ({"strategy": "base", "upload": "/there"}, "strategy base keeps nothing"),
+        ({"strategy": "highlight", "resume": "true"}, "strategy highlight keeps no attempts"),
+        ({"upload": "gopher://there"}, "cannot upload to 'gopher://there'"),
+        ({"upload_mbit": "5"}, "upload_mbit 5, but nothing is uploaded"),
+        ({"upload": "/there", "upload_mbit": "-1"}, "argument upload_mbit is '-1'"),
+        ({"ring_seconds": "0"}, "argument ring_seconds is '0'"),
+        ({"ring_seconds": "nan"}, "argument ring_seconds is 'nan'"),
+        ({"ring_mib": "0"}, "argument ring_mib is '0'"),
+        ({"ring_mib": "1e9"}, "argument ring_mib is 1e"),
+        ({"camera": "true", "ring_mib": "0.01"}, "one image of camera"),
+        ({"highlight_after": "-3"}, "argument highlight_after is '-3'"),
+        ({"corrections": "true"}, "strategy episodic cannot keep corrections only"),
+        ({"strategy": "dagger", "correction_before": "2"}, "but whole attempts are kept"),
+        ({"strategy": "dagger", "corrections": "true", "correction_before": "31"}, "more than ring_seconds 30"),
+        ({"resume": "maybe"}, "argument resume is 'maybe'"),
+        ({"reset_seconds": "soon"}, "argument reset_seconds is 'soon'"),
+    ],
+)
+def test_what_is_kept_must_make_sense(model: Path, arguments: dict[str, str], said: str) -> None:
+    with pytest.raises(SpecError) as error:
+        describe("deploy", {"model": str(model), **arguments})
+    assert said in str(error.value)
+
+
+def test_an_uploader_is_started_where_a_place_is_given_and_is_not_vital(model: Path, tmp_path: Path) -> None:
+    description = describe(
+        "deploy", {"model": str(model), "strategy": "sentry", "upload": str(tmp_path / "there"), "upload_mbit": "8"}
+    )
+    assert names(description)[-2:] == ["uploader", "manager"]
+    uploader, manager = description.processes[-2:]
+    assert not uploader.vital
+    assert (uploader.parameters["url"], uploader.parameters["mbit"]) == (f"file://{tmp_path / 'there'}", 8.0)
+    assert "uploader" not in str(manager.parameters["nodes"])
+    assert manager.parameters["strategy"] == "sentry"
+
+
+def test_strategies_without_bags_need_no_tagger_and_corrections_reach_the_recorder(model: Path) -> None:
+    assert "tagger" not in names(describe("deploy", {"model": str(model), "strategy": "highlight"}))
+    given = {"model": str(model), "strategy": "dagger", "corrections": "true", "correction_after": "2.5"}
+    recorder = describe("deploy", given).processes[1].parameters
+    assert (recorder["corrections"], recorder["correction_before"], recorder["correction_after"]) == (True, 1.0, 2.5)

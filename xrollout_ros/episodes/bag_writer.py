@@ -34,12 +34,7 @@ class _Close:
     meta: EpisodeMeta
 
 
-@dataclass(frozen=True)
-class _GiveUp:
-    pass
-
-
-_Item = _Message | EpisodeMeta | _Close | _GiveUp
+_Item = _Message | EpisodeMeta | _Close
 
 
 class BagWriter:
@@ -216,15 +211,6 @@ class BagWriter:
             )
         return self._summary
 
-    def give_up(self) -> None:
-        """Write nothing more: the bag is of no use. Its folder is left without ``metadata.yaml``."""
-        with self._lock:
-            first, self._closing = not self._closing, True
-        if first:
-            self._queue.put_control(_GiveUp())
-            self._queue.close()
-        self._thread.join(CLOSE_TIMEOUT_S)
-
     def _run(self) -> None:
         try:
             while self._summary is None:
@@ -245,10 +231,8 @@ class BagWriter:
             self._queue.release(len(item.cdr))
         elif isinstance(item, EpisodeMeta):
             self._file.update(item)
-        elif isinstance(item, _Close):
-            self._finish(item.meta)
         else:
-            raise BagError(f"the bag {self.path} was given up", "It was not wanted any more.")
+            self._finish(item.meta)
 
     def _finish(self, meta: EpisodeMeta) -> None:
         topics = dict(meta.topics)

@@ -18,15 +18,14 @@ from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import paths
-from xrollout_ros.episodes.bag_writer import BagWriter
-from xrollout_ros.episodes.corrections import write_kept
+from xrollout_ros.episodes.bag_file import BagFile, BagSummary
+from xrollout_ros.episodes.mcap_file import disk_error
 from xrollout_ros.episodes.recorded_topic import RecordedTopic
 from xrollout_ros.episodes.ring import Kept, Ring, Tap
 
 MOST_AT_ONCE = 4
 """Clips being saved: each holds on to messages that the ring would let go."""
 ENCODE_TIMEOUT_S = 5.0
-CLOSE_TIMEOUT_S = 60.0
 _POLLED_S = 0.05
 """Until a message that has come is surely taken."""
 _TURN_S = 0.05
@@ -51,6 +50,25 @@ class Clip:
             return self.problem
         lost = f", {self.lost} lost" if self.lost else ""
         return f"{self.lasted_s:.1f} s, {self.messages} messages{lost}: {self.path}"
+
+
+class _ClipBag:
+    """Writes in the thread that calls it: a save has a thread of its own and may wait for the disk."""
+
+    def __init__(self, file: BagFile, topics: Sequence[RecordedTopic]) -> None:
+        self._file = file
+        self._topics = {made.name: made for topic in topics for made in topic.in_bag()}
+
+    def write(self, kept: Kept) -> None:
+        """Write one message; not flushed or synced before the end: a torn clip is of no use to anybody."""
+        self._file.write(self._topics[kept.topic], kept.cdr, kept.log_time_ns)
+
+    def finish(self, meta: EpisodeMeta, lost: Mapping[str, int]) -> BagSummary:
+        """Write the rest; ``lost`` is what found no room on its way, by topic."""
+        counts = {
+            name: TopicCount(received=topic.written, lost=lost.get(name, 0)) for name, topic in self._topics.items()
+        }
+        return self._file.finish(meta.model_copy(update={"topics": counts}), list(self._topics.values()))
 
 
 class Highlights:
@@ -161,47 +179,45 @@ class Highlights:
         entries = tap.backlog()
         self._check_disk(sum(len(kept.cdr) for kept in entries))
         begin_ns = min((kept.log_time_ns for kept in entries), default=tap.begin_ns)
-        directory = paths.episode_dir(self._data, meta)
-        writer = self._open(directory, meta)
+        file = self._open(paths.episode_dir(self._data, meta), meta)
         try:
+            bag = _ClipBag(file, self._topics)
             for topic, cdr in tap.standing.items():
-                write_kept(writer, Kept(topic, cdr, begin_ns))
+                bag.write(Kept(topic, cdr, begin_ns))
             while entries:
-                write_kept(writer, entries.popleft())
-            self._follow(tap, writer, begun_ns, after_s)
-            lost = {topic: TopicCount(lost=count) for topic, count in tap.dropped.items()}
+                bag.write(entries.popleft())
+            self._follow(tap, bag, begun_ns, after_s)
             end_ns = min(tap.until_ns or 0, self._ring.newest_ns)
             lasted_s = max(0.0, seconds(end_ns - begin_ns))
-            summary = writer.close(meta.model_copy(update={"duration_s": lasted_s, "topics": lost}), CLOSE_TIMEOUT_S)
-        except BaseException:
-            self._remove(writer)
+            summary = bag.finish(meta.model_copy(update={"duration_s": lasted_s}), tap.dropped)
+        except BaseException as error:
+            # Leave nothing half-written, least of all on a full disk.
+            file.abandon()
+            shutil.rmtree(file.directory, ignore_errors=True)
+            if isinstance(error, (OSError, RuntimeError)):
+                raise disk_error(file.path, file.error or error) from error
             raise
         return Clip(summary.path, lasted_s, summary.messages, summary.lost)
 
-    def _open(self, directory: Path, meta: EpisodeMeta) -> BagWriter:
+    def _open(self, directory: Path, meta: EpisodeMeta) -> BagFile:
         # Images of a real camera hardly shrink, and a clip should be there at once.
         compress = self._stepped or not any(topic.raw_images for topic in self._topics)
-        writer = BagWriter.open(
-            directory, directory.name, meta, self._clock, self._robot, self._task, compress=compress
-        )
-        for topic in self._topics:
-            topic.add_to(writer)
-        return writer
+        return BagFile(directory, directory.name, meta, self._clock, self._robot, self._task, compress=compress)
 
-    def _follow(self, tap: Tap, writer: BagWriter, begun_ns: int, after_s: float) -> None:
+    def _follow(self, tap: Tap, bag: _ClipBag, begun_ns: int, after_s: float) -> None:
         """Write what comes until the clip's end, and the images that were being encoded then."""
         ends_ns = begun_ns + nanoseconds(after_s + _POLLED_S if after_s else 0.0)
         while self._clock.steady_ns() < ends_ns:
             if self._stepped and self._ring.newest_ns > (tap.until_ns or 0):
                 break
             for kept in tap.take(_TURN_S):
-                write_kept(writer, kept)
+                bag.write(kept)
         deadline_ns = self._clock.steady_ns() + nanoseconds(ENCODE_TIMEOUT_S)
         for event in self._encoded():
             event.wait(max(0.0, seconds(deadline_ns - self._clock.steady_ns())))
         self._ring.untap(tap)
         for kept in tap.take(0.0):
-            write_kept(writer, kept)
+            bag.write(kept)
 
     def _check_disk(self, payload: int) -> None:
         free = paths.disk_free(self._data)
@@ -210,9 +226,3 @@ class Highlights:
                 f"the highlight needs {payload * _SPARE / 1e6:.0f} MB in {self._data}, there are {free / 1e6:.0f}",
                 "Free space there; attempts must not lose theirs to a highlight.",
             )
-
-    @staticmethod
-    def _remove(writer: BagWriter) -> None:
-        """Leave nothing half-written, least of all on a full disk."""
-        writer.give_up()
-        shutil.rmtree(writer.path, ignore_errors=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from xrollout_ros.core.clock import NS
 from xrollout_ros.core.sensing import CameraRecord, CameraSpec
+from xrollout_ros.episodes.bag_topic import BagTopic, new_topic
 from xrollout_ros.episodes.bag_writer import BagWriter
 from xrollout_ros.episodes.definitions import MessageDefinition
 from xrollout_ros.episodes.image_cdr import IMAGE
@@ -72,11 +73,11 @@ class RecordedTopic:
         second, nanosecond = _STAMP.unpack_from(cdr, self.stamp_offset)
         return int(second) * NS + int(nanosecond)
 
-    def add_to(self, writer: BagWriter) -> None:
-        """Make it known to a bag, and what its images are kept as.
+    def in_bag(self) -> list[BagTopic]:
+        """What a bag must know of it: itself, and what its images are kept as.
 
         Raises:
-            BagError: the bag knows it with another type.
+            BagError: a definition is missing.
         """
         qos = qos_yaml(
             Reliability.RELIABLE if self.reliable else Reliability.BEST_EFFORT,
@@ -86,5 +87,13 @@ class RecordedTopic:
         known = {self.name: self.definition}
         if self.encoded is not None:
             known[self.encoded.topic] = self.encoded.definition
-        for name, definition in known.items():
-            writer.add_topic(name, definition.type_name, definition.text, definition.type_hash, qos)
+        return [new_topic(name, each.type_name, each.text, each.type_hash, qos) for name, each in known.items()]
+
+    def add_to(self, writer: BagWriter) -> None:
+        """Make it known to a bag.
+
+        Raises:
+            BagError: the bag knows it with another type.
+        """
+        for topic in self.in_bag():
+            writer.add_topic(topic.name, topic.type_name, topic.definition, topic.type_hash, topic.qos_text)

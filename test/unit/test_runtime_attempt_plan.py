@@ -1,0 +1,75 @@
+"""Which attempts a run makes, and which it does not make a second time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from xrollout_ros.core.errors import DataError
+from xrollout_ros.episodes import paths
+from xrollout_ros.episodes.resume import made_before
+from xrollout_ros.runtime.attempt_plan import AttemptPlan
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 100), st.integers(1, 20), st.sets(st.integers(90, 130)), st.lists(st.booleans(), max_size=60))
+def test_every_seed_is_made_once_whatever_is_made_again(
+    first: int, total: int, made: set[int], again: list[bool]
+) -> None:
+    wanted = set(range(first, first + total))
+    plan = AttemptPlan(first, total, made & wanted)
+    kept, fates = sorted(made & wanted), iter(again)
+    while (seed := plan.next_seed()) is not None:
+        assert seed in wanted
+        if next(fates, False):
+            plan.again(seed)
+        else:
+            kept.append(seed)
+            assert plan.number == len(kept)
+    assert sorted(kept) == sorted(wanted)
+
+
+def test_a_run_without_an_end_counts_on_and_makes_what_is_asked_for() -> None:
+    plan = AttemptPlan(5, 0, [5, 7])
+    assert [plan.asked_for(seed) for seed in (-1, 99, -1)] == [6, 99, 8]
+    plan.again(8)
+    assert plan.asked_for(-1) == 8
+    assert plan.number == 5
+
+
+def bag(bags: Any, **meta: Any) -> Path:
+    name = f"bag{len(list(bags.data.glob('*/*')))}"
+    values = np.zeros((2, bags.robot.state_dim)), np.zeros((2, bags.robot.action_dim))
+    return Path(bags.episode(*values, path=bags.data / "2026-01-31" / name, **meta).path)
+
+
+def test_attempts_of_the_same_command_are_found(bags: Any) -> None:
+    ended = {"outcome": "failure", "outcome_source": "time_limit", "parameters": {"control_rate_hz": 80.0}}
+    like = bags.meta(seed=10, parameters={"control_rate_hz": 80.0})
+    assert made_before(bags.data, like, 5).seeds == frozenset()  # no folder yet
+    bag(bags, seed=10, **{**ended, "outcome": "success", "outcome_source": "robot"})
+    bag(bags, seed=12, **ended)
+    bag(bags, seed=13, **{**ended, "outcome": "abort", "outcome_source": "system"})  # cut short
+    bag(bags, seed=11, **{**ended, "task": "push"})
+    bag(bags, seed=11, **{**ended, "kind": "evaluation"})
+    bag(bags, seed=11, **{**ended, "kind": "clip"})
+    bag(bags, seed=11, **{**ended, "policy_id": "another"})
+    bag(bags, seed=9, **ended)
+    bag(bags, seed=15, **ended)
+    paths.discard(bags.data, bag(bags, seed=14, **ended))
+    made = made_before(bags.data, like, 5)
+    assert (made.seeds, made.successes) == ({10, 12}, 1)
+    assert made_before(bags.data, like, 0).seeds == {10, 12, 15}
+    bag(bags, seed=10, **ended)  # made again by hand: the seed counts once, as it was made last
+    assert made_before(bags.data, like, 5).seeds == {10, 12}
+
+
+def test_another_rate_is_refused(bags: Any) -> None:
+    bag(bags, seed=10, outcome="success", outcome_source="robot", parameters={"control_rate_hz": 50.0})
+    with pytest.raises(DataError, match="at 50 Hz, and now it is commanded at 80 Hz"):
+        made_before(bags.data, bags.meta(seed=10, parameters={"control_rate_hz": 80.0}), 5)
