@@ -168,3 +168,36 @@ def test_a_run_is_resumed_where_it_was_left(start_graph: Start, checkpoint: Path
     done = start_graph("deploy", data=first.data, model=checkpoint, episodes=3, seed=7, resume="true")
     assert done.wait(90) == 0, done.output()
     assert len(done.entries()) == 3
+
+
+def test_bags_are_uploaded_and_neither_a_dead_place_nor_a_dead_uploader_is_noticed_by_the_robot(
+    start_graph: Start, checkpoint: Path, long_task: Path, tmp_path: Path
+) -> None:
+    there = tmp_path / "there"
+    there.write_text("a file where the folder should be")
+    graph = start_graph(
+        "deploy", model=checkpoint, task=long_task, episodes=2, drive="real_time", strategy="sentry", upload=there
+    )
+    with observe() as observer, person() as someone:
+        wait_for_policy_commands(observer, 1)
+        someone.request(Request.MARK_SUCCESS)
+        wait_for_policy_commands(observer, 2)
+
+        def told() -> bool:
+            recorder = observer.model().recorder
+            return recorder is not None and recorder.upload_queue == 1 and "there" in recorder.upload_error
+
+        wait_for(told, 60, "the operator sees that uploading fails")
+        graph.kill("uploader")
+        there.unlink()
+        # Another one takes up the queue, and the attempt goes on meanwhile.
+        wait_for(lambda: list(there.glob("*/*/metadata.yaml")), 60, "the bag is uploaded")
+        assert observer.model().episode is not None
+        assert phase(observer, 2, Phase.RUNNING)()
+        someone.request(Request.MARK_SUCCESS)
+        assert graph.wait(60) == 0, graph.output()
+    [copy] = [path.parent for path in there.glob("*/*/metadata.yaml")]
+    [first, second] = [entry.path for entry in graph.entries()]
+    assert copy.name == first.name
+    verify(copy)
+    assert first.is_dir() and second.is_dir()
