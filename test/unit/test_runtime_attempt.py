@@ -123,3 +123,24 @@ def test_discard_is_a_mark() -> None:
     seen.request(Request.DISCARD, "anna", "camera covered")
     assert verdict(seen).discard
     assert verdict(seen).reason == "anna: camera covered"
+
+
+def test_a_handover_to_the_operator_is_part_of_the_intervention_and_one_back_is_not() -> None:
+    seen = watch()
+    modes = [
+        (Mode.AUTONOMOUS, ""),
+        (Mode.HANDOVER, "anna"),
+        (Mode.TELEOP, "anna"),
+        (Mode.HANDOVER, ""),
+        (Mode.AUTONOMOUS, ""),
+        (Mode.HANDOVER, "anna"),
+        (Mode.HOLD, ""),
+        (Mode.RECOVERING, ""),
+    ]
+    for second, (mode, operator) in enumerate(modes):
+        seen.mode(mode, operator, START + second * NS)
+    seen.finish(START + 10 * NS)
+    assert [(span.operator, span.begin_s, span.end_s) for span in seen.interventions] == [
+        ("anna", 1.0, 3.0),
+        ("anna", 5.0, 6.0),
+    ]

@@ -87,3 +87,20 @@ def test_it_waits_for_the_measurements_of_the_same_moment() -> None:
     assert barrier.take() is None
     barrier.measured("/joint_states", 10)
     assert barrier.take() is not None
+
+
+def test_while_an_operator_drives_their_answers_are_awaited_too() -> None:
+    barrier = begun()
+    barrier.answer(operated(7))
+    barrier.answer(chunk(0))
+    assert barrier.take() is not None
+    barrier.await_operator(True)
+    barrier.answer(chunk(1))
+    assert barrier.take() is None
+    barrier.answer(operated(1))
+    due = barrier.take()
+    assert due is not None
+    assert [type(answer) for answer in due.answers] == [ActionChunk, OperatorAction]
+    barrier.await_operator(False)
+    barrier.answer(chunk(2))
+    assert barrier.take() is not None

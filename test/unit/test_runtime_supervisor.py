@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from xrollout_ros.core.chunk import ActionChunk, Command, OperatorAction
 from xrollout_ros.core.modes import Mode, Severity, Source
@@ -16,7 +13,7 @@ from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.runtime.modes import TABLE, Event, next_mode
 from xrollout_ros.runtime.supervisor import Supervisor, Tick
 
-from .robots import DELTA, JOINTS, SMOOTH
+from .robots import DELTA, JOINTS
 
 MS = 1_000_000
 EPISODE = "episode"
@@ -259,75 +256,3 @@ def test_the_table_leaves_estop_by_its_reset_alone() -> None:
     out = {event for (mode, event), target in TABLE.items() if mode is Mode.ESTOP and target is not Mode.ESTOP}
     assert out == {Event.RESET_EMERGENCY_STOP}
     assert all(next_mode(mode, Event.EMERGENCY_STOP) is Mode.ESTOP for mode in Mode)
-
-
-values = st.floats(allow_nan=True, allow_infinity=True, width=32) | st.sampled_from([0.0, 1.0, -1.0, 0.5])
-rows = st.lists(st.lists(values, min_size=1, max_size=4), min_size=0, max_size=4)
-steps = st.one_of(
-    st.tuples(st.just("chunk"), rows, st.integers(-5, 5), st.sampled_from([EPISODE, "another"])),
-    st.tuples(st.just("operator"), st.lists(values, min_size=0, max_size=4), st.booleans()),
-    st.tuples(st.just("ask"), st.sampled_from(list(Event))),
-    st.tuples(st.just("begin"), st.booleans(), st.sampled_from(["", "anna"])),
-    st.tuples(st.just("finish")),
-    st.tuples(st.just("tick"), st.integers(1, 300)),
-    st.tuples(st.just("watch"), st.integers(0, 2000)),
-    st.tuples(st.just("sensor")),
-    st.tuples(st.just("measured"), st.lists(values, min_size=2, max_size=2)),
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.sampled_from([DELTA, JOINTS, SMOOTH]), st.booleans(), st.lists(steps, max_size=40))
-def test_no_sequence_of_inputs_sends_what_must_not_be_sent(
-    robot: RobotSpec, stepped: bool, inputs: list[tuple[object, ...]]
-) -> None:
-    """Never a command that is not finite, incomplete, out of limits or over rate; never out of ESTOP unasked."""
-    supervisor = Supervisor(robot, stepped=stepped)
-    t_ns, step, counter = 0, 0, itertools.count()
-    last: Command | None = None
-    for what, *arguments in inputs:
-        before, reset_asked = supervisor.mode, False
-        tick: Tick | None = None
-        if what == "chunk":
-            ragged, offset, episode = arguments
-            width = len(ragged[0]) if ragged else robot.action_dim  # type: ignore[index, arg-type]
-            even = [row for row in ragged if len(row) == width]  # type: ignore[attr-defined]
-            actions = np.asarray(even, dtype=np.float32).reshape(-1, width)
-            start_ns = t_ns + offset * robot.policy_period_ns  # type: ignore[operator]
-            supervisor.submit_chunk(chunk(robot, actions, start_ns, next(counter), str(episode)))
-        elif what == "operator":
-            supervisor.submit_operator(operated(arguments[0], step, enabled=bool(arguments[1])), t_ns)
-        elif what == "ask":
-            supervisor.ask(arguments[0], "test", "anna")  # type: ignore[arg-type]
-        elif what == "begin":
-            supervisor.begin(EPISODE, has_policy=bool(arguments[0]), operator=str(arguments[1]))
-            last = None
-        elif what == "finish":
-            supervisor.finish()
-        elif what == "sensor":
-            supervisor.sensor_seen("/joint_states", t_ns)
-        elif what == "measured":
-            supervisor.measured("joints", np.asarray(arguments[0]))
-        elif what == "watch":
-            reset_asked = any(asked.event is Event.RESET_EMERGENCY_STOP for asked in supervisor._asked)
-            tick = supervisor.watch(t_ns + arguments[0] * MS, t_ns)  # type: ignore[operator]
-        else:
-            t_ns += arguments[0] * MS  # type: ignore[operator]
-            step += 1
-            reset_asked = any(asked.event is Event.RESET_EMERGENCY_STOP for asked in supervisor._asked)
-            tick = supervisor.tick(t_ns, step)
-        if before is Mode.ESTOP and supervisor.mode is not Mode.ESTOP:
-            assert reset_asked
-        if tick is None or tick.command is None:
-            continue
-        action = tick.command.action
-        assert action.shape == (robot.action_dim,)
-        assert np.isfinite(action).all()
-        assert (action >= robot.lower).all()
-        assert (action <= robot.upper).all()
-        if last is not None:
-            allowed = robot.max_rate * robot.control_period_ns / 1e9
-            assert (np.abs(action - last.action) <= allowed * (1 + 1e-6) + 1e-12).all()
-        if tick.command.mode not in (Mode.AUTONOMOUS, Mode.TELEOP):
-            assert tick.command.source is Source.HOLD
-        last = tick.command

@@ -32,6 +32,11 @@ class ActionKind(str, Enum):
         """Whether sending a value twice acts twice, so that it is sent once for each policy step."""
         return self in (ActionKind.DELTA, ActionKind.EFFORT)
 
+    @property
+    def places(self) -> bool:
+        """Whether a value says where to be; others say how to move."""
+        return self in (ActionKind.POSITION, ActionKind.GRIPPER)
+
 
 class HoldRule(str, Enum):
     """What "hold still" means for one action dimension."""

@@ -55,4 +55,5 @@ class Request(IntEnum):
     MARK_FAILURE = 4
     DISCARD = 5
     END = 6
+    EMERGENCY_STOP = 7
     RERECORD = 8

@@ -78,6 +78,7 @@ class RobotSpec(Strict):
                 f"policy_rate_hz {self.policy_rate_hz}"
             )
         sizes = {entry.name: entry.size for entry in self.observations}
+        self.safety.refuse(self.actions, sizes)
         for dim in self.actions:
             if dim.measured is None:
                 continue
@@ -141,8 +142,9 @@ class RobotSpec(Strict):
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """Observations that say where an action dimension stands."""
+        """Observations that say where an action dimension stands, or that a limit is about."""
         named = {dim.measured.observation for dim in self.actions if dim.measured is not None}
+        named |= self.safety.observations
         return tuple(entry.name for entry in self.observations if entry.name in named)
 
     def state_slices(self) -> dict[str, slice]:

@@ -25,6 +25,7 @@ OWN = (
     Topic("supervisor/event", "xrollout/msg/SafetyEvent", "event"),
     Topic("teleop/command", "xrollout/msg/TeleopCommand", "command"),
     Topic("request", "xrollout/msg/OperatorRequest", "event", one_writer=False),
+    Topic("emergency_stop_request", "std_msgs/msg/Bool", "event", one_writer=False),
     Topic("policy/status", "xrollout/msg/PolicyStatus", "stream"),
     Topic("episode", "xrollout/msg/EpisodeState", "latched"),
     Topic("recorder/status", "xrollout/msg/RecorderStatus", "latched"),

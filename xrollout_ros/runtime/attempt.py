@@ -103,13 +103,17 @@ class AttemptWatch:
         self._mark = Verdict(outcome, OutcomeSource.HUMAN, reason)
 
     def mode(self, mode: Mode, operator: str, stamp_ns: int) -> None:
-        """The supervisor's mode, to know in which spans an operator drove."""
+        """The supervisor's mode, to know in which spans an operator drove: in a handover from its first moment on.
+
+        ``operator`` is empty in a handover back to the policy.
+        """
         at_s = self._at_s(stamp_ns)
-        if self._operator is not None and (mode is not Mode.TELEOP or operator != self._operator[0]):
+        drives = mode is Mode.TELEOP or (mode is Mode.HANDOVER and bool(operator))
+        if self._operator is not None and (not drives or operator != self._operator[0]):
             name, begin_s = self._operator
             self.interventions.append(InterventionSpan(operator=name, begin_s=begin_s, end_s=max(begin_s, at_s)))
             self._operator = None
-        if mode is Mode.TELEOP and self._operator is None:
+        if drives and self._operator is None:
             self._operator = (operator, at_s)
         if mode is Mode.ESTOP:
             self._abort = self._abort or Verdict(Outcome.ABORT, OutcomeSource.SAFETY, "emergency stop")

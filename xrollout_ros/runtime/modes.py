@@ -15,32 +15,34 @@ class Event(str, Enum):
     END = "attempt ended"
     TAKE_OVER = "operator takes over"
     HAND_BACK = "operator hands back"
+    OPERATOR_HAS_IT = "handover to the operator is complete"
+    POLICY_HAS_IT = "handover to the policy is complete"
     HOLD = "hold requested"
+    RECOVER = "recovery begins"
+    RECOVERED = "recovery succeeded"
     FAULT = "fault"
     MANAGER_LOST = "manager lost"
     EMERGENCY_STOP = "emergency stop"
     RESET_EMERGENCY_STOP = "emergency stop reset"
 
 
+DRIVING = (Mode.AUTONOMOUS, Mode.HANDOVER, Mode.TELEOP, Mode.RECOVERING)
+"""Modes in which somebody moves the robot."""
+
 TABLE: dict[tuple[Mode, Event], Mode] = {
-    (Mode.IDLE, Event.START_AUTONOMOUS): Mode.AUTONOMOUS,
-    (Mode.IDLE, Event.START_TELEOP): Mode.TELEOP,
     # A supervisor that comes back, or that was left holding, enters the next attempt from HOLD.
-    (Mode.HOLD, Event.START_AUTONOMOUS): Mode.AUTONOMOUS,
-    (Mode.HOLD, Event.START_TELEOP): Mode.TELEOP,
-    (Mode.AUTONOMOUS, Event.TAKE_OVER): Mode.TELEOP,
-    (Mode.HOLD, Event.TAKE_OVER): Mode.TELEOP,
-    (Mode.TELEOP, Event.HAND_BACK): Mode.AUTONOMOUS,
-    (Mode.HOLD, Event.HAND_BACK): Mode.AUTONOMOUS,
-    (Mode.AUTONOMOUS, Event.HOLD): Mode.HOLD,
-    (Mode.TELEOP, Event.HOLD): Mode.HOLD,
-    (Mode.AUTONOMOUS, Event.FAULT): Mode.HOLD,
-    (Mode.TELEOP, Event.FAULT): Mode.HOLD,
-    (Mode.AUTONOMOUS, Event.MANAGER_LOST): Mode.HOLD,
-    (Mode.TELEOP, Event.MANAGER_LOST): Mode.HOLD,
-    (Mode.AUTONOMOUS, Event.END): Mode.HOLD,
-    (Mode.TELEOP, Event.END): Mode.HOLD,
-    (Mode.HOLD, Event.END): Mode.HOLD,
+    **{(mode, Event.START_AUTONOMOUS): Mode.AUTONOMOUS for mode in (Mode.IDLE, Mode.HOLD)},
+    **{(mode, Event.START_TELEOP): Mode.TELEOP for mode in (Mode.IDLE, Mode.HOLD)},
+    # In a handover too: whoever asks last gets the robot.
+    **{(mode, Event.TAKE_OVER): Mode.HANDOVER for mode in (Mode.AUTONOMOUS, Mode.HOLD, Mode.RECOVERING, Mode.HANDOVER)},
+    **{(mode, Event.HAND_BACK): Mode.HANDOVER for mode in (Mode.TELEOP, Mode.HOLD, Mode.HANDOVER)},
+    (Mode.HANDOVER, Event.OPERATOR_HAS_IT): Mode.TELEOP,
+    (Mode.HANDOVER, Event.POLICY_HAS_IT): Mode.AUTONOMOUS,
+    (Mode.AUTONOMOUS, Event.RECOVER): Mode.RECOVERING,
+    (Mode.HANDOVER, Event.RECOVER): Mode.RECOVERING,
+    (Mode.RECOVERING, Event.RECOVERED): Mode.AUTONOMOUS,
+    **{(mode, event): Mode.HOLD for mode in DRIVING for event in (Event.HOLD, Event.FAULT, Event.MANAGER_LOST)},
+    **{(mode, Event.END): Mode.HOLD for mode in (*DRIVING, Mode.HOLD)},
     (Mode.ESTOP, Event.RESET_EMERGENCY_STOP): Mode.HOLD,
     **{(mode, Event.EMERGENCY_STOP): Mode.ESTOP for mode in Mode},
 }

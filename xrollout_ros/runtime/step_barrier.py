@@ -33,6 +33,7 @@ class StepBarrier:
         self._measured_ns = dict.fromkeys(measured, -1)
         self._episode_id = ""
         self._needed: tuple[type[Answer], ...] = ()
+        self._always: tuple[type[Answer], ...] = ()
         self._ticked = -1
         self.stamp_ns = 0
         """Simulated time of the newest answer."""
@@ -42,7 +43,12 @@ class StepBarrier:
         self._episode_id = episode_id
         self._ticked = -1
         wanted = ((ActionChunk, policy), (OperatorAction, operator))
-        self._needed = tuple(kind for kind, is_needed in wanted if is_needed)
+        self._always = self._needed = tuple(kind for kind, is_needed in wanted if is_needed)
+
+    def await_operator(self, drives: bool) -> None:
+        """While an operator drives, the simulation waits for their answers too."""
+        more = (OperatorAction,) if drives and OperatorAction not in self._always else ()
+        self._needed = (*self._always, *more) if self._always else ()
 
     def answer(self, answer: Answer) -> None:
         """Somebody has answered a step."""

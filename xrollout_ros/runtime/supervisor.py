@@ -9,13 +9,15 @@ from xrollout_ros.core.chunk import ActionChunk, Array, Command, OperatorAction,
 from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.modes import Mode, Severity, Source
 from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.runtime.checks import EventLog, Finding, inspect_chunk, inspect_values
+from xrollout_ros.runtime.attempt_clock import AttemptClock
+from xrollout_ros.runtime.checks import Finding
 from xrollout_ros.runtime.chunk_player import ChunkPlayer
-from xrollout_ros.runtime.limits import Limiter
-from xrollout_ros.runtime.modes import Event, next_mode
-from xrollout_ros.runtime.posture import Posture
-
-OPERATOR_TIMEOUT_S = 0.25
+from xrollout_ros.runtime.detectors import AttemptFacts, Moment
+from xrollout_ros.runtime.helm import Choice, Helm
+from xrollout_ros.runtime.help_wanted import Answer, HelpWanted
+from xrollout_ros.runtime.judge import Judge
+from xrollout_ros.runtime.modes import DRIVING, Event, next_mode
+from xrollout_ros.runtime.recovery import Progress
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Tick:
     command: Command | None
     events: tuple[SafetyEvent, ...]
     changed: bool
-    """Mode, reason or operator changed: publish the state."""
+    """Mode, reason, operator or the wish for help changed: publish the state."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,17 @@ class _Asked:
     operator: str = ""
 
 
+_DRIVERS = {Mode.AUTONOMOUS: Source.POLICY, Mode.TELEOP: Source.OPERATOR, Mode.RECOVERING: Source.RECOVERY}
+
+
 class Supervisor:
     """Consumes chunks, operators' actions and requests; gives one command a tick.
 
     All calls come from one thread. ``t_ns`` is the drive's clock (simulated time when stepped, the steady clock in
     real time); ``steady_ns`` is always the steady clock.
+
+    Raises:
+        SpecError: a plug-in that the RobotSpec names is not installed.
     """
 
     def __init__(self, robot: RobotSpec, *, stepped: bool) -> None:
@@ -50,55 +58,67 @@ class Supervisor:
         self.reason = "started"
         self.operator = ""
         self.episode_id = ""
-        self.player = ChunkPlayer(robot)
-        self._once = any(dim.kind.once for dim in robot.actions)
-        self._period_ns = robot.policy_period_ns if stepped or self._once else robot.control_period_ns
-        self._limiter = Limiter(robot)
-        self._posture = Posture(robot, stepped=stepped)
-        self._log = EventLog()
+        self.help = HelpWanted(robot.safety.help)
+        self._facts = AttemptFacts()
+        self._judge = Judge(robot, stepped=stepped)
+        self._helm = Helm(robot, self._judge.fences, stepped=stepped)
+        self._handover_to = Source.POLICY
         self._asked: deque[_Asked] = deque()
-        self._findings: deque[Finding] = deque()
-        self._has_policy = False
-        self._policy_since_ns = 0
-        self._stale_chunks = 0
-        self._attempt_operator = ""
-        self._operated: OperatorAction | None = None
-        self._operated_at_ns = 0
-        self._sent_ns: int | None = None
-        self._sent_source = Source.HOLD
-        self._acted: OperatorAction | None = None
-        self._blocked_since_ns: int | None = None
-        self._dry_since_ns: int | None = None
-        self._manager_seen_ns: int | None = None
-        self._sensors_seen_ns: dict[str, int] = {}
-        self._stale = False
+        self._events: list[SafetyEvent] = []
+        self._changed = False
+        self._clock = AttemptClock()
+
+    @property
+    def player(self) -> ChunkPlayer:
+        """What plays the policy's chunks."""
+        return self._helm.feed.player
 
     @property
     def chunks_discarded(self) -> int:
-        """Chunks that were stale, or came too late to be spliced in, since the start."""
-        return self._stale_chunks + self.player.discarded
+        """Chunks that were stale or of another attempt, or came too late to be spliced in, since the start."""
+        return self._helm.feed.discarded
+
+    @property
+    def in_force(self) -> list[str]:
+        """What the checks object to at present, in words."""
+        return [f"{name} ({finding.severity.name.lower()})" for name, finding in self._judge.active.items()]
+
+    @property
+    def driver(self) -> Source:
+        """Who drives; HOLD: nobody."""
+        return self._handover_to if self.mode is Mode.HANDOVER else _DRIVERS.get(self.mode, Source.HOLD)
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
-    def begin(self, episode_id: str, *, has_policy: bool, operator: str) -> None:
-        """An attempt begins: the operator drives if one is named, else the policy."""
+    def begin(
+        self,
+        episode_id: str,
+        *,
+        has_policy: bool,
+        operator: str,
+        time_limit_s: float = float("inf"),
+        usual_s: float | None = None,
+    ) -> None:
+        """An attempt begins: the policy drives if there is one, else the operator.
+
+        Args:
+            episode_id: its id.
+            has_policy: a policy sends chunks.
+            operator: who drives, or is on call; empty: nobody.
+            time_limit_s: when the manager ends it.
+            usual_s: median duration of the task's successful attempts; None: too few are known.
+        """
         self.episode_id = episode_id
-        self._has_policy = has_policy
-        self._attempt_operator = operator
-        self.player.clear()
-        self._log.clear()
-        self._findings.clear()
-        self._limiter.reset()
-        self._operated = self._acted = None
-        self._sent_ns = None
-        self._posture.begin()
-        self._dry_since_ns = self._blocked_since_ns = None
-        event = Event.START_TELEOP if operator else Event.START_AUTONOMOUS
+        self._facts = AttemptFacts(has_policy, operator, time_limit_s, usual_s)
+        self._judge.begin(episode_id, self._facts)
+        self._helm.begin()
+        self._clock.begin()
+        event = Event.START_AUTONOMOUS if has_policy or not operator else Event.START_TELEOP
         self._asked.append(_Asked(event, event.value, operator))
 
     def finish(self) -> None:
         """The attempt has ended: hold."""
-        self.player.clear()
+        self._helm.feed.begin()
         self._asked.append(_Asked(Event.END, Event.END.value))
 
     def ask(self, event: Event, reason: str, operator: str = "") -> None:
@@ -106,61 +126,45 @@ class Supervisor:
         self._asked.append(_Asked(event, reason, operator))
 
     def submit_chunk(self, chunk: ActionChunk) -> None:
-        """A chunk has come from the policy. A stale one is discarded and counted.
-
-        Stale is one of another attempt, or one that answers an observation of before the policy was given control.
-        """
-        if not self.episode_id or chunk.episode_id != self.episode_id or chunk.start_ns < self._policy_since_ns:
-            self._stale_chunks += 1
-            return
-        finding = inspect_chunk(chunk, self.robot.action_dim)
-        if finding is not None:
-            self._findings.append(finding)
-        elif len(chunk.actions):
-            self.player.accept(chunk)
+        """A chunk has come from the policy. One that is stale or of another attempt is discarded and counted."""
+        if not self.episode_id or chunk.episode_id != self.episode_id:
+            self._helm.feed.refuse()
+        elif self._judge.sound_chunk(chunk) and len(chunk.actions):
+            self._helm.feed.accept(chunk)
 
     def submit_operator(self, action: OperatorAction, t_ns: int) -> None:
         """An operator's action has come."""
         if not self.episode_id or action.episode_id != self.episode_id:
             return
-        finding = inspect_values(action.action, self.robot.action_dim, "the operator")
-        if finding is not None:
-            self._findings.append(finding)
-            return
-        self._operated, self._operated_at_ns = action, t_ns
+        if self._judge.sound_action(action):
+            self._helm.operated.take(action, t_ns)
 
     def sensor_seen(self, topic: str, steady_ns: int) -> None:
         """A message of an observation topic has arrived."""
-        self._sensors_seen_ns[topic] = steady_ns
+        self._judge.watchdogs.sensor_seen(topic, steady_ns)
 
     def measured(self, observation: str, value: Array) -> None:
-        """The measured value of an observation, for dimensions that begin from it or hold it."""
-        self._posture.measured(observation, value)
+        """The measured value of an observation, for dimensions that begin from it or hold it, and for limits."""
+        self._helm.measured(observation, value)
 
     def manager_seen(self, steady_ns: int) -> None:
         """The manager's heartbeat has come."""
-        self._manager_seen_ns = steady_ns
+        self._judge.watchdogs.manager_seen(steady_ns)
+
+    def enabling(self, enabled: bool, steady_ns: int) -> None:
+        """The signal of the enabling switch (dead-man) has come."""
+        self._judge.watchdogs.enabling(enabled, steady_ns)
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
     def watch(self, steady_ns: int, t_ns: int) -> Tick:
-        """Watchdogs on the steady clock: the manager's heartbeat, stale sensors (real time)."""
-        events: list[SafetyEvent | None] = []
-        limits = self.robot.safety
-        driving = self.mode in (Mode.AUTONOMOUS, Mode.TELEOP)
-        if driving and self._manager_seen_ns is not None:
-            silent_s = seconds(steady_ns - self._manager_seen_ns)
-            if silent_s > limits.manager_timeout_s:
-                taken = "the manager is silent; holding"
-                finding = Finding("manager_heartbeat", Severity.HOLD, silent_s, limits.manager_timeout_s, taken)
-                events.append(self._log.begin(finding, t_ns, self.episode_id))
-                self.ask(Event.MANAGER_LOST, taken)
-            else:
-                events.append(self._log.end("manager_heartbeat", t_ns, self.episode_id))
-        if driving and not self.stepped:
-            events.append(self._watch_sensors(steady_ns, t_ns))
-        changed = self._consume(t_ns)
-        return Tick(None, _told(events), changed)
+        """Watchdogs on the steady clock; requests are consumed."""
+        self._consume(t_ns)
+        self._events += self._judge.watch(steady_ns, t_ns, self.mode)
+        if self.mode in DRIVING and "manager_heartbeat" in self._judge.active:
+            self._now(Event.MANAGER_LOST, self._judge.active["manager_heartbeat"].action_taken, t_ns)
+        self._respond(self._judge.standing(self.driver), t_ns)
+        return self._tick(None)
 
     def tick(self, t_ns: int, step: int) -> Tick:
         """One control tick: consume requests, choose, check and limit the action.
@@ -169,155 +173,158 @@ class Supervisor:
             t_ns: time of the tick; in real time the *scheduled* one, so that jitter repeats or skips no row.
             step: number of the tick; in the stepped drive that of the observation answered.
         """
-        changed = self._consume(t_ns)
-        events = [self._log.begin(finding, t_ns, self.episode_id) for finding in self._findings]
-        if any(finding.severity >= Severity.ABORT for finding in self._findings):
-            changed |= self._fault(t_ns, self._findings[-1].action_taken)
-        self._findings.clear()
-
+        self._notice_time(t_ns)
+        self._consume(t_ns)
+        self._events += self._judge.look(self._helm.values, self._moment(t_ns), t_ns, self.mode, self.driver)
         if self.mode is Mode.IDLE:
-            return Tick(None, _told(events), changed)
-        obstacle = self._posture.obstacle()
-        events.append(self._blocked(obstacle, t_ns))
-        if obstacle:
+            return self._tick(None)
+        holds = self._respond(self._judge.standing(self.driver), t_ns)
+        if self._is_blocked(t_ns):
             # Any position sent now could be a leap.
-            if self._log.worst() == Severity.ABORT:
-                changed |= self._fault(t_ns, obstacle)
-            return Tick(None, _told(events), changed)
+            return self._tick(None)
+        holds |= self._call_for_help(t_ns)
+        choice = Choice() if holds else self._choose(t_ns, step)
+        return self._tick(self._send(choice, t_ns, step))
 
-        sequence, index, accepted_ns, source = -1, -1, 0, Source.HOLD
-        wanted: Array | None = None
-        if self.mode is Mode.AUTONOMOUS and not self._stale:
-            played = self.player.play(t_ns)
-            events += self._starving(played is None or played.fading, t_ns)
-            if self._log.worst() == Severity.ABORT:
-                changed |= self._fault(t_ns, "no actions from the policy")
-            elif played is not None:
-                if played.repeated and self._once:
-                    return Tick(None, _told(events), changed)
-                # The end of a motion that nothing continues is no action of the policy's: it is how holding begins.
-                wanted, source = played.action, Source.HOLD if played.fading else Source.POLICY
-                sequence, index, accepted_ns = played.sequence, played.index, played.accepted_ns
-        elif self.mode is Mode.TELEOP and not self._stale:
-            wanted, found = self._operator_action(t_ns, step)
-            events += found
-            if wanted is not None:
-                if self._once and (self._operated is self._acted or not self._due(Source.OPERATOR, t_ns)):
-                    return Tick(None, _told(events), changed)
-                source, self._acted = Source.OPERATOR, self._operated
-        if wanted is None:
-            wanted = self._posture.hold()
-            if wanted is None or (self._once and not self._due(Source.HOLD, t_ns)):
-                return Tick(None, _told(events), changed)
-        else:
-            self._posture.move()
-        if self._sent_ns is not None and t_ns - self._sent_ns > 2 * self._period_ns:
-            self._limiter.reset()  # nothing was sent: it has come to rest
-        sent, clipped, findings = self._limiter.apply(wanted, self._posture.origin(), self._since_sent_s(t_ns))
-        self._posture.sent(sent)
-        self._sent_ns, self._sent_source = t_ns, source
-        found_names = {finding.check for finding in findings}
-        events += [self._log.begin(finding, t_ns, self.episode_id) for finding in findings]
-        events += [self._log.end(check, t_ns, self.episode_id) for check in Limiter.CHECKS if check not in found_names]
-        command = Command(t_ns, self.episode_id, step, source, self.mode, sequence, index, sent, clipped, accepted_ns)
-        return Tick(command, _told(events), changed)
+    # --- inside: modes ------------------------------------------------------------------------------------------
 
-    # --- inside -------------------------------------------------------------------------------------------------
+    def _tick(self, command: Command | None) -> Tick:
+        tick = Tick(command, tuple(self._events), self._changed)
+        self._events, self._changed = [], False
+        return tick
 
-    def _consume(self, t_ns: int) -> bool:
-        changed = bool(self._asked)
+    def _now(self, event: Event, reason: str, t_ns: int) -> None:
+        self._asked.append(_Asked(event, reason))
+        self._consume(t_ns)
+
+    def _consume(self, t_ns: int) -> None:
         while self._asked:
             asked = self._asked.popleft()
-            target = next_mode(self.mode, asked.event)
-            if asked.event is Event.HAND_BACK and not self._has_policy:
+            self._changed = True
+            target, why_not, driver = next_mode(self.mode, asked.event), asked.reason, self.driver
+            if asked.event is Event.HAND_BACK and not self._facts.has_policy:
                 target = None
+            still = self._judge.stop_in_force()
+            if asked.event is Event.RESET_EMERGENCY_STOP and still is not None:
+                target, why_not = None, f"{still.check}: {still.action_taken}"
             if target is None:
-                self.reason = f"refused: {asked.event.value} in {self.mode.name} ({asked.reason})"
+                self.reason = f"refused: {asked.event.value} in {self.mode.name} ({why_not})"
                 continue
             if target is not self.mode:
                 self.since_ns = t_ns
-                if target is Mode.AUTONOMOUS:
-                    self._policy_since_ns = t_ns
-                    self.player.forget_before(t_ns)
             self.mode, self.reason = target, asked.reason
-            self.operator = (asked.operator or self._attempt_operator) if target is Mode.TELEOP else ""
-            if target is not Mode.AUTONOMOUS:
-                self.player.clear()
-            self._dry_since_ns = None
-        return changed
+            self._enter(asked, driver, t_ns)
 
-    def _fault(self, t_ns: int, reason: str) -> bool:
-        self._asked.append(_Asked(Event.FAULT, reason))
-        return self._consume(t_ns)
+    def _enter(self, asked: _Asked, before: Source, t_ns: int) -> None:
+        """What a change of mode brings with it; ``before`` says who drove."""
+        if asked.event in (Event.TAKE_OVER, Event.HAND_BACK):
+            self._handover_to = Source.OPERATOR if asked.event is Event.TAKE_OVER else Source.POLICY
+        driver = self.driver
+        if self.mode is not Mode.HANDOVER or driver is not before:
+            self._helm.enter(asked.event, driver, t_ns)
+        if driver is Source.OPERATOR:
+            self.operator = asked.operator or self.operator or self._facts.operator
+            self._judge.bank.answer()
+        else:
+            self.operator = ""
+        if self.mode is not Mode.AUTONOMOUS:
+            self.help.cancel()
 
-    def _starving(self, dry: bool, t_ns: int) -> list[SafetyEvent | None]:
-        if not dry:
-            self._dry_since_ns = None
-            return [self._log.end("starved", t_ns, self.episode_id)]
-        if self._dry_since_ns is None:
-            end_ns = self.player.end_ns
-            self._dry_since_ns = t_ns if end_ns is None else min(end_ns, t_ns)
-        dry_s, limit_s = seconds(t_ns - self._dry_since_ns), self.robot.safety.hold_abort_s
-        severity = Severity.ABORT if dry_s >= limit_s else Severity.HOLD
-        finding = Finding("starved", severity, dry_s, limit_s, "no action is due from the policy; holding")
-        return [self._log.begin(finding, t_ns, self.episode_id)]
+    def _respond(self, finding: Finding | None, t_ns: int) -> bool:
+        """Do what the most restrictive finding asks for; gives whether the robot holds in this tick."""
+        if finding is None or finding.severity is Severity.CLIP:
+            return False
+        if finding.severity is Severity.STOP:
+            if self.mode is not Mode.ESTOP:
+                self._now(Event.EMERGENCY_STOP, finding.action_taken, t_ns)
+        elif self.mode in DRIVING:
+            if finding.severity is Severity.ABORT:
+                self._now(Event.FAULT, finding.action_taken, t_ns)
+            elif finding.severity is Severity.RECOVER and self.driver is Source.POLICY:
+                self._recover(finding, t_ns)
+        return True
 
-    def _operator_action(self, t_ns: int, step: int) -> tuple[Array | None, list[SafetyEvent | None]]:
-        operated = self._operated
-        if operated is None:
-            return None, []
-        age_s = seconds(t_ns - self._operated_at_ns)
-        fresh = operated.step == step if self.stepped else age_s <= OPERATOR_TIMEOUT_S
-        if not fresh:
-            finding = Finding(
-                "operator_silent", Severity.HOLD, age_s, OPERATOR_TIMEOUT_S, "the operator is silent; holding"
-            )
-            return None, [self._log.begin(finding, t_ns, self.episode_id)]
-        ended = [self._log.end("operator_silent", t_ns, self.episode_id)]
-        return (operated.action if operated.enabled else None), ended
+    def _recover(self, finding: Finding, t_ns: int) -> None:
+        if self._helm.recoveries.begin(t_ns):
+            self._judge.bank.answer()
+            self._now(Event.RECOVER, f"{finding.check}: {self._helm.recoveries.name}", t_ns)
+        else:
+            self._give_up(f"{finding.check}: no recovery is left", t_ns)
 
-    def _watch_sensors(self, steady_ns: int, t_ns: int) -> SafetyEvent | None:
-        worst: tuple[float, float, str] | None = None
-        for entry in self.robot.observations:
-            seen_ns = self._sensors_seen_ns.setdefault(entry.topic, steady_ns)
-            age_s = seconds(steady_ns - seen_ns)
-            if age_s > entry.max_age_s and (worst is None or age_s / entry.max_age_s > worst[0] / worst[1]):
-                worst = (age_s, entry.max_age_s, entry.topic)
-        self._stale = worst is not None
-        if worst is None:
-            return self._log.end("stale", t_ns, self.episode_id)
-        age_s, limit_s, topic = worst
-        too_long = age_s > limit_s + self.robot.safety.hold_abort_s
-        severity = Severity.ABORT if too_long else Severity.HOLD
-        if too_long:
-            self.ask(Event.FAULT, f"{topic} is stale")
-        return self._log.begin(
-            Finding("stale", severity, age_s, limit_s, f"{topic} is stale; holding"), t_ns, self.episode_id
-        )
+    def _give_up(self, reason: str, t_ns: int) -> None:
+        used, known = self._helm.recoveries.used, len(self.robot.safety.recoveries)
+        finding = Finding("recovery", Severity.ABORT, used, known, reason)
+        self._events += self._judge.note([finding], (), t_ns, self.mode)
+        self._now(Event.FAULT, reason, t_ns)
 
-    def _due(self, source: Source, t_ns: int) -> bool:
-        """Whether a robot that acts on every message may get the next one: at once from another source."""
-        if self.stepped or self._sent_ns is None or source is not self._sent_source:
-            return True
-        return t_ns - self._sent_ns >= self._period_ns - self.robot.control_period_ns // 2
+    def _call_for_help(self, t_ns: int) -> bool:
+        """Robot-gated takeover; gives whether the robot holds in this tick."""
+        if self.mode is not Mode.AUTONOMOUS:
+            return False
+        before = self.help.since_ns
+        alarm = self._judge.bank.calling
+        left_s = self._facts.time_limit_s - self._clock.elapsed_s(t_ns)
+        answer = self.help.consider(alarm, t_ns, left_s, seconds(self.robot.policy_period_ns))
+        self._changed |= self.help.since_ns != before
+        if alarm is not None and answer is Answer.RECOVER:
+            self._recover(alarm, t_ns)
+        elif alarm is not None and answer is Answer.ABORT:
+            self._give_up(f"{alarm.check}: nobody took over", t_ns)
+        return answer is not Answer.GO_ON
 
-    def _since_sent_s(self, t_ns: int) -> float:
-        """Time in which the robot may move on, s: never more than a period, however long nothing was sent."""
-        since_ns = self._period_ns if self._sent_ns is None else t_ns - self._sent_ns
-        return seconds(min(self._period_ns, max(1, since_ns)))
+    # --- inside: what is sent -----------------------------------------------------------------------------------
 
-    def _blocked(self, obstacle: str, t_ns: int) -> SafetyEvent | None:
-        if not obstacle:
-            self._blocked_since_ns = None
-            return self._log.end("posture", t_ns, self.episode_id)
-        if self._blocked_since_ns is None:
-            self._blocked_since_ns = t_ns
-        blocked_s, limit_s = seconds(t_ns - self._blocked_since_ns), self.robot.safety.hold_abort_s
-        driving = self.mode in (Mode.AUTONOMOUS, Mode.TELEOP)
-        severity = Severity.ABORT if driving and blocked_s >= limit_s else Severity.HOLD
-        finding = Finding("posture", severity, blocked_s, limit_s, f"{obstacle}; nothing is sent")
-        return self._log.begin(finding, t_ns, self.episode_id)
+    def _notice_time(self, t_ns: int) -> None:
+        passed_s, limit_s = self._clock.advance(t_ns), self.robot.safety.manager_timeout_s
+        if passed_s < 0:
+            self._helm.clock_jumped()
+        elif passed_s > limit_s and self.mode in DRIVING and not self.stepped:
+            taken = "the supervisor was stopped; holding"
+            self._judge.fault(Finding("asleep", Severity.ABORT, passed_s, limit_s, taken), self.driver)
 
+    def _moment(self, t_ns: int) -> Moment | None:
+        if self.mode is not Mode.AUTONOMOUS:
+            return None
+        helm = self._helm
+        sent = None if helm.sent is None else helm.sent.action
+        return Moment(self._clock.elapsed_s(t_ns), helm.values, sent, helm.feed.scores)
 
-def _told(events: list[SafetyEvent | None]) -> tuple[SafetyEvent, ...]:
-    return tuple(event for event in events if event is not None)
+    def _is_blocked(self, t_ns: int) -> bool:
+        finding = self._helm.obstacle(t_ns)
+        self._events += self._judge.note([finding] if finding is not None else [], ("posture",), t_ns, self.mode)
+        if finding is None:
+            return False
+        self._respond(self._judge.worst(("posture",), self.driver), t_ns)
+        return True
+
+    def _choose(self, t_ns: int, step: int) -> Choice:
+        driver = self.driver
+        choice = self._helm.choose(driver, t_ns, step, clear=self._judge.clear_for_policy())
+        if driver is not Source.HOLD:
+            found = [choice.finding] if choice.finding is not None else []
+            self._events += self._judge.note(found, Helm.CHECKS, t_ns, self.mode)
+            self._respond(self._judge.worst(("starved",), driver), t_ns)
+            if self.driver is not driver:
+                return Choice()
+        if choice.progress is Progress.SUCCEEDED:
+            self._now(Event.RECOVERED, Event.RECOVERED.value, t_ns)
+        elif choice.progress is Progress.FAILED:
+            self._give_up("recovery: none has succeeded", t_ns)
+        return choice
+
+    def _send(self, choice: Choice, t_ns: int, step: int) -> Command | None:
+        driver, helm = self.driver, self._helm
+        command, shaped = helm.send(choice, t_ns, step, self.episode_id, self.mode)
+        if shaped is None:
+            return None
+        checked = helm.shaper.checks(driven=choice.action is not None)
+        self._events += self._judge.note(shaped.findings, checked, t_ns, self.mode)
+        blend = helm.shaper.blend
+        arrived = command is not None and command.source is driver and (blend is None or blend.arrived)
+        if self.mode is Mode.HANDOVER and arrived:
+            event = Event.OPERATOR_HAS_IT if driver is Source.OPERATOR else Event.POLICY_HAS_IT
+            self._now(event, event.value, t_ns)
+        worst = self._judge.worst({finding.check for finding in shaped.findings}, driver)
+        if worst is not None and worst.severity > Severity.HOLD:
+            self._respond(worst, t_ns)
+        return command

@@ -22,6 +22,7 @@ from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.modes import Mode, Phase
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.episodes import paths
+from xrollout_ros.episodes.durations import SuccessDurations
 from xrollout_ros.episodes.resume import RATE
 from xrollout_ros.episodes.strategies import make_strategy
 from xrollout_ros.graph.agenda import FOREVER_S, Agenda
@@ -70,6 +71,8 @@ class ManagerNode(Node):
         self._policy = read_meta(Path(model)) if model else None
         self._members = Members(self, self._text("nodes").split(","), clock, stop)
         self._inbox = Inbox(self, self.task, self._start, clock, self._members.changed)
+        self._durations = SuccessDurations(self.task.id, self.robot.id)
+        self._durations.read(Path(self._text("data")))
         self._bags = BagKeeper(self)
         plan, reset_s = AttemptPlan(self._seed, self._total), float(self.get_parameter("reset_seconds").value)
         self._agenda = Agenda(self, plan, self._start, reset_s, self._inbox, self._members, self._bags, clock)
@@ -193,6 +196,8 @@ class ManagerNode(Node):
                 "safety_events": watch.events,
             }
         )
+        if not verdict.discard:
+            self._durations.add(final)
         self._agenda.successes += verdict.outcome is Outcome.SUCCESS and not verdict.discard
         self._tell(Phase.CLOSING, final, verdict.discard)
         where = self._close_bag(final, verdict.discard) if self._strategy.keeps_attempts else "not recorded"
@@ -250,6 +255,7 @@ class ManagerNode(Node):
                 strategy=meta.strategy.value,
                 policy_id=meta.policy_id,
                 operator_id=meta.operator,
+                usual_s=self._durations.usual_s,
                 outcome=meta.outcome.value if ended else "",
                 outcome_source=meta.outcome_source.value if ended else "",
                 outcome_reason=meta.outcome_reason if ended else "",

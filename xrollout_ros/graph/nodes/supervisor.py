@@ -10,6 +10,7 @@ from typing import Any
 
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
+from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from xrollout.msg import (
@@ -25,12 +26,12 @@ from xrollout.msg import (
 from xrollout_ros.core.chunk import ActionChunk as Chunk
 from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.fields import extract, stamp_ns
-from xrollout_ros.core.modes import Mode, Phase, Request
+from xrollout_ros.core.modes import Mode, Phase, Request, Source
 from xrollout_ros.core.sensing import ObservationSpec
 from xrollout_ros.graph.conversions import chunk_from_msg, command_to_msg, event_to_msg, operator_from_msg, time_msg
 from xrollout_ros.graph.encodings import MESSAGES, encode
 from xrollout_ros.graph.node import GraphNode, clock, run_node
-from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED, LATCHED_EACH, sensor
+from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED, LATCHED_EACH, STREAM, sensor
 from xrollout_ros.graph.types import message_class
 from xrollout_ros.runtime.meter import Meter
 from xrollout_ros.runtime.modes import Event
@@ -39,7 +40,12 @@ from xrollout_ros.runtime.step_barrier import StepBarrier
 from xrollout_ros.runtime.supervisor import Supervisor, Tick
 
 WATCH_PERIOD_S = 0.05
-_EVENTS = {Request.TAKE_OVER: Event.TAKE_OVER, Request.HAND_BACK: Event.HAND_BACK, Request.HOLD: Event.HOLD}
+_EVENTS = {
+    Request.TAKE_OVER: Event.TAKE_OVER,
+    Request.HAND_BACK: Event.HAND_BACK,
+    Request.HOLD: Event.HOLD,
+    Request.EMERGENCY_STOP: Event.EMERGENCY_STOP,
+}
 
 
 class SupervisorNode(GraphNode):
@@ -83,6 +89,8 @@ class SupervisorNode(GraphNode):
             "mode": self.logic.mode.name,
             "queue": self.logic.player.rows_left(self._time()),
             "drops": self.logic.chunks_discarded,
+            "in_force": ", ".join(self.logic.in_force) or "nothing",
+            "help_wanted": self.logic.help.reason or "no",
         }
 
     def activate(self) -> None:
@@ -92,7 +100,13 @@ class SupervisorNode(GraphNode):
             self.create_subscription(EpisodeState, "episode", self._locked(self._on_episode), LATCHED_EACH),
             self.create_subscription(OperatorRequest, "request", self._locked(self._on_request), EVENT),
             self.create_subscription(Heartbeat, "heartbeat", self._locked(self._on_heartbeat), EVENT),
+            self.create_subscription(Bool, "emergency_stop_request", self._locked(self._on_stop_request), EVENT),
         ]
+        dead_man = self.robot.safety.dead_man
+        if dead_man is not None:
+            self._subscriptions_made.append(
+                self.create_subscription(Bool, dead_man.topic, self._locked(self._on_enabling), STREAM)
+            )
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
         self._watchdog = self.create_timer(WATCH_PERIOD_S, self._watch, clock=steady)
         self._listen_to_sensors()
@@ -145,20 +159,39 @@ class SupervisorNode(GraphNode):
         )
         if begun:
             self._barrier.begin(message.episode_id, policy=bool(message.policy_id), operator=bool(message.operator_id))
-            self.logic.begin(message.episode_id, has_policy=bool(message.policy_id), operator=message.operator_id)
+            self.logic.begin(
+                message.episode_id,
+                has_policy=bool(message.policy_id),
+                operator=message.operator_id,
+                time_limit_s=self.task.time_limit_s,
+                usual_s=message.usual_s or None,
+            )
             # Only here: a latched manager that died long ago must not look alive.
             self.logic.manager_seen(clock.steady_ns())
         elif message.phase != Phase.RUNNING and before is not None and before.phase == Phase.RUNNING:
             self.logic.finish()
         if not begun or not self.stepped:
-            self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
+            self._look()
         self._try_step()
 
     def _on_request(self, message: OperatorRequest) -> None:
-        event = _EVENTS.get(Request(message.request))
+        known = {int(request) for request in Request}
+        event = _EVENTS.get(Request(message.request)) if message.request in known else None
         if event is not None:
             self.logic.ask(event, message.reason or event.value, message.operator_id)
-            self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
+            self._look()
+            self._try_step()
+
+    def _on_stop_request(self, message: Bool) -> None:
+        """Any true stops; a false takes nothing back."""
+        if message.data:
+            self.logic.ask(Event.EMERGENCY_STOP, "emergency stop requested on emergency_stop_request")
+            self._look()
+
+    def _on_enabling(self, message: Bool) -> None:
+        self.logic.enabling(message.data, clock.steady_ns())
+        if not message.data:
+            self._look()
 
     def _on_heartbeat(self, message: Heartbeat) -> None:
         if message.node == "manager":
@@ -256,6 +289,7 @@ class SupervisorNode(GraphNode):
             with self._lock:
                 begin_ns = clock.steady_ns()
                 self._ticks += 1
+                self._look()
                 tick = self.logic.tick(scheduled_ns, self._ticks)
                 late_s = seconds(clock.steady_ns() - scheduled_ns)
                 self._publish(tick, clock.wall_ns(), late_s)
@@ -266,7 +300,11 @@ class SupervisorNode(GraphNode):
             # Without ticks there is no supervisor: end loudly; the driver's own watchdog has stopped the robot.
             raise self._failure
         with self._lock:
-            self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
+            self._look()
+
+    def _look(self) -> None:
+        """Watchdogs, and what was asked for."""
+        self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
@@ -286,6 +324,7 @@ class SupervisorNode(GraphNode):
             self._last_command = message
             self._commands.publish(message)
             self._robot_commands.publish(encode(self.robot, tick.command.action, stamp))
+        self._barrier.await_operator(self.logic.driver is Source.OPERATOR)
         for event in tick.events:
             self._events.publish(event_to_msg(event, stamp))
         if tick.changed:
@@ -303,6 +342,9 @@ class SupervisorNode(GraphNode):
                 since=time_msg(max(0, since_ns)),
                 reason=logic.reason,
                 operator_id=logic.operator,
+                help_wanted=logic.help.since_ns is not None,
+                help_since=time_msg(max(0, now_ns - (self._time() - (logic.help.since_ns or self._time())))),
+                help_reason=logic.help.reason,
                 action_names=[dim.name for dim in robot.actions],
                 lower=robot.lower.tolist(),
                 upper=robot.upper.tolist(),
@@ -313,7 +355,7 @@ class SupervisorNode(GraphNode):
     def _on_emergency_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         with self._lock:
             self.logic.ask(Event.EMERGENCY_STOP, "emergency stop requested")
-            self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
+            self._look()
         response.success, response.message = True, f"mode is {self.logic.mode.name}"
         return response
 
@@ -321,9 +363,11 @@ class SupervisorNode(GraphNode):
         with self._lock:
             was = self.logic.mode
             self.logic.ask(Event.RESET_EMERGENCY_STOP, "emergency stop reset")
-            self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
-        response.success = was is Mode.ESTOP
-        response.message = f"mode is {self.logic.mode.name}" if response.success else f"mode was {was.name}, not ESTOP"
+            self._look()
+        response.success = was is Mode.ESTOP and self.logic.mode is not Mode.ESTOP
+        response.message = f"mode is {self.logic.mode.name}"
+        if not response.success:
+            response.message = f"mode was {was.name}, not ESTOP" if was is not Mode.ESTOP else self.logic.reason
         return response
 
 
