@@ -23,7 +23,7 @@ from xrollout_ros.runtime.modes import Event
 from xrollout_ros.runtime.trail import Trail, Waypoint
 
 from .robots import dim, robot
-from .test_runtime_safety import ARM, HAND, POINT, PERIOD_NS, Drive
+from .test_runtime_safety import ARM, HAND, PERIOD_NS, POINT, Drive
 
 SCORE = {"kind": "score", "score": "chunk_consistency", "threshold": 1.0, "severity": "recover"}
 
@@ -222,9 +222,7 @@ def travel(drive: Drive, place: Array, rows: list[Any]) -> Array:
 
 def test_backtracking_a_hand_leads_back_along_its_path() -> None:
     """Round a corner and back the same way, not straight."""
-    drive = alarmed(
-        point=POINT, recoveries=[{"kind": "backtrack", "duration_s": 1.0, "tolerance": 0.001, "speed": 1}]
-    )
+    drive = alarmed(point=POINT, recoveries=[{"kind": "backtrack", "duration_s": 1.0, "tolerance": 0.001, "speed": 1}])
     path = [np.zeros(2)]
     place = travel(drive, path[0], [(0.2, 0, 0)] * 10 + [(0, 0.2, 0)] * 10)
     np.testing.assert_allclose(place, [0.2, 0.2])

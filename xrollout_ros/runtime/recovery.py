@@ -62,9 +62,9 @@ class Steering:
         span_rate = (robot.upper - robot.lower) / robot.safety.handover.approach_s
         self._rate = np.where(position, np.minimum(speed * robot.max_rate, span_rate), 0.0)
         self.position = position
-        self._point_spec = robot.safety.point
+        self._named = robot.safety.point
         names = [dim.name for dim in robot.actions]
-        moves = [names.index(name) for name in self._point.actions] if self._point_spec else []
+        moves = [names.index(name) for name in self._named.actions] if self._named else []
         by_delta = bool(moves) and robot.actions[moves[0]].kind is ActionKind.DELTA
         self.moves = np.array(moves if by_delta else [], dtype=np.intp)
         self.point_moves = np.array(moves, dtype=np.intp)
@@ -72,7 +72,7 @@ class Steering:
 
     def here(self, now: Now) -> Array | None:
         """Measured value of the point ``(P,)``; None: not known."""
-        value = now.values.get(self._point.observation) if self._point_spec is not None else None
+        value = now.values.get(self._named.observation) if self._named is not None else None
         return None if value is None or not np.isfinite(value).all() else value.reshape(-1)
 
     def towards(self, target: Array, point: Array | None, now: Now) -> Array:
@@ -87,8 +87,8 @@ class Steering:
         origin = np.where(np.isnan(now.origin), now.hold, now.origin)
         action = np.where(self.position, np.clip(target, origin - step, origin + step), now.hold)
         here = self.here(now)
-        if self.moves.size and point is not None and here is not None and self._point_spec is not None:
-            wanted = (point - here) / self._point_spec.scale
+        if self.moves.size and point is not None and here is not None and self._named is not None:
+            wanted = (point - here) / self._named.scale
             action[self.moves] = np.clip(wanted, self._lower[self.moves], self._upper[self.moves])
         return action
 
