@@ -34,7 +34,7 @@ class SuccessDurations:
 
     def add(self, meta: EpisodeMeta) -> None:
         """Add an episode, if it counts."""
-        ours = (meta.task, meta.robot) == (self._task, self._robot) and bool(meta.policy_id)
+        ours = (meta.task, meta.robot) == (self._task, self._robot) and bool(meta.policy_id) and meta.kind.counts
         if ours and meta.outcome is Outcome.SUCCESS and not meta.interventions:
             self._seconds.append(meta.duration_s)
 
