@@ -8,7 +8,12 @@ import pytest
 
 
 def make_checkpoint(
-    path: Path, scale: float = 1.0, *, robot_id: str = "metaworld_sawyer", task_id: str = "pick_and_place"
+    path: Path,
+    scale: float = 1.0,
+    *,
+    robot_id: str = "metaworld_sawyer",
+    task_id: str = "pick_and_place",
+    max_prefix: int = 0,
 ) -> Path:
     """A small flow policy of random weights times ``scale``, by default for pick_and_place on the simulated arm.
 
@@ -17,6 +22,7 @@ def make_checkpoint(
         scale: 0 makes every chunk a little noise.
         robot_id: RobotSpec id or YAML file.
         task_id: TaskSpec id.
+        max_prefix: rows that it could have learned to go on from.
     """
     torch = pytest.importorskip("torch")
 
@@ -31,7 +37,8 @@ def make_checkpoint(
     torch.manual_seed(0)
     inputs = {name: entry.size for name, entry in Pipeline(robot.processors, robot).outputs.items()}
     config = {"state_dim": sum(inputs.values()), "action_dim": robot.action_dim, "horizon": 8, "width": 16, "depth": 1}
-    model = build_model("flow", {**config, "steps": 5}, origin="test")
+    config |= {"steps": 5, "max_prefix": max_prefix}
+    model = build_model("flow", config, origin="test")
     with torch.no_grad():
         for tensor in model.parameters():
             tensor.mul_(scale)
@@ -39,7 +46,7 @@ def make_checkpoint(
     meta = CheckpointMeta(
         policy_id=new_id(),
         architecture="flow",
-        config={**config, "steps": 5},
+        config=config,
         robot=robot.id,
         interface_hash=robot.interface_hash(),
         processors=list(robot.processors),

@@ -14,11 +14,13 @@ from rosbags.rosbag2 import Reader as RosbagsReader
 from xrollout_ros.core.episode import EpisodeKind, Outcome, OutcomeSource
 from xrollout_ros.core.modes import Source
 from xrollout_ros.core.resources import load_robot, load_task
+from xrollout_ros.episodes.bag_reader import open_bag
 from xrollout_ros.learning.checkpoint import load_policy
 from xrollout_ros.sim.loop import run_attempt
 from xrollout_ros.sim.operators import make_operator
 from xrollout_ros.sim.robot import make_sim_robot
 
+from ..checkpoints import make_checkpoint
 from .conftest import Graph
 
 Start = Callable[..., Graph]
@@ -94,18 +96,27 @@ def test_a_seed_gives_the_same_attempt_twice_in_the_graph_and_in_process(start_g
             assert again.state.tobytes() == episode.state.tobytes()
 
 
+@pytest.mark.parametrize(("engine", "max_prefix"), [("rtc", 4), ("rtc", 0), ("temporal_ensembling", 0)])
 def test_simulated_inference_delay_is_the_same_in_the_graph_and_in_process(
-    start_graph: Start, checkpoint: Path
+    start_graph: Start, tmp_path: Path, engine: str, max_prefix: int
 ) -> None:
+    """With a prefix as learned, with guidance, and with neither."""
     robot, task = load_robot("metaworld_sawyer"), load_task("pick_and_place")
-    graph = start_graph("deploy", model=checkpoint, episodes=1, seed=3, delay_steps=3)
+    checkpoint = make_checkpoint(tmp_path / "random.pt", max_prefix=max_prefix)
+    graph = start_graph("deploy", model=checkpoint, episodes=1, seed=3, engine=engine, delay_steps=3)
     assert graph.wait(90) == 0, graph.output()
     [episode] = graph.episodes()
     attempt = run_attempt(
-        make_sim_robot(robot, task), robot, 3, "nominal", policy=load_policy(checkpoint), delay_steps=3
+        make_sim_robot(robot, task), robot, 3, "nominal", policy=load_policy(checkpoint), engine=engine, delay_steps=3
     )
     assert attempt.actions.tobytes() == episode.action.tobytes()
     assert list(episode.source[:4]) == [Source.HOLD] * 3 + [Source.POLICY]
+    assert episode.meta.parameters["engine"] == engine
+    [entry] = graph.entries()
+    chunks = [found.message for found in open_bag(entry.path).messages(["/xrollout/chunk"])]
+    sent = [chunk for chunk in chunks if len(chunk.data)][1:]
+    assert {chunk.prefix_length for chunk in sent} == ({3} if engine == "rtc" else {0})
+    assert all("chunk_consistency" in chunk.score_names for chunk in sent)
 
 
 def test_every_failed_attempt_is_tagged(start_graph: Start, checkpoint: Path) -> None:
@@ -127,6 +138,8 @@ def test_real_time_drive_runs_at_the_control_rate(start_graph: Start, checkpoint
     assert episode.meta.duration_s == pytest.approx(load_task("pick_and_place").time_limit_s, abs=0.5)
     driven = episode.source == Source.POLICY
     assert driven.mean() > 0.5
+    chunks = [found.message for found in open_bag(graph.entries()[0].path).messages(["/xrollout/chunk"])]
+    assert any(chunk.prefix_length > 0 for chunk in chunks), "real-time chunking goes on from what is played"
     period_s = np.median(np.diff(episode.stamp_s))
     assert period_s == pytest.approx(1 / load_robot("metaworld_sawyer").control_rate_hz, rel=0.1)
     check_bag(graph.entries()[0].path)

@@ -37,7 +37,18 @@ def test_model_alone_is_enough(model: Path, tmp_path: Path, monkeypatch: pytest.
     manager = description.processes[-1].parameters
     assert manager["nodes"] == "sim_robot,recorder,supervisor,policy,tagger"
     assert (manager["drive"], manager["start"], manager["kind"]) == ("stepped", "nominal", "attempt")
-    assert manager["model_hash"] == description.processes[3].parameters["model_hash"] != ""
+    policy = description.processes[3].parameters
+    assert policy["model_hash"] != ""
+    assert (policy["engine"], policy["device"]) == ("rtc", "auto")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [({"engine": "warp"}, "sync, rtc, temporal_ensembling"), ({"device": "tpu"}, "auto, cpu, cuda")],
+)
+def test_an_engine_or_a_device_that_is_not_there_is_refused(model: Path, arguments: dict[str, str], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        describe("deploy", {"model": str(model), **arguments})
 
 
 def test_demonstrations_have_an_operator_a_kind_and_a_tag(tmp_path: Path) -> None:

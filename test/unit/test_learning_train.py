@@ -239,7 +239,7 @@ def test_bad_output_is_noticed_before_training(tmp_path: Path, data: Callable[..
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"policy": "oracle"}, "unknown policy 'oracle'; known are flow, mlp"),
+        ({"policy": "oracle"}, "unknown policy 'oracle'; known are ensemble, flow, mlp"),
         ({"epochs": 0}, r"epochs \(value 0\)"),
         ({"lr": float("nan")}, r"lr \(value nan\)"),
         ({"held_out": 1.0}, r"held_out \(value 1\.0\)"),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.processors import Processor
+
+Conditioning = Literal["prefix", "guidance", "none"]
+"""``prefix``: trained to go on from given rows; ``guidance``: steered towards them while it samples; ``none``: neither,
+its chunks are spliced in as they are."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,22 @@ class PolicyInfo:
     dataset_version: str = ""
     processors: tuple[Processor, ...] = ()
     """What is done to observations before it sees them; ``runtime.processors`` does it."""
+    conditioning: Conditioning = "none"
+    """How it makes a chunk go on from what is being played."""
+    max_prefix: int = 0
+    """Most rows that can be given."""
+    action_scale: tuple[float, ...] = ()
+    """``(A,)`` half the range of each action in training, the unit of a normalized action; empty: 1."""
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What a chunk is spliced onto."""
+
+    actions: npt.NDArray[np.float32]
+    """``(R, A) float32``: rows left of the chunk in play, its row 0 acting when that of the new chunk does; R ≥ 1."""
+    frozen: int
+    """Leading rows that will have been played before the new chunk arrives; 1 to R."""
 
 
 class Policy(Protocol):
@@ -43,8 +63,17 @@ class Policy(Protocol):
         """Begin an attempt: all randomness until the next reset follows from ``seed``."""
         ...
 
-    def predict(self, state: Array) -> npt.NDArray[np.float32]:
-        """Action chunk ``(H, A) float32`` in the robot's units, for what the processors made of a state ``(I,)``."""
+    @property
+    def scores(self) -> Mapping[str, float]:
+        """Detector scores of the last prediction, dimensionless; empty for a policy that has none."""
+        ...
+
+    def predict(self, state: Array, prefix: Prefix | None = None) -> npt.NDArray[np.float32]:
+        """Action chunk ``(H, A) float32`` in the robot's units, for what the processors made of a state ``(I,)``.
+
+        With a prefix, which only a policy whose ``info.conditioning`` is not "none" is given, the chunk's leading
+        ``prefix.frozen`` rows are those of the prefix, and the rest goes on from there.
+        """
         ...
 
 

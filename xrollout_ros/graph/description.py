@@ -16,6 +16,7 @@ from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import paths
 from xrollout_ros.graph.keeping import ARGUMENTS as KEEPING
 from xrollout_ros.graph.keeping import Value, keeping
+from xrollout_ros.runtime.engines import DEFAULT_ENGINE, ENGINES, check_engine
 from xrollout_ros.runtime.overrides import with_interpolation
 
 Graph = Literal["deploy", "record"]
@@ -46,6 +47,8 @@ ARGUMENTS: dict[Graph, tuple[Argument, ...]] = {
         Argument("episodes", "", "attempts to make, 0: each on request; empty: 10 in simulation, else 0"),
         Argument("seed", "1000", "seed of the first attempt's start; the next ones count up"),
         Argument("kind", "attempt", "attempt or evaluation"),
+        Argument("engine", DEFAULT_ENGINE, f"inference engine: {', '.join(ENGINES)}"),
+        Argument("device", "auto", "where the policy is computed: cpu, cuda, or auto (cuda for a large network)"),
         Argument(
             "interpolation",
             "",
@@ -139,12 +142,18 @@ def _deploy(given: Mapping[str, str]) -> GraphDescription:
     check_robot(meta, robot, model)
     kinds = [EpisodeKind.ATTEMPT.value, EpisodeKind.EVALUATION.value]
     _choice("kind", given["kind"], kinds)
-    extra: dict[str, Value] = {"model": str(model), "model_hash": sha256(read_bytes(model))}
     robot = with_interpolation(robot, given["interpolation"])
-    policy = Process("policy", {**extra, "delay_steps": _whole("delay_steps", given["delay_steps"], 0)})
-    return _assemble(
-        "deploy", given, robot, task, [policy], {**extra, "kind": given["kind"], "tags": given["tags"]}, 10
-    )
+    check_engine(given["engine"])
+    _choice("device", given["device"], ["auto", "cpu", "cuda"])
+    parameters: dict[str, Value] = {
+        "model": str(model),
+        "model_hash": sha256(read_bytes(model)),
+        "engine": given["engine"],
+        "device": given["device"],
+        "delay_steps": _whole("delay_steps", given["delay_steps"], 0),
+    }
+    manager: dict[str, Value] = {"model": str(model), "kind": given["kind"], "tags": given["tags"]}
+    return _assemble("deploy", given, robot, task, [Process("policy", parameters)], manager, 10)
 
 
 def _record(given: Mapping[str, str]) -> GraphDescription:

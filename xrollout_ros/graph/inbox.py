@@ -42,8 +42,8 @@ class Inbox:
         self.late: tuple[Request, str, str] | None = None
         """DISCARD or RERECORD that came after the last attempt had ended, who asked, and why."""
         self.mode = Mode.IDLE
-        self.policy_id = ""
-        """What the policy node says it has loaded."""
+        self.policy: PolicyStatus | None = None
+        """What the policy node says of itself."""
         self.last_stamp_ns = 0
         """Newest simulated time."""
         self._task = task
@@ -97,7 +97,7 @@ class Inbox:
 
     def _on_policy(self, message: PolicyStatus) -> None:
         with self.changed:
-            self.policy_id = message.policy_id
+            self.policy = message
             self.changed.notify_all()
 
     def _on_start(self, request: StartAttempt.Request, response: StartAttempt.Response) -> StartAttempt.Response:

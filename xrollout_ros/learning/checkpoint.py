@@ -15,6 +15,7 @@ from xrollout_ros.core.ports import PolicyInfo
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.learning.compatibility import check_robot, check_task
+from xrollout_ros.learning.devices import choose_device
 from xrollout_ros.learning.metadata import (
     FORMAT,
     FORMAT_VERSION,
@@ -119,14 +120,24 @@ def load_policy(
     task: TaskSpec | None = None,
     *,
     expected_hash: str | None = None,
+    device: str = "cpu",
 ) -> ChunkPolicy:
     """The policy of a checkpoint, ready to predict; refused where it does not fit ``robot`` or ``task``, if given.
 
+    Args:
+        path: the file.
+        robot: that it must fit.
+        task: that it must be for.
+        expected_hash: SHA-256 that the file must have; None or empty: any.
+        device: ``cpu``, ``cuda`` or ``auto``, see ``learning.devices``.
+
     Raises:
         CheckpointError: as ``load_checkpoint``; or it was made for another robot or task.
+        SpecError: there is no such device.
     """
     checkpoint = load_checkpoint(path, expected_hash=expected_hash)
-    meta = checkpoint.meta
+    meta, model = checkpoint.meta, checkpoint.model
+    where = choose_device(device, sum(tensor.numel() for tensor in model.parameters()))
     if robot is not None:
         check_robot(meta, robot, path)
     if task is not None:
@@ -142,5 +153,8 @@ def load_policy(
         processors=tuple(meta.processors),
         action_dim=meta.action_dim,
         dataset_version=meta.dataset_version,
+        conditioning=model.conditioning,
+        max_prefix=model.max_prefix,
+        action_scale=tuple(((model.normalizer.action_high - model.normalizer.action_low) / 2).tolist()),
     )
-    return ChunkPolicy(checkpoint.model, info)
+    return ChunkPolicy(model, info, where)

@@ -31,17 +31,42 @@ class VelocityNet(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, state_dim: int, chunk_dim: int, width: int, depth: int, time_features: int = 16) -> None:
+    def __init__(
+        self, state_dim: int, chunk_dim: int, width: int, depth: int, flags: int = 0, time_features: int = 16
+    ) -> None:
         super().__init__()
         octaves = math.pi * 2.0 ** torch.arange(time_features // 2, dtype=torch.float32) / 2
         self.register_buffer("frequencies", octaves, persistent=False)
-        self.body = mlp(state_dim + chunk_dim + 2 * len(octaves), width, depth, chunk_dim)
+        self.body = mlp(state_dim + chunk_dim + 2 * len(octaves) + flags, width, depth, chunk_dim)
 
-    def forward(self, state: Tensor, noisy: Tensor, time: Tensor) -> Tensor:
-        """Velocity ``(B, H·A)`` at ``noisy (B, H·A)`` for ``state (B, D)`` and ``time (B, 1)`` in [0, 1]."""
+    def forward(self, state: Tensor, noisy: Tensor, time: Tensor, flags: Tensor | None = None) -> Tensor:
+        """Velocity ``(B, H·A)`` at ``noisy (B, H·A)`` for ``state (B, D)`` and ``time (B, 1)`` in [0, 1].
+
+        ``flags (B, F)`` say which rows are given, where the network was made with them.
+        """
         angle = time * self.frequencies
-        out: Tensor = self.body(torch.cat([state, noisy, angle.sin(), angle.cos()], dim=-1))
+        parts = [state, noisy, angle.sin(), angle.cos()]
+        out: Tensor = self.body(torch.cat(parts if flags is None else [*parts, flags], dim=-1))
         return out
+
+
+class ParallelMLP(nn.Module):
+    """Networks as ``mlp`` makes them, each with weights of its own, computed together."""
+
+    def __init__(self, members: int, inputs: int, width: int, depth: int, outputs: int) -> None:
+        super().__init__()
+        nets = [mlp(inputs, width, depth, outputs) for _ in range(members)]
+        layers = [[layer for layer in net if isinstance(layer, nn.Linear)] for net in nets]
+        together = list(zip(*layers, strict=True))
+        self.weights = nn.ParameterList([torch.stack([layer.weight.T for layer in each]) for each in together])
+        self.biases = nn.ParameterList([torch.stack([layer.bias[None] for layer in each]) for each in together])
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """``(M, B, O)`` for ``(B, I)``."""
+        values = rows.expand(len(self.weights[0]), *rows.shape)
+        for place, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            values = torch.baddbmm(bias, nn.functional.silu(values) if place else values, weight)
+        return values
 
 
 class Normalizer(nn.Module):

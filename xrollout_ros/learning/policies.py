@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.errors import SpecError
-from xrollout_ros.core.ports import PolicyInfo
+from xrollout_ros.core.ports import PolicyInfo, Prefix
 from xrollout_ros.learning.models import ChunkModel
+from xrollout_ros.learning.prefix import Given
 
 
 class ChunkPolicy:
-    """Makes action chunks with a trained model, on one core; implements ``core.ports.Policy``.
+    """Makes action chunks with a trained model; implements ``core.ports.Policy``.
 
     A seed gives the same chunks, bit for bit, in every process on one machine: the noise comes from a generator of its
-    own, and torch works with one thread (it is switched to one at each call, since a network this small gains nothing
-    from more). Values are only un-normalized; limits are the supervisor's business.
+    own, and on the CPU torch works with one thread (it is switched to one at each call), so that inference takes one
+    core from the other nodes at most; a network this small gains nothing from more. Values are only un-normalized;
+    limits are the supervisor's business.
+
+    Args:
+        model: moved to ``device``.
+        info: what is known of it.
+        device: a torch device.
     """
 
-    def __init__(self, model: ChunkModel, info: PolicyInfo) -> None:
-        self._model = model.eval().requires_grad_(False)
+    def __init__(self, model: ChunkModel, info: PolicyInfo, device: str = "cpu") -> None:
+        self._model = model.to(device).eval().requires_grad_(False)
+        self._device = device
         self._info = info
         self._generator = torch.Generator()
+        self._scores: dict[str, float] = {}
         self.reset(0)
 
     @property
     def info(self) -> PolicyInfo:
         return self._info
+
+    @property
+    def device(self) -> str:
+        """Where it is computed."""
+        return self._device
+
+    @property
+    def scores(self) -> Mapping[str, float]:
+        return self._scores
 
     def reset(self, seed: int) -> None:
         """Begin an attempt: the chunks until the next reset follow from ``seed``, any whole number.
@@ -37,11 +57,15 @@ class ChunkPolicy:
         """
         self._generator.manual_seed(seed % 2**64)
 
-    def predict(self, state: Array) -> npt.NDArray[np.float32]:
+    def predict(self, state: Array, prefix: Prefix | None = None) -> npt.NDArray[np.float32]:
         """Action chunk ``(H, A) float32`` in the robot's units, not clipped, for inputs ``(I,) float64``.
 
+        Args:
+            state: what the processors made of a state vector.
+            prefix: what the chunk goes on from; its frozen rows come back as they are.
+
         Raises:
-            SpecError: the state has another size.
+            SpecError: the state has another size, or the policy can't be given so long a prefix.
         """
         if state.shape != (self._info.state_dim,):
             raise SpecError(
@@ -49,11 +73,25 @@ class ChunkPolicy:
                 f"It needs ({self._info.state_dim},), the state vector of robot {self._info.robot!r}"
                 + (" after its processors." if self._info.processors else "."),
             )
+        if prefix is not None and not 0 < prefix.frozen <= min(len(prefix.actions), self._info.max_prefix):
+            raise SpecError(
+                f"policy {self._info.policy_id} was given a prefix of {prefix.frozen} frozen rows "
+                f"out of {len(prefix.actions)}",
+                f"Allowed are 1 to {self._info.max_prefix} (conditioning: {self._info.conditioning}).",
+            )
         if torch.get_num_threads() != 1:
             torch.set_num_threads(1)
-        with torch.inference_mode():
+        # Not inference_mode: guidance needs gradients.
+        with torch.no_grad():
             normalizer = self._model.normalizer
-            row = torch.tensor(state, dtype=torch.float32)
-            chunk = normalizer.action_back(self._model.sample(normalizer.state(row), self._generator))
-            actions: npt.NDArray[np.float32] = chunk.numpy().copy()
+            row = normalizer.state(torch.tensor(state, dtype=torch.float32, device=self._device))
+            given = None
+            if prefix is not None:
+                rows = torch.tensor(prefix.actions, dtype=torch.float32, device=self._device)
+                given = Given(normalizer.action(rows), prefix.frozen)
+            chunk, self._scores = self._model.sample(row, self._generator, given)
+            actions: npt.NDArray[np.float32] = normalizer.action_back(chunk).cpu().numpy().copy()
+        if prefix is not None:
+            # Through the normalization and back they would differ in the last bits.
+            actions[: prefix.frozen] = prefix.actions[: prefix.frozen]
         return actions

@@ -73,6 +73,11 @@ class TrainOptions(BaseModel):
     execute: PositiveInt | None = Field(
         default=None, description="rows played before the next inference; the base model's, or half the horizon"
     )
+    max_prefix: Annotated[int, Field(ge=0, le=511)] | None = Field(
+        default=None,
+        description="most rows that a flow policy learns to go on from (real-time chunking), 0: none; "
+        "the base model's, or half the horizon",
+    )
     held_out: Fraction = Field(default=0.1, description="share of the episodes kept for validation, rounded down")
     ema: Fraction = Field(default=0.999, description="decay of the average of the weights")
     weight_decay: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 1e-4
@@ -126,6 +131,8 @@ class _Plan:
     architecture: str
     horizon: int
     execute: int
+    sizes: dict[str, int]
+    """Of the network, where this architecture has them."""
     base: Checkpoint | None
 
 
@@ -201,26 +208,37 @@ def _outputs(output: Path) -> tuple[Path, Path, Path]:
 
 def _reconcile(options: TrainOptions, base: Checkpoint | None) -> _Plan:
     if base is None:
-        horizon = options.horizon or DEFAULT_HORIZON
-        plan = _Plan(options.policy or DEFAULT_POLICY, horizon, options.execute or max(1, horizon // 2), None)
+        name, horizon = options.policy or DEFAULT_POLICY, options.horizon or DEFAULT_HORIZON
+        plan = _Plan(name, horizon, options.execute or max(1, horizon // 2), _prefix(options, name, horizon), None)
     else:
         meta = base.meta
-        asked = {"policy": options.policy, "horizon": options.horizon}
         for name, (mine, theirs) in {
-            "policy": (asked["policy"], meta.architecture),
-            "horizon": (asked["horizon"], meta.horizon),
+            "policy": (options.policy, meta.architecture),
+            "horizon": (options.horizon, meta.horizon),
+            "max-prefix": (options.max_prefix, meta.config.get("max_prefix", 0)),
         }.items():
             if mine is not None and mine != theirs:
                 raise CheckpointError(
                     f"base model {base.path} has {name} {theirs!r}, asked for is {mine!r}",
                     f"Leave --{name} out, or train from scratch.",
                 )
-        plan = _Plan(meta.architecture, meta.horizon, options.execute or meta.execute, base)
+        plan = _Plan(meta.architecture, meta.horizon, options.execute or meta.execute, {}, base)
     if plan.execute > plan.horizon:
         raise SpecError(
             f"execute {plan.execute} is more than the horizon {plan.horizon}", f"Allowed is 1 to {plan.horizon}."
         )
     return plan
+
+
+def _prefix(options: TrainOptions, architecture: str, horizon: int) -> dict[str, int]:
+    if "max_prefix" in ARCHITECTURES[architecture].config_type.model_fields:
+        return {"max_prefix": horizon // 2 if options.max_prefix is None else options.max_prefix}
+    if options.max_prefix:
+        raise SpecError(
+            f"max-prefix {options.max_prefix}: policy {architecture!r} cannot go on from given rows",
+            "Leave it out, or train --policy flow.",
+        )
+    return {}
 
 
 def _model(plan: _Plan, data: TrainingSet, training: Sequence[TrainingEpisode], seed: int) -> ChunkModel:
@@ -232,6 +250,7 @@ def _model(plan: _Plan, data: TrainingSet, training: Sequence[TrainingEpisode], 
         "state_dim": sum(entry.size for entry in inputs.values()),
         "action_dim": data.robot.action_dim,
         "horizon": plan.horizon,
+        **plan.sizes,
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -12,7 +12,7 @@ from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.modes import Mode, Severity
 from xrollout_ros.core.ports import Operator, Policy, SimRobot
 from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.runtime.inference import ChunkPlanner
+from xrollout_ros.runtime.engines import DEFAULT_ENGINE, make_engine
 from xrollout_ros.runtime.processors import Pipeline, Processing
 from xrollout_ros.runtime.supervisor import Supervisor
 
@@ -42,6 +42,7 @@ def run_attempt(
     *,
     policy: Policy | None = None,
     operator: Operator | None = None,
+    engine: str = DEFAULT_ENGINE,
     delay_steps: int = 0,
     policy_seed: int | None = None,
     on_step: Callable[[Observation, Command], None] | None = None,
@@ -55,18 +56,20 @@ def run_attempt(
         start: named start distribution of the task.
         policy: who drives, unless an operator does.
         operator: who drives instead.
+        engine: inference engine, one of ``runtime.engines.ENGINES``.
         delay_steps: simulated inference delay in policy steps.
         policy_seed: seed of the policy's randomness, where it is to be another than the start's.
         on_step: sees each observation with the command that answered it.
 
     Raises:
         ValueError: neither or both of policy and operator were given.
+        SpecError: there is no such engine.
     """
     if (policy is None) == (operator is None):
         raise ValueError("give either a policy or an operator")
     episode_id = f"in-process-{seed}"
     supervisor = Supervisor(robot, stepped=True)
-    planner = ChunkPlanner(policy, robot, delay_steps) if policy is not None else None
+    planner = make_engine(engine, policy, robot, delay_steps=delay_steps) if policy is not None else None
     processing: Processing | None = None
     if policy is not None and planner is not None:
         processing = Processing(Pipeline(policy.info.processors, robot), robot)

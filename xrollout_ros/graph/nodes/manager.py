@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from datetime import datetime, timezone
-from pathlib import Path
 
 import rclpy
 from rclpy.node import Node
@@ -33,7 +32,6 @@ from xrollout_ros.graph.lifecycle import Members, StopRequested, call
 from xrollout_ros.graph.node import Pulse, StopFlag, clock
 from xrollout_ros.graph.qos import LATCHED
 from xrollout_ros.graph.spinning import SpinThread, make_executor
-from xrollout_ros.learning.metadata import read_meta
 from xrollout_ros.runtime.attempt import AttemptWatch, Verdict
 from xrollout_ros.runtime.attempt_plan import AttemptPlan
 
@@ -55,7 +53,7 @@ class ManagerNode(Node):
 
     def __init__(self, stop: threading.Event) -> None:
         super().__init__("manager", namespace="xrollout")
-        for name in ("robot", "task", "data", "model", "model_hash", "start", "operator", "tags", "nodes", "site"):
+        for name in ("robot", "task", "data", "model", "start", "operator", "tags", "nodes", "site"):
             self.declare_parameter(name, "")
         for name, default in _DEFAULTS.items():
             self.declare_parameter(name, default)
@@ -67,8 +65,7 @@ class ManagerNode(Node):
         self._seed = int(self.get_parameter("seed").value)
         self._start = self._text("start") or self.task.default_start
         self._strategy = make_strategy(self._text("strategy"))
-        model = self._text("model")
-        self._policy = read_meta(Path(model)) if model else None
+        self._has_policy = bool(self._text("model"))
         self._members = Members(self, self._text("nodes").split(","), clock, stop)
         self._inbox = Inbox(self, self.task, self._start, clock, self._members.changed)
         self._durations = SuccessDurations(self.task.id, self.robot.id)
@@ -110,11 +107,12 @@ class ManagerNode(Node):
         return status
 
     def _bring_up(self) -> None:
+        # What was heard before may be of a process that has died, with a policy that was loaded by hand.
+        self._inbox.policy = None
         self._members.bring_up(START_TIMEOUT_S)
-        if self._policy is not None:
-            wanted = self._policy.policy_id
-            ready = f"the policy node did not report policy {wanted}"
-            self._members.wait(lambda: self._inbox.policy_id == wanted, POLICY_TIMEOUT_S, ready)
+        if self._has_policy:
+            silent = "the policy node did not report its policy"
+            self._members.wait(lambda: self._inbox.policy is not None, POLICY_TIMEOUT_S, silent)
 
     def _wait_for_reset(self) -> None:
         """An emergency stop outlasts its attempt: until somebody resets it there is no next one."""
@@ -219,7 +217,7 @@ class ManagerNode(Node):
         return self._bags.close(final, timeout_s, discard=discard)
 
     def _meta(self, wish: Wish, wall_ns: int) -> EpisodeMeta:
-        policy = self._policy
+        policy = self._inbox.policy
         return EpisodeMeta(
             episode_id=wish.episode_id,
             kind=EpisodeKind(self._text("kind")),
@@ -231,11 +229,12 @@ class ManagerNode(Node):
             seed=wish.seed,
             strategy=self._strategy.name,
             operator=self._text("operator"),
-            policy_id=policy.policy_id if policy else "",
-            checkpoint_hash=self._text("model_hash"),
-            dataset_version=policy.dataset_version if policy else "",
+            policy_id=policy.next_policy_id if policy else "",
+            checkpoint_hash=policy.next_checkpoint_hash if policy else "",
+            dataset_version=policy.next_dataset_version if policy else "",
             software_version=__version__,
-            parameters={"drive": self._text("drive"), RATE: self.robot.control_rate_hz},
+            parameters={"drive": self._text("drive"), RATE: self.robot.control_rate_hz}
+            | ({"engine": policy.engine} if policy else {}),
             tags=[tag for tag in self._text("tags").split(",") if tag],
             started_at=datetime.fromtimestamp(wall_ns / NS, tz=timezone.utc).isoformat(timespec="milliseconds"),
         )

@@ -21,7 +21,7 @@ from xrollout_ros.ui.options import data_option, task_option
     help="Checkpoint to write; its loss curve and history are written beside it.",
 )
 @click.option("--base-model", type=click.Path(path_type=Path), help="Checkpoint to go on from.")
-@click.option("--policy", metavar="flow|mlp", help="Architecture.  [default: the base model's, or flow]")
+@click.option("--policy", metavar="flow|mlp|ensemble", help="Architecture.  [default: the base model's, or flow]")
 @task_option("Train on this task's episodes only.")
 @click.option(
     "--robot", help="RobotSpec whose processors the policy is trained with.  [default: as recorded in the newest bag]"
@@ -33,6 +33,7 @@ from xrollout_ros.ui.options import data_option, task_option
 @click.option("--seed", type=int, help="The same seed and data give the same weights on one machine.")
 @click.option("--horizon", type=int, help="Actions in a chunk.")
 @click.option("--execute", type=int, help="Actions played before the next inference.")
+@click.option("--max-prefix", type=int, help="Rows that a flow policy learns to go on from; 0: none.  [default: half]")
 @click.option("--held-out", type=float, help="Share of the episodes kept for validation.")
 def train(**options: Any) -> None:
     """Train a policy from recorded episodes."""
