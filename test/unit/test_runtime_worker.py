@@ -106,9 +106,8 @@ class Shelf:
 
     def __init__(self, answers: Answers) -> None:
         self.policies = {name: Counting(policy_id=name) for name in "ABC"}
-        self.done: queue.Queue[tuple[InferenceWorker, Exception | None]] = queue.Queue()
         self.deployment = Deployment(self._load, DELTA, answers.put)
-        self.deployment.start(Path("A"), "", 10)
+        self.load("A")
 
     def _load(self, path: Path, expected_hash: str) -> Engine:
         if path.name not in self.policies:
@@ -116,12 +115,7 @@ class Shelf:
         return make_engine("rtc", self.policies[path.name], DELTA)
 
     def load(self, name: str) -> None:
-        self.deployment.load(Path(name), "", lambda worker, failure: self.done.put((worker, failure)))
-
-    def loaded(self) -> None:
-        worker, failure = self.done.get(timeout=5)
-        assert failure is None
-        self.deployment.add(worker)
+        self.deployment.load(Path(name), "", 10)
 
     def ask(self, policy_id: str, step: int, answers: Answers) -> str:
         serving = self.deployment.serve(policy_id)
@@ -140,13 +134,14 @@ def shelf(answers: Answers) -> Iterator[Shelf]:
 def test_the_old_policy_drives_while_another_is_loaded_and_until_an_attempt_is_given_the_new_one(
     shelf: Shelf, answers: Answers
 ) -> None:
-    shelf.policies["B"].gate.clear()
-    shelf.load("B")
-    assert shelf.ask("A", 0, answers) == "A"
-    assert shelf.deployment.newest.info.policy_id == "A", "B is not warm"
-    shelf.policies["B"].gate.set()
-    shelf.loaded()
     deployment = shelf.deployment
+    shelf.policies["B"].gate.clear()
+    loading = threading.Thread(target=shelf.load, args=("B",))
+    loading.start()
+    assert shelf.ask("A", 0, answers) == "A"
+    assert deployment.newest.info.policy_id == "A", "B is not warm"
+    shelf.policies["B"].gate.set()
+    loading.join(10)
     assert (deployment.current.info.policy_id, deployment.newest.info.policy_id) == ("A", "B")
     assert shelf.ask("A", 2, answers) == "A", "the attempt under way keeps its policy"
     assert shelf.ask("B", 4, answers) == "B"
@@ -157,25 +152,27 @@ def test_the_old_policy_drives_while_another_is_loaded_and_until_an_attempt_is_g
 def test_a_policy_loaded_meanwhile_does_not_take_away_the_one_that_an_attempt_was_given(
     shelf: Shelf, answers: Answers
 ) -> None:
-    for name in "BC":
-        shelf.load(name)
-        shelf.loaded()
+    shelf.load("B")
+    shelf.load("C")
     assert shelf.deployment.newest.info.policy_id == "C"
     assert [shelf.ask(name, step, answers) for step, name in enumerate("ABBC")] == list("ABBC")
 
 
 def test_the_same_policy_can_be_loaded_again(shelf: Shelf, answers: Answers) -> None:
-    shelf.load("A")
-    shelf.loaded()
     before = shelf.deployment.current
+    shelf.load("A")
     assert shelf.ask("A", 0, answers) == "A"
     assert shelf.deployment.current is before, "not in the middle of an attempt"
 
 
 def test_a_policy_that_cannot_be_loaded_changes_nothing(shelf: Shelf, answers: Answers) -> None:
-    shelf.load("missing")
-    worker, failure = shelf.done.get(timeout=5)
-    assert isinstance(failure, FileNotFoundError)
-    shelf.deployment.drop(worker)
+    with pytest.raises(FileNotFoundError, match="missing"):
+        shelf.load("missing")
     assert shelf.deployment.newest.info.policy_id == "A"
     assert shelf.ask("A", 0, answers) == "A"
+
+
+def test_what_is_loaded_while_all_ends_is_stopped(shelf: Shelf) -> None:
+    shelf.deployment.stop()
+    with pytest.raises(RuntimeError, match="shutting down"):
+        shelf.load("B")

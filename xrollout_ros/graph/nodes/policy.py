@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
-from rclpy.task import Future
 
 from xrollout.msg import ActionChunk, Command, EpisodeState, PolicyStatus, SupervisorState
 from xrollout.srv import LoadPolicy
@@ -19,10 +18,10 @@ from xrollout_ros.graph.conversions import chunk_to_msg, time_msg
 from xrollout_ros.graph.node import GraphNode, clock, run_node
 from xrollout_ros.graph.observing import Observer
 from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED, STREAM
+from xrollout_ros.graph.slow_service import SlowService
 from xrollout_ros.runtime.engines import DEFAULT_ENGINE, check_engine, make_engine
 from xrollout_ros.runtime.engines.deployment import Deployment, Loaded
 from xrollout_ros.runtime.engines.engine import Engine
-from xrollout_ros.runtime.engines.worker import InferenceWorker
 
 LOAD_TIMEOUT_S = 60.0
 
@@ -36,6 +35,7 @@ class PolicyNode(GraphNode):
             self.declare_parameter(name, default)
         self.declare_parameter("delay_steps", 0)
         self._deployment: Deployment | None = None
+        self._loader: SlowService | None = None
         self._device = ""
 
     def configure(self) -> None:
@@ -46,8 +46,8 @@ class PolicyNode(GraphNode):
         self._chunks = self.create_publisher(ActionChunk, "chunk", COMMAND)
         self._status = self.create_publisher(PolicyStatus, "policy/status", STREAM)
         self._deployment = Deployment(self._load, self.robot, self._on_answer)
-        loaded = self._deployment.start(Path(model), self.text("model_hash"), LOAD_TIMEOUT_S)
-        self._loader = self.create_service(LoadPolicy, "load_policy", self._on_load_policy)
+        loaded = self._deployment.load(Path(model), self.text("model_hash"), LOAD_TIMEOUT_S)
+        self._loader = SlowService(LoadPolicy, "load_policy", self._on_load_policy)
         self._rows_left = 0
         self._mode = Mode.IDLE
         self._episode_id = ""
@@ -71,8 +71,9 @@ class PolicyNode(GraphNode):
 
     def cleanup(self) -> None:
         self.make_safe()
-        if hasattr(self, "_loader"):
-            self.destroy_service(self._loader)
+        if self._loader is not None:
+            self._loader.close()
+        self._loader = None
         for name in ("_chunks", "_status"):
             if hasattr(self, name):
                 self.destroy_publisher(getattr(self, name))
@@ -106,33 +107,22 @@ class PolicyNode(GraphNode):
         told = f"; it {how}" if engine.name == "rtc" else ""
         self.get_logger().info(f"policy {info.policy_id} ready ({path}), engine {engine.name}{told}")
 
-    async def _on_load_policy(self, request: LoadPolicy.Request, response: LoadPolicy.Response) -> LoadPolicy.Response:
-        """Answers when the policy is warm or refused; the executor goes on with its other work meanwhile."""
+    def _on_load_policy(self, request: LoadPolicy.Request, response: LoadPolicy.Response) -> LoadPolicy.Response:
+        """In the service's own thread: answers when the policy is warm, or refused."""
         deployment = self._deployment
         if deployment is None:
-            response.message = "the policy node is shutting down"
+            response.message = "refused: the policy node is shutting down"
             return response
-        done = Future(executor=self.executor)
-
-        def on_done(worker: InferenceWorker, failure: Exception | None) -> None:
-            done.set_result((worker, failure))
-            if self.executor is not None:
-                self.executor.wake()
-
-        deployment.load(Path(request.path).expanduser(), request.expected_hash, on_done)
-        worker, failure = await done
-        if self._deployment is not deployment:
-            worker.stop(0)
-            response.message = "the policy node is shutting down"
-            return response
-        if failure is not None:
-            deployment.drop(worker)
-            told = str(failure) if isinstance(failure, XRolloutError) else f"{type(failure).__name__}: {failure}"
+        path = Path(request.path).expanduser()
+        try:
+            loaded = deployment.load(path, request.expected_hash, LOAD_TIMEOUT_S)
+        except Exception as error:
+            # A checkpoint is somebody's file: whatever loading it raises, the policy in use goes on.
+            told = str(error) if isinstance(error, XRolloutError) else f"{type(error).__name__}: {error}"
             response.message = f"refused, the policy in use stays: {told}"
             self.get_logger().error(response.message)
             return response
-        loaded = deployment.add(worker)
-        self._announce(loaded, request.path)
+        self._announce(loaded, str(path))
         # At once: an attempt that is asked for now gets it.
         self._tell()
         response.accepted, response.policy_id = True, loaded.info.policy_id

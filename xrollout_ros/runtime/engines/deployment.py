@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +39,7 @@ class Deployment:
     attempt is given; a policy that an attempt was given stays until an attempt is given a newer one. So no chunk of
     an attempt comes from another policy than the attempt's own.
 
-    Called from the executor's thread; ``on_done`` of ``load`` is called from the new worker's.
+    Any thread may call any of it. Only ``load`` blocks; the others never wait for it.
 
     Args:
         load: makes an engine of a checkpoint and the hash that it must have; called in a worker's thread.
@@ -50,9 +51,10 @@ class Deployment:
         self._load = load
         self._robot = robot
         self._on_answer = on_answer
+        self._lock = threading.Lock()
         self._loaded: list[Loaded] = []
-        """Oldest first: the one in use, then those that wait. Only the executor's thread changes it."""
-        self._loading: list[InferenceWorker] = []
+        """Oldest first: the one in use, then those that wait."""
+        self._stopped = False
 
     @property
     def current(self) -> Loaded:
@@ -64,56 +66,37 @@ class Deployment:
         """The policy that the next attempt gets."""
         return self._loaded[-1]
 
-    def start(self, path: Path, expected_hash: str, timeout_s: float) -> Loaded:
-        """Load the first policy and wait for it.
+    def load(self, path: Path, expected_hash: str, timeout_s: float) -> Loaded:
+        """Load a policy and wait until it is warm; it is the newest then.
 
         Raises:
             TimeoutError: it took longer.
-            Exception: whatever loading raised.
+            Exception: whatever loading raised; nothing has changed.
         """
         worker = InferenceWorker(lambda: self._load(path, expected_hash), self._on_answer)
-        self._loading.append(worker)
-        worker.start(timeout_s)
-        return self.add(worker)
-
-    def load(
-        self, path: Path, expected_hash: str, on_done: Callable[[InferenceWorker, Exception | None], None]
-    ) -> None:
-        """Load another policy in the background; ``add`` takes it in once ``on_done`` was called without an error."""
-
-        def ready(failure: Exception | None) -> None:
-            on_done(worker, failure)
-
-        worker = InferenceWorker(lambda: self._load(path, expected_hash), self._on_answer, ready)
-        self._loading.append(worker)
-        worker.begin()
-
-    def add(self, worker: InferenceWorker) -> Loaded:
-        """A worker is warm: its policy is the newest."""
-        self._loading.remove(worker)
-        assert worker.engine is not None
-        info = worker.engine.policy.info
+        info = worker.start(timeout_s).policy.info
         loaded = Loaded(info, worker, Processing(Pipeline(info.processors, self._robot), self._robot))
-        self._loaded.append(loaded)
-        return loaded
-
-    def drop(self, worker: InferenceWorker) -> None:
-        """Loading has failed."""
-        self._loading.remove(worker)
+        with self._lock:
+            if not self._stopped:
+                self._loaded.append(loaded)
+                return loaded
+        worker.stop(0)
+        raise RuntimeError("the policy node is shutting down")
 
     def serve(self, policy_id: str) -> Loaded | None:
         """The policy of the running attempt, None for one that is not here; older ones are let go."""
-        place = next((at for at, one in enumerate(self._loaded) if one.info.policy_id == policy_id), None)
-        if place is None:
-            return None
-        for old in self._loaded[:place]:
-            old.worker.stop(0)
-        del self._loaded[:place]
-        return self._loaded[0]
+        with self._lock:
+            place = next((at for at, one in enumerate(self._loaded) if one.info.policy_id == policy_id), None)
+            if place is None:
+                return None
+            for old in self._loaded[:place]:
+                old.worker.stop(0)
+            del self._loaded[:place]
+            return self._loaded[0]
 
     def stop(self) -> None:
         """End all threads, each after the inference under way."""
-        for worker in [*(one.worker for one in self._loaded), *self._loading]:
-            worker.stop()
-        self._loaded.clear()
-        self._loading.clear()
+        with self._lock:
+            self._stopped = True
+            for loaded in self._loaded:
+                loaded.worker.stop()

@@ -25,26 +25,18 @@ class InferenceCounts:
 class InferenceWorker:
     """Owns the thread; its input slot keeps only the latest observation.
 
-    ``submit`` may be called from any thread and never blocks; ``on_ready`` and ``on_answer`` are called from the
-    worker's thread.
+    ``submit`` may be called from any thread and never blocks; ``on_answer`` is called from the worker's thread.
 
     Args:
         load: makes the engine; runs in the worker's thread.
         on_answer: takes each answer.
-        on_ready: is told, once, that the engine is warm, or what went wrong.
     """
 
-    def __init__(
-        self,
-        load: Callable[[], Engine],
-        on_answer: Callable[[ActionChunk], None],
-        on_ready: Callable[[Exception | None], None] | None = None,
-    ) -> None:
+    def __init__(self, load: Callable[[], Engine], on_answer: Callable[[ActionChunk], None]) -> None:
         self.counts = InferenceCounts()
         self.engine: Engine | None = None
         self._load = load
         self._on_answer = on_answer
-        self._on_ready = on_ready
         self._slot: tuple[Observation, int] | None = None
         self._condition = threading.Condition()
         self._stopping = False
@@ -53,10 +45,6 @@ class InferenceWorker:
         self._episode_id = ""
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
-    def begin(self) -> None:
-        """Start the thread and return at once; ``on_ready`` tells the rest."""
-        self._thread.start()
-
     def start(self, timeout_s: float) -> Engine:
         """Start the thread, load and warm up.
 
@@ -64,7 +52,7 @@ class InferenceWorker:
             TimeoutError: it took longer than ``timeout_s``.
             Exception: whatever loading raised.
         """
-        self.begin()
+        self._thread.start()
         if not self._ready.wait(timeout_s):
             self.stop()
             raise TimeoutError(f"the policy was not ready after {timeout_s:g} s")
@@ -112,8 +100,6 @@ class InferenceWorker:
         except Exception as error:
             self._failure = error
         self._ready.set()
-        if self._on_ready is not None:
-            self._on_ready(self._failure)
         return self._failure is None
 
     def _run(self) -> None:
