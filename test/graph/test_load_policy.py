@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from xrollout.srv import EndAttempt, LoadPolicy, StartAttempt
-from xrollout_ros.core.modes import Source
+from xrollout_ros.core.modes import Mode, Source
 from xrollout_ros.episodes.bag_reader import open_bag
 from xrollout_ros.graph.monitor import observe
 from xrollout_ros.learning.metadata import read_meta
 
 from ..checkpoints import make_checkpoint
-from .conftest import Graph, wait_for_policy_commands
+from .conftest import Graph, wait_for
 from .test_graph_interfaces import client_node, closed, up
 
 Start = Callable[..., Graph]
@@ -32,7 +32,7 @@ def test_a_loaded_policy_drives_the_next_attempt_and_a_refused_one_none(
         graph = start_graph("deploy", model=checkpoint, task=long_task, episodes=0)
         up(observer, 5)
         assert call(StartAttempt, "start_attempt", StartAttempt.Request(seed=1)).accepted
-        wait_for_policy_commands(observer, 1)
+        wait_for(lambda: observer.model().mode is Mode.AUTONOMOUS, 30, "attempt 1 is driven")
         for path, expected_hash, words in (
             (tmp_path / "missing.pt", "", "there is no checkpoint"),
             (push, "", "trained for task 'push'"),
@@ -46,9 +46,11 @@ def test_a_loaded_policy_drives_the_next_attempt_and_a_refused_one_none(
         assert loaded.accepted, loaded.message
         assert loaded.policy_id == read_meta(other).policy_id
         for number in (1, 2):
-            wait_for_policy_commands(observer, number)
+            # The simulation waits for answers: with the mode comes the attempt's first command.
+            wait_for(lambda: observer.model().mode is Mode.AUTONOMOUS, 30, f"attempt {number} is driven")
             assert call(EndAttempt, "end_attempt", EndAttempt.Request(outcome="success")).accepted
             closed(observer, number)
+            wait_for(lambda: observer.model().mode is Mode.HOLD, 30, "HOLD")
             if number == 1:
                 assert call(StartAttempt, "start_attempt", StartAttempt.Request(seed=2)).accepted
         graph.process.send_signal(2)

@@ -110,7 +110,7 @@ def test_a_plan_under_way_is_gone_on_with(max_prefix: int) -> None:
         return float(np.mean([float(tail) * sign > 0.5 for tail in tails]))
 
     for sign in (-1.0, 1.0):
-        assert kept(Given(torch.full((3, 1), sign), 2), sign) > 0.85
+        assert kept(Given(torch.full((3, 1), sign), 2), sign) > (0.9 if max_prefix else 0.7)
         assert 0.2 < kept(None, sign) < 0.8
 
 
@@ -132,6 +132,7 @@ def test_given_rows_teach_nothing() -> None:
     assert 0.3 < float((loss == 0).float().mean()) < 0.7
 
 
+@settings(deadline=None)
 @given(horizon=st.integers(1, 30), rows=st.integers(1, 30), frozen=st.integers(1, 30))
 def test_soft_weights_are_whole_where_frozen_fall_off_and_end_with_what_is_given(
     horizon: int, rows: int, frozen: int
@@ -143,6 +144,7 @@ def test_soft_weights_are_whole_where_frozen_fall_off_and_end_with_what_is_given
     assert all(0 < late <= early <= 1 for early, late in itertools.pairwise(weights[:rows]))
 
 
+@settings(deadline=None)
 @given(st.floats(0, 0.999))
 def test_the_gain_is_bounded(time: float) -> None:
     assert 0 < guidance_gain(time) <= LARGEST_GAIN

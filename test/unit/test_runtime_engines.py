@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xrollout_ros.core.chunk import ActionChunk, Observation
@@ -88,6 +88,7 @@ def test_an_attempt_begins_with_its_seed_and_sequence_zero(name: str) -> None:
     assert policy.seeds == [3, 4]
 
 
+@settings(deadline=None)
 @given(
     name=st.sampled_from(sorted(ENGINES)),
     delay=st.integers(0, 10),
@@ -103,6 +104,7 @@ def test_whatever_the_delay_chunks_keep_coming(name: str, delay: int, horizon: i
     assert made.discarded == 0
 
 
+@settings(deadline=None)
 @given(delay=st.integers(0, 6), horizon=st.integers(2, 14), execute=st.integers(1, 7))
 def test_what_is_played_while_the_policy_thinks_is_what_its_chunk_begins_with(
     delay: int, horizon: int, execute: int
@@ -176,10 +178,15 @@ def test_a_chunk_that_the_supervisor_did_not_take_is_not_gone_on_from() -> None:
     made = engine("rtc", policy, clock=clock)
     for number in range(2):
         real_time(made, clock, number * 5 * PERIOD_NS, 1)
-    made.played(0, 9 * PERIOD_NS)
+    begun, agrees = 5 * PERIOD_NS, made.frozen * PERIOD_NS
+    made.played(0, begun + agrees)
     real_time(made, clock, 10 * PERIOD_NS, 1)
     assert policy.prefixes[-1] is not None
-    assert policy.prefixes[-1].actions[-1, 0] == 1, "the first chunk's, which is still played"
+    assert policy.prefixes[-1].actions[-1, 0] == 2, "it may yet come"
+    made.played(1, 10 * PERIOD_NS + agrees + 1)
+    real_time(made, clock, 10 * PERIOD_NS + agrees + 2, 1)
+    assert policy.prefixes[-1] is not None
+    assert policy.prefixes[-1].actions[-1, 0] == 2, "the second chunk's: the third came too late"
 
 
 def test_what_the_supervisor_consumed_counts_where_it_is_more() -> None:
@@ -217,6 +224,7 @@ def test_control_given_at_the_very_observation_changes_nothing() -> None:
         assert np.array_equal(mine.actions, other.actions)
 
 
+@settings(deadline=None)
 @given(horizon=st.integers(1, 9), delay=st.integers(0, 3))
 def test_ensembling_is_the_weighted_mean_of_all_chunks_that_reach_a_moment(horizon: int, delay: int) -> None:
     policy = Counting(horizon, 1)
@@ -246,6 +254,7 @@ def test_scores_say_how_far_a_plan_disagrees_with_the_one_in_play() -> None:
     assert found[1].scores == {}
 
 
+@settings(deadline=None)
 @given(rows=st.integers(1, 6), other=st.integers(1, 6), shift=st.floats(-5, 5), skip=st.integers(0, 6))
 def test_disagreement_is_0_for_identical_plans_and_grows_with_the_square(
     rows: int, other: int, shift: float, skip: int
@@ -282,6 +291,7 @@ def test_rows_count_as_consumed_once_their_time_has_begun() -> None:
     assert [rows_played(1000, t_ns, 100) for t_ns in (0, 1000, 1001, 1100, 1101)] == [0, 0, 1, 1, 2]
 
 
+@settings(deadline=None)
 @given(times=st.lists(st.integers(0, 10**12), max_size=40))
 def test_the_wait_after_a_failure_doubles_is_bounded_and_ends(times: list[int]) -> None:
     backoff, waits = Backoff(), []

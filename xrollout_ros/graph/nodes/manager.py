@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from datetime import datetime, timezone
+from pathlib import Path
 
 import rclpy
 from rclpy.node import Node

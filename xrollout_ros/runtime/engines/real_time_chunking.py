@@ -39,7 +39,6 @@ class RealTimeChunking(Engine):
     def _clear(self) -> None:
         super()._clear()
         self._before: ActionChunk | None = None
-        self._released_ns = 0
         self._first_sent = self._last_sent = (-1, 0)
         self._seen = -1
 
@@ -70,8 +69,10 @@ class RealTimeChunking(Engine):
         if first[0] == chunk.sequence and self._seen != chunk.sequence:
             self._seen = chunk.sequence
             self._consumed[-1] = max(self._consumed[-1], rows_played(chunk.start_ns, first[1], self._period_ns))
-        elif last[0] != chunk.sequence and last[1] > self._released_ns + 2 * self._period_ns:
-            # It has been told of this chunk for long and plays another one: the chunk came too late there.
+            return
+        agrees_ns = chunk.start_ns + chunk.prefix_length * self._period_ns
+        if chunk.prefix_length and last[0] < chunk.sequence and last[1] > agrees_ns:
+            # The chunk before it was played beyond the prefix: wherever this one is, it is or will be discarded.
             before = self._before
             self._in_play = before if before is not None and before.sequence == last[0] else None
 
@@ -88,5 +89,5 @@ class RealTimeChunking(Engine):
         runs = old is not None and now_ns < old.start_ns + len(old.actions) * old.period_ns
         if 0 < chunk.prefix_length < played and runs:
             return False
-        self._before, self._released_ns = old, now_ns
+        self._before = old
         return True
