@@ -10,11 +10,12 @@ import math
 from pathlib import Path
 
 import numpy as np
+import yaml
 from common import run_graph, scratch, table
 
 from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.modes import Source
-from xrollout_ros.core.resources import load_robot, load_task
+from xrollout_ros.core.resources import load_robot, load_task, share_dir
 from xrollout_ros.mining.statistics import success_rate
 
 TASK = "pick_and_place"
@@ -27,9 +28,14 @@ def trained(folder: Path, demonstrations: int, max_prefix: int) -> Path:
     """A checkpoint trained on demonstrations that are recorded here if need be."""
     from xrollout_ros.learning.train import TrainOptions, train
 
-    data = folder / "demonstrations"
+    data, task = folder / "demonstrations", folder / "demonstrated.yaml"
     if not data.exists():
-        run_graph("record", {"task": TASK, "episodes": str(demonstrations), "data": str(data)})
+        # They go on for a horizon after the success: rows beyond an episode's end teach a long chunk nothing.
+        text = yaml.safe_load((share_dir() / "config" / "tasks" / f"{TASK}.yaml").read_text())
+        text["success"]["hold_steps"] = HORIZON
+        text["time_limit_s"] += 1.0
+        task.write_text(yaml.safe_dump(text))
+        run_graph("record", {"task": str(task), "episodes": str(demonstrations), "data": str(data)})
     options = TrainOptions.of(
         data=data, output=folder / f"prefix{max_prefix}.pt", horizon=HORIZON, execute=EXECUTE, max_prefix=max_prefix
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,8 @@ PROCESSORS = [
 class Watched:
     """A policy that keeps what it is given."""
 
+    scores: Mapping[str, float] = {}
+
     def __init__(self, robot: RobotSpec) -> None:
         size = sum(entry.size for entry in Pipeline(robot.processors, robot).outputs.values())
         self.info = PolicyInfo("p", "", robot.id, "pick_and_place", 2, 1, size, 4, processors=robot.processors)
@@ -93,7 +96,7 @@ class Watched:
     def reset(self, seed: int) -> None:
         """Nothing follows from the seed."""
 
-    def predict(self, state: Any) -> Any:
+    def predict(self, state: Any, prefix: Any = None) -> Any:
         self.seen.append(state.copy())
         return self._random.uniform(-1, 1, (2, 4)).astype(np.float32)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.modes import Source
-from xrollout_ros.core.ports import PolicyInfo
+from xrollout_ros.core.ports import PolicyInfo, Prefix
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.learning.agreement import compare_with_recorded
@@ -129,7 +130,9 @@ class Told:
     def reset(self, seed: int) -> None:
         self.seeds.append(seed)
 
-    def predict(self, state: Array) -> npt.NDArray[np.float32]:
+    scores: Mapping[str, float] = {}
+
+    def predict(self, state: Array, prefix: Prefix | None = None) -> npt.NDArray[np.float32]:
         row = self._rows.get(state.tobytes(), 0)
         following = self._actions[np.minimum(np.arange(row, row + HORIZON), len(self._actions) - 1)]
         return (following + self._offset).astype(np.float32)
