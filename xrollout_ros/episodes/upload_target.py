@@ -14,6 +14,8 @@ from xrollout_ros.core.errors import DataError, SpecError
 
 _PIECE = 1 << 18
 """Bytes between two looks at the bandwidth limit."""
+_WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci"}
+"""Object stores. There a folder needs no making, and asking for one would make a bucket of a mistyped name."""
 _PART = 8 << 20
 """Bytes of one part of a large object."""
 
@@ -103,7 +105,8 @@ class UploadTarget:
         """
         files = self._connected()
         remote = f"{self._root.rstrip('/')}/{name}"
-        files.makedirs(remote.rpartition("/")[0], exist_ok=True)
+        if self.url.partition("://")[0] not in _WITHOUT_FOLDERS:
+            files.makedirs(remote.rpartition("/")[0], exist_ok=True)
         digest, size = hashlib.md5(usedforsecurity=False), 0
         with local.open("rb") as source, files.open(remote, "wb", block_size=_PART) as target:
             while piece := source.read(_PIECE):
