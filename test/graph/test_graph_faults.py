@@ -28,11 +28,14 @@ Start = Callable[..., Graph]
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(180)]
 
 
-def flushed(bag: Path) -> bool:
-    """Whether a chunk of an open bag has been closed."""
-    with bag.open("rb") as file, contextlib.suppress(McapError, ValueError):
-        return any(isinstance(record, Chunk) for record in StreamReader(file, emit_chunks=True).records)
-    return False
+def flushes(data: Path) -> int:
+    """How many chunks of open bags have been closed."""
+    count = 0
+    for bag in data.rglob("*.mcap"):
+        with bag.open("rb") as file, contextlib.suppress(McapError, ValueError):
+            for record in StreamReader(file, emit_chunks=True).records:
+                count += isinstance(record, Chunk)
+    return count
 
 
 def test_policy_killed_in_real_time(start_graph: Start, checkpoint: Path, long_task: Path) -> None:
@@ -85,17 +88,17 @@ def test_ctrl_c_ends_everything_with_the_bag_closed(
     start_graph: Start, checkpoint: Path, long_task: Path, drive: str
 ) -> None:
     with observe() as observer:
-        graph = start_graph("deploy", model=checkpoint, task=long_task, drive=drive, episodes=1)
+        graph = start_graph("deploy", model=checkpoint, task=long_task, drive=drive, episodes=9)
         wait_for_policy_commands(observer, 1)
-    nodes = ["sim_robot", "recorder", "supervisor", "policy", "tagger", "manager"]
-    assert all(graph.pid_of(node) for node in nodes)
+        nodes = ["sim_robot", "recorder", "supervisor", "policy", "tagger", "manager"]
+        assert all(graph.pid_of(node) for node in nodes)
     begin_s = time.monotonic()
     graph.process.send_signal(signal.SIGINT)
     assert graph.wait(10) == 130, graph.output()
     assert time.monotonic() - begin_s < 5.0, graph.output()
     assert not any(graph.pid_of(node) for node in nodes)
     assert "Traceback" not in graph.output()
-    [entry] = graph.entries()
+    entry = graph.entries()[-1]
     assert entry.meta is not None
     assert (entry.meta.outcome, entry.meta.outcome_source) == (Outcome.ABORT, OutcomeSource.SYSTEM)
     verify(entry.path)
@@ -121,8 +124,9 @@ def test_recorder_killed_ends_the_attempt_and_the_next_one_is_recorded(
     with observe() as observer:
         graph = start_graph("deploy", model=checkpoint, task=long_task, episodes=2)
         wait_for_policy_commands(observer, 1)
-        # What the first flush (twice a second) has not written dies with the process.
-        wait_for(lambda: any(flushed(bag) for bag in graph.data.rglob("*.mcap")), 10, "a flush")
+        # What has not been flushed (twice a second) dies with the process: wait for half a second of commands.
+        before = flushes(graph.data)
+        wait_for(lambda: flushes(graph.data) >= before + 2, 20, "two flushes")
         graph.kill("recorder")
         wait_for_policy_commands(observer, 2)
         wait_for(lambda: "repaired: " in graph.output(), 30, "the torn bag is repaired")
