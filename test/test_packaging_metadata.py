@@ -24,6 +24,7 @@ PACKAGE = ElementTree.parse(ROOT / "package.xml")
 # Imported name → its key in package.xml, where the two differ.
 ROSDEP_KEYS = {
     "click": "python3-click",
+    "evdev": "python3-evdev",
     "jinja2": "python3-jinja2",
     "matplotlib": "python3-matplotlib",
     "PIL": "python3-pil",

@@ -194,3 +194,37 @@ def test_strategies_without_bags_need_no_tagger_and_corrections_reach_the_record
     given = {"model": str(model), "strategy": "dagger", "corrections": "true", "correction_after": "2.5"}
     recorder = describe("deploy", given).processes[1].parameters
     assert (recorder["corrections"], recorder["correction_before"], recorder["correction_after"]) == (True, 1.0, 2.5)
+
+
+def test_an_operator_may_be_named_for_a_deployment(model: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("{source: joy, axes: {dx: {axis: 1}}}")
+    description = describe("deploy", {"model": str(model), "operator": str(mine), "data": str(tmp_path)})
+    assert names(description) == ["sim_robot", "recorder", "supervisor", "policy", "teleop", "tagger", "manager"]
+    manager, teleop = description.processes[-1].parameters, description.processes[4].parameters
+    assert (manager["operator"], manager["kind"], manager["drive"]) == ("joy", "attempt", "real_time")
+    assert (teleop["operator"], teleop["terminal"]) == (str(mine), "")
+    scripted = describe("deploy", {"model": str(model), "operator": "scripted", "data": str(tmp_path)})
+    assert scripted.processes[-1].parameters["drive"] == "stepped"
+    assert scripted.processes[-1].parameters["operator"] == "metaworld"
+
+
+def test_an_operator_that_cannot_drive_is_refused_before_anything_starts(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("{source: joy, axes: {warp: {axis: 1}}}")
+    for graph, arguments, said in (
+        ("deploy", {"operator": str(mine)}, "the joystick moves warp"),
+        ("deploy", {"operator": "pedal", "drive": "real_time"}, "a pedal alone moves nothing"),
+        ("deploy", {"operator": "joy", "drive": "stepped"}, "does not wait for a person"),
+        ("deploy", {"operator": "leader"}, "moves dx, which is a delta"),
+        ("record", {"operator": "juggler"}, "unknown operator 'juggler'"),
+    ):
+        given = {"model": str(model)} if graph == "deploy" else {"task": "push"}
+        with pytest.raises(SpecError, match=said):
+            describe(graph, {**given, **arguments, "data": str(tmp_path)})
+    with Path("/dev/null").open() as nothing:
+        monkeypatch.setattr("sys.stdin", nothing)
+        with pytest.raises(XRolloutError, match="keyboard needs a terminal"):
+            describe("deploy", {"model": str(model), "operator": "keyboard"})

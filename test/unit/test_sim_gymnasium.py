@@ -12,7 +12,7 @@ from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import StartSpec
-from xrollout_ros.sim.operators import make_operator
+from xrollout_ros.sim.operators import make_expert
 from xrollout_ros.sim.robot import make_sim_robot
 
 gymnasium = pytest.importorskip("gymnasium")
@@ -31,7 +31,7 @@ def changed(robot: RobotSpec, **sim: Any) -> RobotSpec:
 @pytest.mark.parametrize("start", ["nominal", "wide"])
 def test_the_scripted_operator_reaches_the_flag(robot: RobotSpec, start: str) -> None:
     task = load_task("mountain_car")
-    sim, operator = make_sim_robot(robot, task), make_operator("scripted", robot, task)
+    sim, operator = make_sim_robot(robot, task), make_expert("scripted", robot, task)
     assert operator.name == "energy"
     for seed in range(10):
         observation = sim.reset(seed, start)

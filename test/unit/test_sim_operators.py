@@ -10,7 +10,7 @@ import pytest
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.sim.operators import make_operator
+from xrollout_ros.sim.operators import make_expert
 from xrollout_ros.sim.robot import make_sim_robot
 
 pytest.importorskip("metaworld")
@@ -34,7 +34,7 @@ def test_the_expert_succeeds_from_the_state_vector_alone(
     robot: RobotSpec, task_id: str, start: str, least: int
 ) -> None:
     task = load_task(task_id)
-    sim, operator = make_sim_robot(robot, task, shapes=False), make_operator("scripted", robot, task)
+    sim, operator = make_sim_robot(robot, task, shapes=False), make_expert("scripted", robot, task)
     assert operator.name == "metaworld"
     won, commands = 0, []
     for seed in (0, 1, 2, 3, 4, 5, 0):
@@ -59,7 +59,7 @@ def test_the_state_vector_tells_the_expert_all_it_uses(robot: RobotSpec, task_id
     from metaworld.policies import ENV_POLICY_MAP
 
     task = load_task(task_id)
-    sim, operator = make_sim_robot(robot, task, shapes=False), make_operator("metaworld", robot, task)
+    sim, operator = make_sim_robot(robot, task, shapes=False), make_expert("metaworld", robot, task)
     expert = ENV_POLICY_MAP[task.scene]()
     observation = sim.reset(9, "nominal")
     while not observation.done:
@@ -73,7 +73,7 @@ def test_the_state_vector_tells_the_expert_all_it_uses(robot: RobotSpec, task_id
 
 def test_an_action_depends_on_the_state_alone(robot: RobotSpec) -> None:
     task = load_task("peg_insert")
-    used, fresh = (make_operator("metaworld", robot, task) for _ in range(2))
+    used, fresh = (make_expert("metaworld", robot, task) for _ in range(2))
     random = np.random.default_rng(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -85,16 +85,16 @@ def test_an_action_depends_on_the_state_alone(robot: RobotSpec) -> None:
 
 def test_what_cannot_be_operated_is_refused(robot: RobotSpec) -> None:
     push, car = load_task("push"), load_robot("gym_mountain_car")
-    with pytest.raises(SpecError, match=r"unknown scripted operator 'juggler'.*energy, metaworld"):
-        make_operator("juggler", robot, push)
+    with pytest.raises(SpecError, match=r"unknown operator 'juggler'.*energy, metaworld"):
+        make_expert("juggler", robot, push)
     with pytest.raises(SpecError, match="'push' has no scripted operator"):
-        make_operator("scripted", robot, push.model_copy(update={"operator": None}))
+        make_expert("scripted", robot, push.model_copy(update={"operator": None}))
     with pytest.raises(SpecError, match=r"no scripted expert.*'attic-v3'"):
-        make_operator("metaworld", robot, push.model_copy(update={"scene": "attic-v3"}))
+        make_expert("metaworld", robot, push.model_copy(update={"scene": "attic-v3"}))
     with pytest.raises(SpecError, match="cannot drive robot 'gym_mountain_car'"):
-        make_operator("metaworld", car, push)
+        make_expert("metaworld", car, push)
     with pytest.raises(SpecError, match="cannot drive robot 'metaworld_sawyer'"):
-        make_operator("energy", robot, push)
+        make_expert("energy", robot, push)
 
 
 def test_an_operator_refuses_a_robot_whose_observation_it_does_not_know(robot: RobotSpec) -> None:
@@ -102,4 +102,4 @@ def test_an_operator_refuses_a_robot_whose_observation_it_does_not_know(robot: R
     slices = {**robot.sim.observation, "goal_position": (20, 23)}
     odd = robot.model_copy(update={"sim": robot.sim.model_copy(update={"observation": slices})})
     with pytest.raises(SpecError, match=r"goal_position.*\[20, 23\]"):
-        make_operator("metaworld", odd, load_task("push"))
+        make_expert("metaworld", odd, load_task("push"))

@@ -72,6 +72,7 @@ def _messages(step: int, episode_id: str, hand: Any, thing: Any) -> list[tuple[s
         accepted=stamp,
         late_s=0.0,
         action=np.zeros(4),
+        help_wanted=False,
         clipped=np.zeros(4, dtype=bool),
     )
     point, posed = "geometry_msgs/msg/PointStamped", "geometry_msgs/msg/PoseStamped"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from xrollout_ros.core.modes import Mode, Severity, Source
+from xrollout_ros.core.modes import Mode, Request, Severity, Source
 
 Array = npt.NDArray[np.float64]
 
@@ -61,6 +61,9 @@ class OperatorAction:
     action: Array
     """(A,) float64."""
     enabled: bool = True
+    requests: tuple[Request, ...] = ()
+    """Stepped drive: changes of mode asked for, which take effect at this step."""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ class Command:
     """(A,) where a limit changed the value."""
     accepted_ns: int = 0
     """``accepted_ns`` of the chunk in play."""
+    help_wanted: bool = False
+    """An alarm asks for an operator."""
 
 
 @dataclass(frozen=True)

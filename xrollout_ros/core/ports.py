@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xrollout_ros.core.chunk import Array
+from xrollout_ros.core.modes import Request
 from xrollout_ros.core.processors import Processor
 
 Conditioning = Literal["prefix", "guidance", "none"]
@@ -77,8 +78,8 @@ class Policy(Protocol):
         ...
 
 
-class Operator(Protocol):
-    """Somebody, or a script, who drives the robot from what its topics say."""
+class Expert(Protocol):
+    """A script that can do a task from what the robot's topics say."""
 
     @property
     def name(self) -> str: ...
@@ -89,6 +90,69 @@ class Operator(Protocol):
 
     def act(self, state: Array) -> Array:
         """Action ``(A,) float64`` for a state vector ``(D,) float64``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What an operator is asked to answer."""
+
+    t_ns: int
+    """The drive's clock: simulated time when stepped, the steady clock in real time."""
+    state: Array | None
+    """(D,) what the robot senses; None until each of its topics has been heard (real time)."""
+    step: int = 0
+    """Stepped drive: number of the observation; real time: 0."""
+    sent: Array | None = None
+    """(A,) the command before this one, whoever it came from; None: none in this attempt."""
+    driving: bool = False
+    """This operator is in control, or is being given it."""
+    help_wanted: bool = False
+    """An alarm asks for an operator."""
+
+
+@dataclass(frozen=True)
+class OperatorAnswer:
+    """What an operator would have the robot do."""
+
+    action: Array
+    """(A,) finite, within the robot's limits."""
+    enabled: bool
+    """False: "I am not commanding"; the robot holds if this operator is in control."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request of an operator."""
+
+    request: Request
+    reason: str = ""
+
+
+class Operator(Protocol):
+    """Somebody, or a script, who may drive the robot. Called from one thread only."""
+
+    @property
+    def name(self) -> str: ...
+
+    def reset(self, seed: int) -> None:
+        """Begin an attempt."""
+        ...
+
+    def answer(self, moment: Moment) -> OperatorAnswer:
+        """What it would do now. Asked for each step (stepped) or at a fixed rate (real time), driving or not."""
+        ...
+
+    def requests(self, driving: bool) -> tuple[Asked, ...]:
+        """What was asked for since the last call, each once.
+
+        Args:
+            driving: this operator is in control, which is what a button for both directions goes by.
+        """
+        ...
+
+    def problem(self) -> str:
+        """Why nothing can come from it, e.g. its topic is silent; empty: nothing is wrong."""
         ...
 
 

@@ -18,7 +18,7 @@ from xrollout.msg import TeleopCommand as TeleopCommandMsg
 from xrollout_ros.core.chunk import ActionChunk, Command, OperatorAction, SafetyEvent
 from xrollout_ros.core.clock import NS
 from xrollout_ros.core.fields import stamp_ns
-from xrollout_ros.core.modes import Severity
+from xrollout_ros.core.modes import Request, Severity
 from xrollout_ros.core.ports import Shape
 
 
@@ -78,13 +78,25 @@ def operator_to_msg(action: OperatorAction) -> TeleopCommandMsg:
         operator_id=action.operator,
         action=action.action.tolist(),
         enabled=action.enabled,
+        requests=[int(request) for request in action.requests],
+        reason=action.reason,
     )
 
 
 def operator_from_msg(msg: TeleopCommandMsg) -> OperatorAction:
     """A message as an operator's action."""
     action = np.asarray(msg.action, dtype=np.float64)
-    return OperatorAction(msg.episode_id, msg.operator_id, msg.step, stamp_ns(msg.stamp), action, msg.enabled)
+    known = {int(request) for request in Request}
+    return OperatorAction(
+        msg.episode_id,
+        msg.operator_id,
+        msg.step,
+        stamp_ns(msg.stamp),
+        action,
+        msg.enabled,
+        tuple(Request(number) for number in msg.requests if number in known),
+        msg.reason,
+    )
 
 
 def command_to_msg(command: Command, stamp: int, late_s: float = 0.0) -> CommandMsg:
@@ -106,6 +118,7 @@ def command_to_msg(command: Command, stamp: int, late_s: float = 0.0) -> Command
         accepted=time_msg(command.accepted_ns),
         late_s=late_s,
         action=command.action.tolist(),
+        help_wanted=command.help_wanted,
         clipped=command.clipped.tolist(),
     )
 

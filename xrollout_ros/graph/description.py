@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from xrollout_ros.core.action import Interpolation
 from xrollout_ros.core.episode import EpisodeKind
 from xrollout_ros.core.errors import SpecError
+from xrollout_ros.core.ports import Expert
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
@@ -17,7 +18,11 @@ from xrollout_ros.episodes import paths
 from xrollout_ros.graph.keeping import ARGUMENTS as KEEPING
 from xrollout_ros.graph.keeping import Value, keeping
 from xrollout_ros.runtime.engines import DEFAULT_ENGINE, ENGINES, check_engine
+from xrollout_ros.runtime.operators.specs import HUMAN, load_operators
+from xrollout_ros.runtime.operators.team import make_sources
+from xrollout_ros.runtime.operators.terminal import own_terminal
 from xrollout_ros.runtime.overrides import with_interpolation
+from xrollout_ros.sim.operators import make_expert
 
 Graph = Literal["deploy", "record"]
 
@@ -54,12 +59,17 @@ ARGUMENTS: dict[Graph, tuple[Argument, ...]] = {
             "",
             f"between the rows of a chunk: {', '.join(each.value for each in Interpolation)}; empty: the robot's",
         ),
+        Argument(
+            "operator",
+            "",
+            "who may take over: keyboard, joy, leader, pose, scripted, several (joy,pedal) or a YAML file",
+        ),
         Argument("delay_steps", "0", "simulated inference delay in policy steps (stepped drive)"),
         *_COMMON,
     ),
     "record": (
         Argument("task", "", "TaskSpec id or YAML file (needed)"),
-        Argument("operator", "scripted", "who demonstrates: scripted, or the name of a scripted operator"),
+        Argument("operator", "scripted", "who demonstrates: scripted, keyboard, joy, leader, pose, … or a YAML file"),
         Argument("episodes", "", "demonstrations to make, 0: each on request; empty: 8 in simulation, else 0"),
         Argument("seed", "0", "seed of the first attempt's start; the next ones count up"),
         *_COMMON,
@@ -153,7 +163,11 @@ def _deploy(given: Mapping[str, str]) -> GraphDescription:
         "delay_steps": _whole("delay_steps", given["delay_steps"], 0),
     }
     manager: dict[str, Value] = {"model": str(model), "kind": given["kind"], "tags": given["tags"]}
-    return _assemble("deploy", given, robot, task, [Process("policy", parameters)], manager, 10)
+    drivers = [Process("policy", parameters)]
+    if given["operator"]:
+        manager["operator"], teleop = _teleop(given, robot, task)
+        drivers.append(teleop)
+    return _assemble("deploy", given, robot, task, drivers, manager, 10)
 
 
 def _record(given: Mapping[str, str]) -> GraphDescription:
@@ -161,13 +175,23 @@ def _record(given: Mapping[str, str]) -> GraphDescription:
         raise SpecError("no task was given", "Give task:=pick_and_place; `xrollout record --help` says more.")
     task = load_task(given["task"])
     robot = load_robot(given["robot"] or task.robot)
-    name = task.operator if given["operator"] == "scripted" else given["operator"]
-    if not name:
-        raise SpecError(f"task {task.id!r} has no scripted operator", "Name one with operator:=NAME.")
-    operator: dict[str, Value] = {"operator": name}
+    name, teleop = _teleop(given, robot, task)
     tags = ",".join(tag for tag in ("bootstrap", given["tags"]) if tag)
-    extra: dict[str, Value] = {**operator, "kind": EpisodeKind.DEMONSTRATION.value, "tags": tags}
-    return _assemble("record", given, robot, task, [Process("teleop", operator)], extra, 8)
+    extra: dict[str, Value] = {"operator": name, "kind": EpisodeKind.DEMONSTRATION.value, "tags": tags}
+    return _assemble("record", given, robot, task, [teleop], extra, 8)
+
+
+def _teleop(given: Mapping[str, str], robot: RobotSpec, task: TaskSpec) -> tuple[str, Process]:
+    """Name of the operator, and its process."""
+    specs = load_operators(given["operator"])
+
+    def scripted(name: str) -> Expert:
+        return make_expert(name, robot, task)
+
+    names = [source.name for source in make_sources(specs, robot, scripted)]
+    terminal = own_terminal() if "keyboard" in names else ""
+    words = ",".join(_source(word.strip()) for word in given["operator"].split(","))
+    return "+".join(names), Process("teleop", {"operator": words, "terminal": terminal})
 
 
 def _assemble(
@@ -180,10 +204,16 @@ def _assemble(
     simulated_episodes: int,
 ) -> GraphDescription:
     simulated = robot.sim is not None
-    drive = given["drive"] or ("stepped" if simulated else "real_time")
+    people = any(spec.source in HUMAN for spec in load_operators(given["operator"])) if given["operator"] else False
+    drive = given["drive"] or ("stepped" if simulated and not people else "real_time")
     _choice("drive", drive, ["stepped", "real_time"])
     if drive == "stepped" and not simulated:
         raise SpecError(f"drive stepped: robot {robot.id!r} is not simulated", "Use drive:=real_time.")
+    if drive == "stepped" and people:
+        raise SpecError(
+            f"drive stepped: simulated time does not wait for a person (operator {given['operator']})",
+            "Use drive:=real_time, or operator:=scripted.",
+        )
     start = given["start"] or task.default_start
     _choice("start", start, sorted(task.starts))
     cameras = _flag("camera", given["camera"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
@@ -14,10 +14,31 @@ from xrollout_ros.core.chunk import Observation
 from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.core.modes import Phase
-from xrollout_ros.graph.node import GraphNode, clock
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.graph.node import Pulse, clock
 from xrollout_ros.graph.qos import EVENT, LATCHED_EACH, sensor
 from xrollout_ros.graph.types import message_class
 from xrollout_ros.runtime.assembler import ObservationAssembler
+
+
+class ObservingNode(Protocol):
+    """What an observer works on: a managed node, or one that joins a running graph."""
+
+    robot: RobotSpec
+    stepped: bool
+    pulse: Pulse
+
+    def create_subscription(self, *args: Any) -> Any: ...
+
+    def destroy_subscription(self, subscription: Any) -> Any: ...
+
+    def create_publisher(self, *args: Any) -> Any: ...
+
+    def destroy_publisher(self, publisher: Any) -> Any: ...
+
+    def create_timer(self, *args: Any, **options: Any) -> Any: ...
+
+    def destroy_timer(self, timer: Any) -> Any: ...
 
 
 class Observer:
@@ -28,7 +49,7 @@ class Observer:
     periods.
     """
 
-    def __init__(self, node: GraphNode, on_observation: Callable[[Observation, EpisodeState], None]) -> None:
+    def __init__(self, node: ObservingNode, on_observation: Callable[[Observation, EpisodeState], None]) -> None:
         self._node = node
         self._on_observation = on_observation
         self._assembler = ObservationAssembler(node.robot)

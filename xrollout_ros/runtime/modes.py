@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from xrollout_ros.core.modes import Mode
+from xrollout_ros.core.modes import Mode, Request
 
 
 class Event(str, Enum):
@@ -28,6 +28,14 @@ class Event(str, Enum):
 
 DRIVING = (Mode.AUTONOMOUS, Mode.HANDOVER, Mode.TELEOP, Mode.RECOVERING)
 """Modes in which somebody moves the robot."""
+
+REQUESTED = {
+    Request.TAKE_OVER: Event.TAKE_OVER,
+    Request.HAND_BACK: Event.HAND_BACK,
+    Request.HOLD: Event.HOLD,
+    Request.EMERGENCY_STOP: Event.EMERGENCY_STOP,
+}
+"""What an operator may ask the supervisor for; the other requests are the manager's."""
 
 TABLE: dict[tuple[Mode, Event], Mode] = {
     # A supervisor that comes back, or that was left holding, enters the next attempt from HOLD.

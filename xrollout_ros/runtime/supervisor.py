@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xrollout_ros.core.chunk import ActionChunk, Array, Command, OperatorAction, SafetyEvent
 from xrollout_ros.core.clock import seconds
@@ -16,7 +16,7 @@ from xrollout_ros.runtime.detectors import AttemptFacts, Moment
 from xrollout_ros.runtime.helm import Choice, Helm
 from xrollout_ros.runtime.help_wanted import Answer, HelpWanted
 from xrollout_ros.runtime.judge import Judge
-from xrollout_ros.runtime.modes import DRIVING, Event, next_mode
+from xrollout_ros.runtime.modes import DRIVING, REQUESTED, Event, next_mode
 from xrollout_ros.runtime.recovery import Progress
 
 
@@ -136,7 +136,12 @@ class Supervisor:
         """An operator's action has come."""
         if not self.episode_id or action.episode_id != self.episode_id:
             return
-        if self._judge.sound_action(action):
+        if not self._judge.sound_action(action):
+            return
+        for event in filter(None, map(REQUESTED.get, action.requests)):
+            self.ask(event, action.reason, action.operator)
+        # One operator's commands do not move a robot that another one has.
+        if self.driver is not Source.OPERATOR or action.operator == self.operator:
             self._helm.operated.take(action, t_ns)
 
     def sensor_seen(self, topic: str, steady_ns: int) -> None:
@@ -327,4 +332,4 @@ class Supervisor:
         worst = self._judge.worst({finding.check for finding in shaped.findings}, driver)
         if worst is not None and worst.severity > Severity.HOLD:
             self._respond(worst, t_ns)
-        return command
+        return replace(command, help_wanted=self.help.since_ns is not None) if command is not None else None

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xrollout_ros.core.chunk import Array, Command, Observation, OperatorAction, SafetyEvent
+from xrollout_ros.core.chunk import Array, Command, Observation, SafetyEvent
 from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.modes import Mode, Severity
 from xrollout_ros.core.ports import Operator, Policy, SimRobot
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.runtime.engines import DEFAULT_ENGINE, make_engine
+from xrollout_ros.runtime.operators.session import TeleopSession
 from xrollout_ros.runtime.processors import Pipeline, Processing
 from xrollout_ros.runtime.supervisor import Supervisor
 
@@ -54,19 +55,19 @@ def run_attempt(
         robot: its spec.
         seed: seed of the start, and of the policy's randomness.
         start: named start distribution of the task.
-        policy: who drives, unless an operator does.
-        operator: who drives instead.
+        policy: who drives, if there is one.
+        operator: who drives, or may take over from the policy.
         engine: inference engine, one of ``runtime.engines.ENGINES``.
         delay_steps: simulated inference delay in policy steps.
         policy_seed: seed of the policy's randomness, where it is to be another than the start's.
         on_step: sees each observation with the command that answered it.
 
     Raises:
-        ValueError: neither or both of policy and operator were given.
+        ValueError: neither a policy nor an operator was given.
         SpecError: there is no such engine.
     """
-    if (policy is None) == (operator is None):
-        raise ValueError("give either a policy or an operator")
+    if policy is None and operator is None:
+        raise ValueError("give a policy, an operator, or both")
     episode_id = f"in-process-{seed}"
     supervisor = Supervisor(robot, stepped=True)
     planner = make_engine(engine, policy, robot, delay_steps=delay_steps) if policy is not None else None
@@ -74,8 +75,9 @@ def run_attempt(
     if policy is not None and planner is not None:
         processing = Processing(Pipeline(policy.info.processors, robot), robot)
         planner.begin(episode_id, seed if policy_seed is None else policy_seed)
-    if operator is not None:
-        operator.reset(seed)
+    session = TeleopSession(operator, stepped=True) if operator is not None else None
+    if session is not None and operator is not None:
+        session.begin(episode_id, operator.name, seed, policy=policy is not None)
     supervisor.begin(episode_id, has_policy=policy is not None, operator=operator.name if operator is not None else "")
     attempt = Attempt(Outcome.FAILURE, 0)
     now = sim.reset(seed, start)
@@ -88,12 +90,16 @@ def run_attempt(
             seen = processing(observation)
             assert seen is not None, "each step is a tick"
             supervisor.submit_chunk(planner.answer(seen))
-        if operator is not None:
-            action = OperatorAction(episode_id, operator.name, now.step, stamp_ns, operator.act(observation.state))
+        if session is not None:
+            action = session.answer(observation, stamp_ns)
+            assert action is not None, "a stepped operator always answers"
             supervisor.submit_operator(action, stamp_ns)
         tick = supervisor.tick(stamp_ns, now.step)
         attempt.events += tick.events
         assert tick.command is not None, "a stepped tick of a running attempt always commands"
+        if session is not None:
+            session.told(tick.command.mode, session.operator_id)
+            session.sent(tick.command.action, tick.command.help_wanted)
         attempt.commands.append(tick.command)
         attempt.states.append(observation.state)
         if on_step is not None:

@@ -10,15 +10,17 @@ import numpy as np
 
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.errors import SpecError
-from xrollout_ros.core.ports import Operator
+from xrollout_ros.core.ports import Expert
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
+from xrollout_ros.runtime.operators.scripted import WHEN_WANTED, ScriptedOperator, TakeoverRule
+from xrollout_ros.runtime.operators.specs import HUMAN
 
 _FRAME = 18
 _FULL = 39
 
 
-class MetaworldOperator:
+class MetaworldExpert:
     """Meta-World's scripted expert for the task's scene.
 
     The expert wants Meta-World's 39 values (this frame, the frame before, the goal). They are filled from the state
@@ -72,7 +74,7 @@ class MetaworldOperator:
         self._expert = self._make()
 
     def act(self, state: Array) -> Array:
-        """See ``Operator``; clipped to the robot's limits."""
+        """See ``Expert``; clipped to the robot's limits."""
         observation = np.zeros(_FULL)
         for where, span in self._spans:
             observation[span] = state[where]
@@ -80,7 +82,7 @@ class MetaworldOperator:
         return np.clip(action, self._lower, self._upper)
 
 
-class EnergyOperator:
+class EnergyExpert:
     """Pushes along the present velocity, which swings an underpowered car or pendulum up.
 
     Needs a robot with one action and an observation called ``velocity``.
@@ -107,18 +109,18 @@ class EnergyOperator:
         """Begin an attempt; nothing is random."""
 
     def act(self, state: Array) -> Array:
-        """See ``Operator``."""
+        """See ``Expert``."""
         return np.array([self._dim.upper if state[self._velocity] >= 0 else self._dim.lower])
 
 
-_OPERATORS: dict[str, Callable[[RobotSpec, TaskSpec], Operator]] = {
-    MetaworldOperator.name: MetaworldOperator,
-    EnergyOperator.name: EnergyOperator,
+_EXPERTS: dict[str, Callable[[RobotSpec, TaskSpec], Expert]] = {
+    MetaworldExpert.name: MetaworldExpert,
+    EnergyExpert.name: EnergyExpert,
 }
 
 
-def make_operator(name: str, robot: RobotSpec, task: TaskSpec) -> Operator:
-    """A scripted operator by name; ``scripted`` means the one that the TaskSpec names.
+def make_expert(name: str, robot: RobotSpec, task: TaskSpec) -> Expert:
+    """A scripted expert by name; ``scripted`` means the one that the TaskSpec names.
 
     Raises:
         SpecError: it is unknown, the task names none, or it cannot do this task on this robot.
@@ -130,8 +132,19 @@ def make_operator(name: str, robot: RobotSpec, task: TaskSpec) -> Operator:
                 "Name one in the TaskSpec (`operator`), or drive yourself.",
             )
         name = task.operator
-    if name not in _OPERATORS:
+    if name not in _EXPERTS:
         raise SpecError(
-            f"unknown scripted operator {name!r}", f"Known are {', '.join(sorted(_OPERATORS))}, or `scripted`."
+            f"unknown operator {name!r}",
+            f"Scripted ones are {', '.join(sorted(_EXPERTS))}, or `scripted` for the task's own; a person's are "
+            f"{', '.join(HUMAN)}, or the YAML file of one.",
         )
-    return _OPERATORS[name](robot, task)
+    return _EXPERTS[name](robot, task)
+
+
+def make_operator(name: str, robot: RobotSpec, task: TaskSpec, rule: TakeoverRule = WHEN_WANTED) -> ScriptedOperator:
+    """A scripted expert as an operator: it drives from the start, or takes over from a policy by ``rule``.
+
+    Raises:
+        SpecError: as ``make_expert``.
+    """
+    return ScriptedOperator(make_expert(name, robot, task), robot, rule)

@@ -16,6 +16,7 @@ ENTRIES = {
     ),
     "up": Entry("xrollout_ros.ui.commands.up:up", "Start a graph: `deploy` a policy or `record` demonstrations."),
     "record": Entry("xrollout_ros.ui.commands.record:record", "Record demonstrations through the graph."),
+    "teleop": Entry("xrollout_ros.ui.commands.teleop:teleop", "Take over in a running graph, mark attempts, stop it."),
     "train": Entry("xrollout_ros.ui.commands.train:train", "Train a policy from recorded episodes."),
     "episodes": Entry("xrollout_ros.ui.commands.episodes:episodes", "List, show and repair recorded episodes."),
     "upload": Entry(

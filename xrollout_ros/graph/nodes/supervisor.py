@@ -34,18 +34,12 @@ from xrollout_ros.graph.node import GraphNode, clock, run_node
 from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED, LATCHED_EACH, STREAM, sensor
 from xrollout_ros.graph.types import message_class
 from xrollout_ros.runtime.meter import Meter
-from xrollout_ros.runtime.modes import Event
+from xrollout_ros.runtime.modes import REQUESTED, Event
 from xrollout_ros.runtime.overrides import with_interpolation
 from xrollout_ros.runtime.step_barrier import StepBarrier
 from xrollout_ros.runtime.supervisor import Supervisor, Tick
 
 WATCH_PERIOD_S = 0.05
-_EVENTS = {
-    Request.TAKE_OVER: Event.TAKE_OVER,
-    Request.HAND_BACK: Event.HAND_BACK,
-    Request.HOLD: Event.HOLD,
-    Request.EMERGENCY_STOP: Event.EMERGENCY_STOP,
-}
 
 
 class SupervisorNode(GraphNode):
@@ -176,7 +170,7 @@ class SupervisorNode(GraphNode):
 
     def _on_request(self, message: OperatorRequest) -> None:
         known = {int(request) for request in Request}
-        event = _EVENTS.get(Request(message.request)) if message.request in known else None
+        event = REQUESTED.get(Request(message.request)) if message.request in known else None
         if event is not None:
             self.logic.ask(event, message.reason or event.value, message.operator_id)
             self._look()

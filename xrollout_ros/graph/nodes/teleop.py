@@ -2,55 +2,50 @@
 
 from __future__ import annotations
 
-from xrollout.msg import EpisodeState, TeleopCommand
-from xrollout_ros.core.chunk import Observation, OperatorAction
-from xrollout_ros.core.ports import Operator
-from xrollout_ros.graph.conversions import operator_to_msg
 from xrollout_ros.graph.node import GraphNode, run_node
-from xrollout_ros.graph.observing import Observer
-from xrollout_ros.graph.qos import COMMAND
-from xrollout_ros.sim.operators import make_operator
+from xrollout_ros.graph.operating import Inputs
+from xrollout_ros.graph.teleoperation import Teleoperation
+from xrollout_ros.runtime.operators.scripted import ScriptedOperator
+from xrollout_ros.runtime.operators.specs import load_operators
+from xrollout_ros.runtime.operators.team import join, make_sources
+from xrollout_ros.sim.operators import make_expert
 
 
 class TeleopNode(GraphNode):
-    """The scripted operator: it sees what everybody sees, the robot's topics."""
+    """Wiring only: what the sources mean is in ``runtime/operators``."""
 
     def __init__(self) -> None:
         super().__init__("teleop")
         self.declare_parameter("operator", "scripted")
-        self._operator: Operator | None = None
+        self.declare_parameter("terminal", "")
+        self._inputs: Inputs | None = None
+        self._teleoperation: Teleoperation | None = None
 
     def configure(self) -> None:
-        self._operator = make_operator(self.text("operator"), self.robot, self.task)
-        self._episode_id = ""
-        self._commands = self.create_publisher(TeleopCommand, "teleop/command", COMMAND)
+        specs = load_operators(self.text("operator"))
+        sources = make_sources(specs, self.robot, lambda name: make_expert(name, self.robot, self.task))
+        self._inputs = Inputs(self, sources, self.text("terminal"))
+        self._operator = join(sources)
+        self._script = any(isinstance(source, ScriptedOperator) for source in sources)
+        self.pulse.problem = self._operator.problem
+        self.get_logger().info(f"operator {self._operator.name} is ready")
 
     def activate(self) -> None:
-        self._observer = Observer(self, self._on_observation)
+        self._teleoperation = Teleoperation(self, self._operator, by_observation=self._script)
 
     def deactivate(self) -> None:
-        self._observer.close()
+        if self._teleoperation is not None:
+            self._teleoperation.close()
+        self._teleoperation = None
 
     def cleanup(self) -> None:
-        if hasattr(self, "_commands"):
-            self.destroy_publisher(self._commands)
-        self._operator = None
+        if self._inputs is not None:
+            self._inputs.close()
+        self._inputs = None
 
-    def _on_observation(self, observation: Observation, episode: EpisodeState) -> None:
-        operator = self._operator
-        if operator is None or not episode.operator_id:
-            return
-        if observation.episode_id != self._episode_id:
-            operator.reset(episode.seed)
-            self._episode_id = observation.episode_id
-        action = OperatorAction(
-            observation.episode_id,
-            episode.operator_id,
-            observation.step,
-            observation.stamp_ns,
-            operator.act(observation.state),
-        )
-        self._commands.publish(operator_to_msg(action))
+    def make_safe(self) -> None:
+        self.deactivate()
+        self.cleanup()
 
 
 def main() -> None:

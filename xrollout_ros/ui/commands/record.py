@@ -13,7 +13,10 @@ from xrollout_ros.ui.options import complete_task, data_option
 @click.command()
 @click.option("--task", required=True, shell_complete=complete_task, help="TaskSpec id or YAML file.")
 @click.option(
-    "--operator", default="scripted", show_default=True, help="Who demonstrates: scripted, or a scripted one's name."
+    "--operator",
+    default="scripted",
+    show_default=True,
+    help="Who demonstrates: scripted, keyboard, joy, leader, pose, several (leader,pedal) or a YAML file.",
 )
 @click.option("--episodes", type=click.IntRange(min=1), default=8, show_default=True, help="How many.")
 @data_option
