@@ -339,7 +339,7 @@ def test_a_stepped_operator_answers_every_step_and_drives_when_it_has_the_robot(
         mode = {Request.TAKE_OVER: Mode.HANDOVER, Request.HAND_BACK: Mode.AUTONOMOUS}.get(
             answer.requests[0] if answer.requests else Request.END, Mode.TELEOP if mode is Mode.HANDOVER else mode
         )
-        session.told(mode, "expert")
+        session.told(mode, None)
     assert log == [
         *[(False, ())] * 3,
         (True, (Request.TAKE_OVER,)),
@@ -387,6 +387,16 @@ def test_a_person_s_commands_are_sent_from_the_press_on_enabled_or_not() -> None
     session.told(Mode.HANDOVER, "")
     assert not session.driving
     assert session.answer(None, 10 * NS) is None
+
+
+def test_the_supervisor_s_word_may_come_before_that_of_the_attempt() -> None:
+    keyboard = KeyboardOperator(KeyboardSpec(source="keyboard"), DELTA_LIKE)
+    session = TeleopSession(keyboard, stepped=False, operator_id="keyboard")
+    session.told(Mode.HANDOVER, "keyboard")
+    session.begin("e", "keyboard", 0, policy=True)
+    assert session.driving
+    answer = session.answer(None, 0)
+    assert answer is not None and answer.enabled
 
 
 def test_a_refused_press_is_given_up_and_somebody_else_s_robot_is_left_alone() -> None:

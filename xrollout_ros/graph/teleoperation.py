@@ -94,7 +94,7 @@ class Teleoperation:
         self.session.sent(np.asarray(message.action), message.help_wanted)
         if self._node.stepped:
             self._done = (message.episode_id, message.step)
-            self.session.told(Mode(message.mode), self.session.operator_id)
+            self.session.told(Mode(message.mode), None)
             self._try_step()
 
     def _on_observation(self, observation: Observation, episode: EpisodeState) -> None:

@@ -98,7 +98,7 @@ def run_attempt(
         attempt.events += tick.events
         assert tick.command is not None, "a stepped tick of a running attempt always commands"
         if session is not None:
-            session.told(tick.command.mode, session.operator_id)
+            session.told(tick.command.mode, None)
             session.sent(tick.command.action, tick.command.help_wanted)
         attempt.commands.append(tick.command)
         attempt.states.append(observation.state)

@@ -28,7 +28,7 @@ class TeleopSession:
     operator_id: str = ""
     episode_id: str = ""
     _mode: Mode = Mode.IDLE
-    _controller: str = ""
+    _controller: str | None = ""
     _help: bool = False
     _sent: Array | None = None
     _wants: bool = False
@@ -49,13 +49,19 @@ class TeleopSession:
         self.operator.requests(False)  # what was pressed before was not meant for this attempt
         self.episode_id, self.operator_id = episode_id, operator_id
         self._wants = not policy
-        self._mode = Mode.AUTONOMOUS if policy else Mode.TELEOP
-        self._controller = operator_id
+        if self.stepped:
+            self.told(Mode.AUTONOMOUS if policy else Mode.TELEOP, None)
+        # In real time the supervisor's word counts, which may have come before that of the attempt.
         self._help, self._sent, self._answered = False, None, None
         self._asked.clear()
 
-    def told(self, mode: Mode, controller: str) -> None:
-        """The supervisor's mode, and who is in control; in the stepped drive as of the step before."""
+    def told(self, mode: Mode, controller: str | None) -> None:
+        """The supervisor's mode.
+
+        Args:
+            mode: in the stepped drive that of the step before.
+            controller: the operator in control, or being given it; None: the attempt's only one, if any (stepped).
+        """
         self._mode, self._controller = mode, controller
 
     def sent(self, action: Array, help_wanted: bool) -> None:
@@ -65,9 +71,9 @@ class TeleopSession:
     @property
     def driving(self) -> bool:
         """Whether this operator is in control, or is being given it."""
-        return (self._mode is Mode.TELEOP and self._controller == self.operator_id) or (
-            self._mode is Mode.HANDOVER and self._wants
-        )
+        if self._controller is None:
+            return self._mode is Mode.TELEOP or (self._mode is Mode.HANDOVER and self._wants)
+        return self._mode in (Mode.TELEOP, Mode.HANDOVER) and self._controller == self.operator_id
 
     def poll(self, t_ns: int) -> tuple[Asked, ...]:
         """What the operator asked for since the last call and is to be sent now."""
