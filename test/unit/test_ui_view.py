@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -161,3 +162,10 @@ def test_any_model_fits_the_width(model: MonitorModel, width: int) -> None:
     for line in console.render_lines(render(model), pad=False):
         assert sum(cell_len(segment.text) for segment in line) <= width
     assert "\n" not in lines(model)
+
+
+def test_help_that_is_wanted_is_shown_in_both_forms() -> None:
+    model = replace(RUNNING, help_wanted="no_progress: 2.1, threshold 2")
+    assert "help wanted: no_progress: 2.1, threshold 2" in draw(model, width=200)
+    assert "help wanted: no_progress" in lines(model)
+    assert "help wanted" not in draw(RUNNING, width=200)

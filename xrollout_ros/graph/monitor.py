@@ -169,6 +169,7 @@ class GraphObserver:
                 mode_age_s=seconds(now_ns - known.state_at_ns) if state is not None else 0.0,
                 reason=state.reason if state is not None else "",
                 operator=state.operator_id if state is not None else "",
+                help_wanted=state.help_reason if state is not None and state.help_wanted else "",
                 episode=_episode_view(episode) if episode is not None else None,
                 closed=known.closed,
                 successes=episode.successes if episode is not None else 0,

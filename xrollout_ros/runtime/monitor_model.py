@@ -131,6 +131,8 @@ class MonitorModel:
     reason: str = ""
     operator: str = ""
     """Who is in control in TELEOP."""
+    help_wanted: str = ""
+    """Why somebody should take over; empty: nobody need."""
     episode: EpisodeView | None = None
     closed: int = 0
     """Attempts of this run that are closed."""

@@ -57,6 +57,8 @@ def lines(model: MonitorModel) -> str:
         if model.episode.outcome:
             parts.append(model.episode.outcome)
     parts.append(f"success {model.successes}/{_counted(model)}")
+    if model.help_wanted:
+        parts.append(f"help wanted: {model.help_wanted}")
     parts.append(f"{model.command_rate_hz:.0f} commands/s")
     if model.policy is not None:
         parts.append(f"inference {text.milliseconds(model.policy.latency_s)}")
@@ -89,6 +91,8 @@ def _headline(model: MonitorModel) -> RenderableType:
     line.append(f" for {text.duration(model.mode_age_s)}")
     if model.operator:
         line.append(f" · {model.operator} is in control", style="bold")
+    if model.help_wanted:
+        line.append(f" · help wanted: {model.help_wanted}", style="bold yellow")
     if model.reason:
         line.append(f" · {model.reason}")
     return line
