@@ -184,6 +184,27 @@ def test_once_measured_it_holds_there_and_begins_from_there() -> None:
     np.testing.assert_allclose(np.abs(command.action - here)[:3], 0.8 / 100)
 
 
+def test_an_attempt_that_follows_at_once_goes_on_from_the_velocity_that_was_sent() -> None:
+    run = Run(robot([dim("wheel", "velocity", max_rate=5.0), dim("motor", "effort", max_rate=5.0)]))
+    run.chunk([[1.0, -1.0]] * 50)
+    before = run.sent(15)[-1].action
+    assert (np.abs(before) > 0.5).all()
+    run.supervisor.finish()
+    run.supervisor.begin(EPISODE, has_policy=True, operator="")
+    for command in run.sent(30):
+        assert (np.abs(command.action - before) <= 5.0 * 0.01 * (1 + 1e-9)).all()
+        before = command.action
+    assert not before.any()
+
+
+def test_after_a_silence_a_velocity_begins_from_rest_since_the_driver_has_stopped_the_robot() -> None:
+    run = Run(robot([dim("wheel", "velocity", max_rate=5.0)]))
+    run.chunk([[1.0]] * 50)
+    assert run.sent(20)[-1].action[0] > 0.5
+    run.t_ns += 1000 * MS  # the process was stopped
+    assert abs(run.sent(1)[0].action[0]) <= 5.0 * 0.01 * (1 + 1e-9)
+
+
 def test_the_first_command_of_an_attempt_begins_where_the_robot_stands_now() -> None:
     run = Run(JTC)
     run.measure(*[0.0] * 6)

@@ -8,7 +8,7 @@ from enum import Enum
 import numpy as np
 
 from xrollout_ros.core.chunk import Array, Command
-from xrollout_ros.core.clock import seconds
+from xrollout_ros.core.clock import nanoseconds, seconds
 from xrollout_ros.core.modes import Mode, Severity, Source
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.runtime.checks import Finding, inspect_values
@@ -20,6 +20,10 @@ from xrollout_ros.runtime.posture import Posture
 from xrollout_ros.runtime.recovery import Now, Progress, Recoveries
 from xrollout_ros.runtime.shaping import Shaped, Shaper
 from xrollout_ros.runtime.trail import Waypoint
+
+
+DRIVER_TIMEOUT_S = 0.1
+"""A driver stops its robot by itself when no command has come for so long; at a slow rate, for two periods."""
 
 
 class Course(Enum):
@@ -67,6 +71,9 @@ class Helm:
         """The last command of the attempt."""
         self._once = any(dim.kind.once for dim in robot.actions)
         self._period_ns = robot.policy_period_ns if stepped or self._once else robot.control_period_ns
+        self._silence_ns = max(nanoseconds(DRIVER_TIMEOUT_S), 2 * self._period_ns)
+        self._spoke_ns: int | None = None
+        """When anything was sent last, whatever the attempt."""
         self._paused = False
         self._rest: Array | None = None
         """What a recovery does not move stays where it was when it began."""
@@ -90,6 +97,11 @@ class Helm:
         if self.shaper.blend is not None:
             self.shaper.begin_blend(keeps_grip=True)
         self.sent = self._blocked_since_ns = None
+
+    def notice_silence(self, t_ns: int) -> None:
+        """In real time: the driver has stopped a robot to which nothing was sent for a while."""
+        if not self._stepped and self._spoke_ns is not None and t_ns - self._spoke_ns > self._silence_ns:
+            self.posture.silent()
 
     def measured(self, observation: str, value: Array) -> None:
         """The newest value of an observation."""
@@ -210,6 +222,7 @@ class Helm:
             t_ns, episode_id, step, made.source, mode, made.sequence, made.index, shaped.action, shaped.clipped,
             made.accepted_ns,
         )  # fmt: skip
+        self._spoke_ns = t_ns
         if made.source in (Source.POLICY, Source.OPERATOR):
             named = self._robot.safety.point
             place = self.values.get(named.observation) if named is not None else None

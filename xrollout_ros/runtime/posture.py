@@ -29,12 +29,19 @@ class Posture:
         self._stepped = stepped
         self._simulated = stepped or robot.sim is not None
         self._values: dict[str, Array] = {}
+        self._ceases = np.array([dim.kind in (ActionKind.VELOCITY, ActionKind.EFFORT) for dim in self._dims])
+        """What a robot does only as long as it is told to."""
         self._sent = np.full(robot.action_dim, np.nan)
         self._frozen: Array | None = None
 
     def begin(self) -> None:
-        """An attempt begins. The robot need not be where it was sent last, but still grips what it gripped."""
-        kept = np.array([dim.hold is HoldRule.KEEP and not self._simulated for dim in self._dims])
+        """An attempt begins. The robot need not be where it was sent last, but still grips what it gripped.
+
+        In real time a velocity or effort goes on from what was sent: attempts can follow each other faster than it
+        comes to rest.
+        """
+        gripped = np.array([dim.hold is HoldRule.KEEP and not self._simulated for dim in self._dims])
+        kept = gripped | (self._ceases & (not self._stepped))
         self._sent = np.where(kept, self._sent, np.nan)
         self._frozen = None
 
@@ -45,6 +52,10 @@ class Posture:
     def sent(self, action: Array) -> None:
         """This was sent."""
         self._sent = action
+
+    def silent(self) -> None:
+        """Nothing was sent for so long that the driver has stopped the robot: what moved begins from rest."""
+        self._sent = np.where(self._ceases, np.nan, self._sent)
 
     def move(self) -> None:
         """Somebody drives: holding is over."""
@@ -72,8 +83,7 @@ class Posture:
 
     def origin(self) -> Array:
         """Where a motion begins ``(A,)``: what was sent last, else what is measured, else rest; NaN: unknown."""
-        still = (ActionKind.VELOCITY, ActionKind.EFFORT)
-        rest = np.array([0.0 if dim.kind in still else np.nan for dim in self._dims])
+        rest = np.where(self._ceases, 0.0, np.nan)
         here = self._here()
         begin = np.where(np.isnan(here), rest, np.clip(here, self._lower, self._upper))
         return np.where(np.isnan(self._sent), begin, self._sent)

@@ -281,6 +281,7 @@ class Supervisor:
 
     def _notice_time(self, t_ns: int) -> None:
         passed_s, limit_s = self._clock.advance(t_ns), self.robot.safety.manager_timeout_s
+        self._helm.notice_silence(t_ns)
         if passed_s < 0:
             self._helm.clock_jumped()
         elif passed_s > limit_s and self.mode in DRIVING and not self.stepped:

@@ -275,7 +275,8 @@ class SupervisorNode(GraphNode):
             begin_ns = clock.steady_ns()
             if begin_ns < scheduled_ns:
                 time.sleep(seconds(scheduled_ns - begin_ns))
-            elif begin_ns - scheduled_ns > period_ns:
+                begin_ns = clock.steady_ns()  # the sleep may have been a long one
+            if begin_ns - scheduled_ns > period_ns:
                 # Stopped or starved of the processor: skip what was missed, and count it.
                 missed = (begin_ns - scheduled_ns) // period_ns
                 self.pulse.meter.missed(missed)
