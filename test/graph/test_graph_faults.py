@@ -158,6 +158,30 @@ def test_manager_killed_leaves_the_robot_held_and_the_bag_closed(
     assert (entry.meta.outcome, entry.meta.outcome_source) == (Outcome.ABORT, OutcomeSource.SYSTEM)
 
 
+@pytest.mark.parametrize("node", ["manager", "recorder"])
+def test_a_node_stopped_for_a_while_leaves_every_bag_closed_and_the_attempts_go_on(
+    start_graph: Start, checkpoint: Path, long_task: Path, node: str
+) -> None:
+    with observe() as observer:
+        graph = start_graph("deploy", model=checkpoint, task=long_task, drive="real_time", episodes=2)
+        wait_for_policy_commands(observer, 1)
+        stopped_s = time.monotonic()
+        graph.kill(node, signal.SIGSTOP)
+        wait_for(lambda: time.monotonic() - stopped_s > 1.6, 10, "longer than silence is borne")
+        graph.kill(node, signal.SIGCONT)
+        wait_for_policy_commands(observer, 2)
+        graph.process.send_signal(signal.SIGINT)
+        assert graph.wait(10) == 130, graph.output()
+    for entry in graph.entries():
+        verify(entry.path)
+        assert entry.meta is not None
+        assert (entry.meta.outcome, entry.meta.recovered) == (Outcome.ABORT, False)
+    first, second = graph.entries()
+    assert first.meta is not None
+    assert ("the manager was stopped" if node == "manager" else "recorder has died") in first.meta.outcome_reason
+    assert second.path != first.path
+
+
 def test_a_node_that_dies_too_often_ends_the_graph_loudly(
     start_graph: Start, checkpoint: Path, long_task: Path
 ) -> None:

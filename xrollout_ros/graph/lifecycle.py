@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ LOST_S = 1.0
 """Five heartbeats missed: the node is lost."""
 CONFIGURE_TIMEOUT_S = 90.0
 CALL_TIMEOUT_S = 5.0
+_SLICE_S = 0.1
 _NAMES = {UNCONFIGURED: "unconfigured", INACTIVE: "inactive", ACTIVE: "active"}
 _UP = {
     UNCONFIGURED: (Transition.TRANSITION_CONFIGURE, INACTIVE, "configured", CONFIGURE_TIMEOUT_S),
@@ -36,8 +38,15 @@ class StopRequested(Exception):  # noqa: N818 (a request, not an error)
     """The process was told to stop."""
 
 
-def call(client: Any, request: Any, timeout_s: float, what: str) -> Any:
+def call(client: Any, request: Any, timeout_s: float, what: str, lost: Callable[[], bool] = lambda: False) -> Any:
     """Call a service from a thread that does not spin.
+
+    Args:
+        client: of the service.
+        request: what is asked.
+        timeout_s: how long to wait.
+        what: it is for, in words.
+        lost: whether the process that was asked is gone; then nobody waits any longer.
 
     Raises:
         GraphError: it did not answer in time.
@@ -45,9 +54,12 @@ def call(client: Any, request: Any, timeout_s: float, what: str) -> Any:
     answered = threading.Event()
     future = client.call_async(request)
     future.add_done_callback(lambda _: answered.set())
-    if not answered.wait(timeout_s):
-        client.remove_pending_request(future)
-        raise GraphError(f"{what}: {client.srv_name} did not answer within {timeout_s:g} s", "See that node's output.")
+    deadline_s = time.monotonic() + timeout_s
+    while not answered.wait(min(_SLICE_S, max(0.0, deadline_s - time.monotonic()))):
+        if (gone := lost()) or time.monotonic() >= deadline_s:
+            client.remove_pending_request(future)
+            why = "its process has died" if gone else f"did not answer within {timeout_s:g} s"
+            raise GraphError(f"{what}: {client.srv_name}: {why}", "See that node's output.")
     return future.result()
 
 
@@ -89,12 +101,17 @@ class Members:
             )
             for name in names
         }
+        self._heard_ns = self._woke_ns = clock.steady_ns()
         node.create_subscription(Heartbeat, "heartbeat", self._on_heartbeat, EVENT)
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
 
     def _on_heartbeat(self, message: Heartbeat) -> None:
+        now_ns = self._clock.steady_ns()
+        if self._deaf(now_ns):
+            self._woke_ns = now_ns
+        self._heard_ns = now_ns
         member = self._members.get(message.node)
         if member is None:
             return
@@ -126,7 +143,14 @@ class Members:
                 self.changed.wait(0.05)
 
     def _alive(self, member: _Member) -> bool:
-        return member.seen_ns > 0 and seconds(self._clock.steady_ns() - member.seen_ns) < LOST_S
+        now_ns = self._clock.steady_ns()
+        # Whoever did not listen, since it was stopped, cannot say that others are silent.
+        since_ns = now_ns if self._deaf(now_ns) else max(member.seen_ns, self._woke_ns)
+        return member.seen_ns > 0 and seconds(now_ns - since_ns) < LOST_S
+
+    def _deaf(self, now_ns: int) -> bool:
+        """Whether not even this process's own heartbeat was heard."""
+        return seconds(now_ns - self._heard_ns) > LOST_S / 2
 
     def lost(self) -> str:
         """Who has died since it was brought up, in words; empty: nobody."""
@@ -136,6 +160,11 @@ class Members:
             if not self._alive(member):
                 return f"{member.name} has died (no heartbeat for {LOST_S:g} s)"
         return ""
+
+    def is_replaced(self, name: str) -> bool:
+        """Whether another process answers for a node than the one brought up; one that is busy may well be silent."""
+        member = self._members[name]
+        return member.incarnation != member.managed
 
     def is_lost(self, name: str) -> bool:
         """Whether a node has died, or has been replaced since it was brought up."""
@@ -150,21 +179,32 @@ class Members:
             StopRequested: the process was told to stop.
         """
         for member in self._members.values():
-            self.wait(lambda m=member: self._alive(m), timeout_s, f"{member.name} did not come up")  # type: ignore[misc]
-            for client in (member.change, member.get):
-                ready = client.service_is_ready
-                self.wait(ready, timeout_s, f"{client.srv_name} did not appear")
-            self._raise_to_active(member)
-            member.managed = member.incarnation
+            while not self._brought_up(member, timeout_s):
+                self._node.get_logger().warning(f"{member.name} died while it was brought up; once more")
 
-    def _raise_to_active(self, member: _Member) -> None:
-        state = self._state(member)
+    def _brought_up(self, member: _Member, timeout_s: float) -> bool:
+        """Bring one node up; False: its process died on the way, and the starter starts another."""
+        self.wait(lambda: self._alive(member), timeout_s, f"{member.name} did not come up")
+        for client in (member.change, member.get):
+            self.wait(client.service_is_ready, timeout_s, f"{client.srv_name} did not appear")
+        incarnation = member.incarnation
+        try:
+            self._raise_to_active(member, lambda: member.incarnation != incarnation)
+        except GraphError:
+            if member.incarnation != incarnation:
+                return False
+            raise
+        member.managed = incarnation
+        return True
+
+    def _raise_to_active(self, member: _Member, died: Callable[[], bool]) -> None:
+        state = self._state(member, died=died)
         while state != ACTIVE:
             if state not in _UP:
                 raise GraphError(f"{member.name} is in state {_NAMES.get(state, state)}", "Restart the graph.")
             transition, target, verb, timeout_s = _UP[state]
-            self._change(member, transition, timeout_s)
-            state = self._state(member)
+            self._change(member, transition, timeout_s, died)
+            state = self._state(member, died=died)
             if state != target:
                 raise GraphError(
                     f"{member.name} could not be {verb} (it is {_NAMES.get(state, state)})",
@@ -172,13 +212,17 @@ class Members:
                 )
         self._node.get_logger().info(f"{member.name} is active")
 
-    def _state(self, member: _Member, timeout_s: float = CALL_TIMEOUT_S) -> int:
-        answer = call(member.get, GetState.Request(), timeout_s, f"state of {member.name}")
+    def _state(
+        self, member: _Member, timeout_s: float = CALL_TIMEOUT_S, died: Callable[[], bool] = lambda: False
+    ) -> int:
+        answer = call(member.get, GetState.Request(), timeout_s, f"state of {member.name}", died)
         return int(answer.current_state.id)
 
-    def _change(self, member: _Member, transition: int, timeout_s: float) -> None:
+    def _change(
+        self, member: _Member, transition: int, timeout_s: float, died: Callable[[], bool] = lambda: False
+    ) -> None:
         request = ChangeState.Request(transition=Transition(id=transition))
-        call(member.change, request, timeout_s, f"transition of {member.name}")
+        call(member.change, request, timeout_s, f"transition of {member.name}", died)
 
     def tear_down(self, timeout_s: float) -> None:
         """Deactivate and clean up in reverse order; who is gone or does not answer is passed over, loudly."""

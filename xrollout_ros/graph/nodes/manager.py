@@ -15,7 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 from xrollout.msg import EpisodeState
 from xrollout.srv import ResetSim
 from xrollout_ros import __version__
-from xrollout_ros.core.clock import NS
+from xrollout_ros.core.clock import NS, seconds
 from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome, OutcomeSource
 from xrollout_ros.core.errors import GraphError, XRolloutError
 from xrollout_ros.core.ids import new_id
@@ -29,7 +29,7 @@ from xrollout_ros.graph.agenda import FOREVER_S, Agenda
 from xrollout_ros.graph.bag_keeper import NOT_CLOSED, BagKeeper
 from xrollout_ros.graph.conversions import time_msg
 from xrollout_ros.graph.inbox import Inbox, Wish
-from xrollout_ros.graph.lifecycle import Members, StopRequested, call
+from xrollout_ros.graph.lifecycle import LOST_S, Members, StopRequested, call
 from xrollout_ros.graph.node import Pulse, StopFlag, clock
 from xrollout_ros.graph.qos import LATCHED
 from xrollout_ros.graph.spinning import SpinThread, make_executor
@@ -71,7 +71,7 @@ class ManagerNode(Node):
         self._inbox = Inbox(self, self.task, self._start, clock, self._members.changed)
         self._durations = SuccessDurations(self.task.id, self.robot.id)
         self._durations.read(Path(self._text("data")))
-        self._bags = BagKeeper(self)
+        self._bags = BagKeeper(self, self._members)
         plan, reset_s = AttemptPlan(self._seed, self._total), float(self.get_parameter("reset_seconds").value)
         self._agenda = Agenda(self, plan, self._start, reset_s, self._inbox, self._members, self._bags, clock)
         self._agenda.bring_up = self._bring_up
@@ -97,12 +97,13 @@ class ManagerNode(Node):
             if not self._total:
                 self.get_logger().info("ready; call start_attempt to begin an attempt")
             while (wish := self._agenda.next()) is not None:
-                self._attempt(wish)
+                self._try(wish)
         except StopRequested:
             how = "stopped"
         except XRolloutError as error:
             self.get_logger().fatal(str(error))
             status, how = error.exit_code, "failed"
+        self._bags.settle()
         self.get_logger().info(f"{how}: {self._agenda.successes} of {self._agenda.plan.number} attempts succeeded")
         self._members.tear_down(TEAR_DOWN_TIMEOUT_S)
         return status
@@ -121,11 +122,22 @@ class ManagerNode(Node):
             self.get_logger().warning("emergency stop: waiting for reset_emergency_stop")
             self._members.wait(lambda: self._inbox.mode is not Mode.ESTOP, FOREVER_S, "no reset")
 
+    def _try(self, wish: Wish) -> None:
+        """An attempt; where a node died before it could begin, another one follows."""
+        try:
+            self._attempt(wish)
+        except GraphError as error:
+            lost = self._members.lost()
+            if not lost:
+                raise
+            self.get_logger().error(f"{error.what}; {lost}")
+
     def _attempt(self, wish: Wish) -> None:
         """One attempt, from opening its bag to closing it."""
         self._wait_for_reset()
         if self._members.lost():
             self._bring_up()
+        self._bags.settle()
         with self._inbox.changed:
             self._inbox.wish = wish
         wall_ns = clock.wall_ns()
@@ -134,7 +146,7 @@ class ManagerNode(Node):
         meta = self._meta(wish, wall_ns)
         self._tell(Phase.OPENING, meta)
         if self._strategy.keeps_attempts:
-            self._bags.open(meta, begin_ns)
+            self._open_bag(meta, begin_ns)
         watch = AttemptWatch(self.task, self._stepped, clock.steady_ns(), begin_ns)
         verdict = Verdict(Outcome.ABORT, OutcomeSource.SYSTEM, "the run was stopped")
         try:
@@ -154,6 +166,15 @@ class ManagerNode(Node):
         finally:
             self._finish(meta, watch, verdict)
 
+    def _open_bag(self, meta: EpisodeMeta, begin_ns: int) -> None:
+        try:
+            self._bags.open(meta, begin_ns)
+        except GraphError:
+            with self._inbox.changed:
+                self._inbox.wish = None
+            self._agenda.plan.again(meta.seed or 0)  # it has not begun
+            raise
+
     def _reset_robot(self, wish: Wish, begin_ns: int) -> None:
         if "sim_robot" not in self._members:
             return
@@ -164,17 +185,22 @@ class ManagerNode(Node):
             start=wish.start,
             stamp=time_msg(begin_ns),
         )
-        answer = call(self._reset, request, CLOSE_TIMEOUT_S, "reset the robot")
+        answer = call(
+            self._reset, request, CLOSE_TIMEOUT_S, "reset the robot", lambda: self._members.is_replaced("sim_robot")
+        )
         if not answer.ready:
             raise GraphError(f"the robot could not be reset: {answer.message}", "Mend that and start again.")
 
     def _follow(self, watch: AttemptWatch) -> Verdict:
-        changed = self._inbox.changed
+        changed, looked_ns = self._inbox.changed, clock.steady_ns()
         with changed:
             while (verdict := watch.verdict(clock.steady_ns())) is None:
                 if self._stop.is_set():
                     raise StopRequested
+                asleep_s, looked_ns = seconds(clock.steady_ns() - looked_ns), clock.steady_ns()
                 lost = self._members.lost()
+                if asleep_s > LOST_S:
+                    lost = f"the manager was stopped for {asleep_s:.1f} s"
                 if lost:
                     watch.lost(lost)
                 else:
@@ -211,9 +237,6 @@ class ManagerNode(Node):
 
     def _close_bag(self, final: EpisodeMeta, discard: bool) -> str:
         """Where the bag is, or why it could not be closed."""
-        if self._members.is_lost("recorder"):
-            self.get_logger().error("the bag was not closed: the recorder has died; the next one repairs it")
-            return NOT_CLOSED
         timeout_s = STOPPING_TIMEOUT_S if self._stop.is_set() else CLOSE_TIMEOUT_S
         return self._bags.close(final, timeout_s, discard=discard)
 

@@ -84,7 +84,7 @@ class RecorderNode(GraphNode):
             strategy=self._strategy,
         )  # fmt: skip
         self._repair = BackgroundRepair(data, self._say_repaired)
-        self._manager_seen_ns = 0
+        self._manager_seen_ns = self._told_ns = 0
         self._status = self.create_publisher(RecorderStatus, "recorder/status", LATCHED)
         self._own_services = [
             self.create_service(OpenEpisode, "open_episode", self._on_open),
@@ -275,6 +275,10 @@ class RecorderNode(GraphNode):
 
     def _watch_manager(self) -> None:
         self._hear_waiting()
+        told_ns, self._told_ns = self._told_ns, clock.steady_ns()
+        if seconds(self._told_ns - told_ns) > MANAGER_TIMEOUT_S / 2:
+            # It was the recorder that was stopped: what the manager said meanwhile is still on its way.
+            self._manager_seen_ns = self._told_ns
         silent_s = seconds(clock.steady_ns() - self._manager_seen_ns)
         if silent_s > MANAGER_TIMEOUT_S:
             self._drain()
