@@ -41,6 +41,20 @@ def test_the_data_folder_is_given_or_named_or_the_default(monkeypatch: pytest.Mo
     assert paths.data_dir("given") == Path("given")
 
 
+def test_a_data_folder_that_cannot_be_written_is_named_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "a" / "b"
+    assert paths.writable_data_dir(data) == data
+    assert not data.parent.exists()
+    (tmp_path / "a").write_text("")
+    with pytest.raises(BagError, match="a is a file"):
+        paths.writable_data_dir(data)
+    monkeypatch.setattr(paths.os, "access", lambda place, how: place != tmp_path)
+    with pytest.raises(BagError, match="does not allow it"):
+        paths.writable_data_dir(tmp_path / "other")
+
+
 def test_all_bags_are_listed_oldest_first_with_their_problems(bags: Any) -> None:
     late = record(bags, started_at="2026-03-01T00:00:00Z", outcome="success")
     early = record(bags, started_at="2026-01-01T00:00:00Z")

@@ -112,6 +112,12 @@ def test_the_interpolation_is_the_robots_unless_another_is_given(model: Path) ->
         assert supervisor.parameters["interpolation"] == given
 
 
+def test_a_data_folder_that_cannot_be_is_refused_before_anything_starts(model: Path, tmp_path: Path) -> None:
+    for data in (model, model / "below"):
+        with pytest.raises(XRolloutError, match="is a file"):
+            describe("deploy", {"model": str(model), "data": str(data)})
+
+
 def test_a_missing_model_and_one_with_code_in_it_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="no model was given"):
         describe("deploy", {})

@@ -26,6 +26,22 @@ def data_dir(given: str | Path | None = None) -> Path:
     return Path(given or os.environ.get("XROLLOUT_DATA") or DEFAULT_DATA).expanduser()
 
 
+def writable_data_dir(given: str | Path | None = None) -> Path:
+    """The data folder as a full path, which is there and may be written, or can be made. Nothing is made.
+
+    Raises:
+        BagError: naming what is in the way.
+    """
+    data = data_dir(given).resolve()
+    place = next(folder for folder in (data, *data.parents) if folder.exists())
+    remedy = "Give a folder that can be written with data:=FOLDER or XROLLOUT_DATA."
+    if not place.is_dir():
+        raise BagError(f"the data folder {data} cannot be: {place} is a file", remedy)
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise BagError(f"the data folder {data} cannot be written: {place} does not allow it", remedy)
+    return data
+
+
 def episode_dir(data: Path, meta: EpisodeMeta) -> Path:
     """The folder of an episode; its name sorts by time (UTC) and ends in the id.
 

@@ -124,6 +124,7 @@ def describe(graph: str, arguments: Mapping[str, str]) -> GraphDescription:
     Raises:
         SpecError: an argument, robot or task is unknown or wrong.
         CheckpointError: the model is missing, unsafe, or made for another robot or task.
+        BagError: the data folder cannot be written.
     """
     if graph not in ARGUMENTS:
         raise SpecError(f"unknown graph {graph!r}", f"Known are {', '.join(ARGUMENTS)}.")
@@ -220,7 +221,7 @@ def _assemble(
     if cameras and not robot.cameras:
         raise SpecError(f"camera true: robot {robot.id!r} has no camera", "Leave it out.")
     kept = keeping(given, robot, cameras=cameras)
-    data = paths.data_dir(given["data"]).resolve()
+    data = paths.writable_data_dir(given["data"])
     episodes = _whole("episodes", given["episodes"] or str(simulated_episodes if simulated else 0), 0)
     seed = _whole("seed", given["seed"], 0)
 

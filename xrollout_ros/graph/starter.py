@@ -160,18 +160,21 @@ class _Starter:
 
     async def _read(self, handle: asyncio.subprocess.Process, name: str) -> None:
         assert handle.stdout is not None
-        with (self._log_dir / f"{name}.log").open("a", encoding="utf-8") as log:
-            while True:
-                try:
-                    raw = await handle.stdout.readline()
-                except ValueError:
-                    continue  # longer than the limit: that line is dropped, the next one is read
-                if not raw:
-                    return
-                line = raw.decode(errors="replace").rstrip("\n")
-                log.write(line + "\n")
-                log.flush()
-                self._on_line(name, line)
+        while True:
+            try:
+                raw = await handle.stdout.readline()
+            except ValueError:
+                continue  # longer than the limit: that line is dropped, the next one is read
+            if not raw:
+                return
+            line = raw.decode(errors="replace").rstrip("\n")
+            self._log(name, line)
+            self._on_line(name, line)
+
+    def _log(self, name: str, line: str) -> None:
+        # A disk that is full must not end the reading: a node whose output nobody takes comes to a halt.
+        with contextlib.suppress(OSError), (self._log_dir / f"{name}.log").open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
 
     async def _watch(self, child: _Child) -> None:
         """Wait for the end of a process; bring it back, or end everything."""
