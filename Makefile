@@ -10,7 +10,7 @@ TOOL := XROLLOUT_DISTRO=$(DISTRO) $(PYTHON) tools
 IN_ENV := source install$(SUFFIX)/setup.bash &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pythons lint lock clean
+.PHONY: help setup demo test test-pythons soak lint lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -26,6 +26,9 @@ test: lint ## the checks of `make lint`, then all tests but the soak tests
 
 test-pythons: ## the unit tests on each supported Python that is found, without ROS 2 and PyTorch
 	@$(TOOL)/pythons.py
+
+soak: setup ## real graphs under random faults for an hour (MINUTES=5: shorter; SEED=1: other faults)
+	@$(IN_ENV) python benchmarks/soak.py --minutes $(or $(MINUTES),60) --seed $(or $(SEED),0)
 
 lint: setup ## ruff, mypy, import-linter
 	@$(IN_ENV) ruff check . && ruff format --check . && mypy && lint-imports
