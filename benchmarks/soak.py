@@ -22,17 +22,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import yaml
 from common import random_policy, table
 from soak_bags import Bags
 from soak_faults import Faults
 from soak_graph import Graph
+from soak_table import rows
 from soak_watcher import Limits, Watch, now_text, watching
 
 from xrollout_ros.core.episode import Strategy
 from xrollout_ros.core.resources import share_dir
-from xrollout_ros.graph.description import argument_names
 
 RATE_HZ = 50.0
 MAX_RATE = 4.0
@@ -50,7 +49,8 @@ DISK_MIB = 24
 DISK = "small disk"
 VARIANTS = (("effort", RATE_HZ), ("velocity", RATE_HZ / 2))
 """Kind of the car's action, and rate of the policy: one is sent once for each row, the other interpolated."""
-DEAD_URL = "s3://nobody-listens-here/bags?endpoint_url=http://127.0.0.1:9"
+DEAD_URL = "ftp://127.0.0.1:9/bags"
+"""Nobody listens on that port."""
 
 
 def specs(folder: Path, kind: str, policy_rate_hz: float) -> tuple[Path, Path, Path]:
@@ -119,7 +119,7 @@ class Soak:
             "data": str(data),
             "strategy": strategy,
         }
-        if strategy == "sentry" and "upload" in argument_names("deploy"):
+        if strategy == Strategy.SENTRY.value:
             arguments["upload"] = DEAD_URL
         self.watch.begin(Limits(LOWER, UPPER, MAX_RATE / RATE_HZ))
         self.graphs += 1
@@ -220,48 +220,6 @@ class Soak:
             )
 
 
-def rows(soak: Soak, faults: Faults) -> list[list[object]]:
-    """The table."""
-    watch, bags = soak.watch, soak.bags
-    attempts = list(watch.attempts.values())
-    kinds: dict[str, list[str]] = {}
-    for name, count in sorted(faults.counts.items()):
-        kind, _, what = name.partition(": ") if ": " in name else name.partition(" ")
-        whole = kind in ("SIGKILL", "SIGSTOP", "chunk", "request")
-        kinds.setdefault(kind if whole else name, []).append(f"{what} {count}" if whole else str(count))
-    seen = Counter(violation.kind for violation in watch.violations)
-    streams = watch.streams.values()
-    lost = np.array(bags.lost_s)
-    outcomes = Counter(attempt.outcome or "not told" for attempt in attempts)
-    out: list[list[object]] = [
-        ["attempts run", len(attempts), ""],
-        ["outcomes", ", ".join(f"{name} {count}" for name, count in sorted(outcomes.items())), ""],
-    ]
-    out += [[f"faults: {kind}", ", ".join(found), ""] for kind, found in kinds.items()]
-    out += [
-        ["commands judged (robot's topic, /xrollout/command)", ", ".join(f"{each.heard:,}" for each in streams), ""],
-        ["of these not heard", ", ".join(str(each.missed) for each in streams), ""],
-        ["largest step, of the one allowed", f"{max((each.largest_step for each in streams), default=0.0):.9f}", "≤ 1"],
-        ["on their way when the supervisor was stopped, sent when it went on", sum(each.stale for each in streams), ""],
-        ["unsafe commands", seen["unsafe command"], "0"],
-        ["bags verified, with their messages", f"{len(bags.closed)}, {bags.messages:,}", ""],
-        ["of these torn by a kill and repaired; discarded", f"{bags.repaired}; {bags.discarded}", ""],
-        ["closed bags lost", seen["closed bag lost"], "0"],
-        ["seconds lost of an open bag: median, most", _figures(lost), "≤ 1"],
-        ["attempts without an outcome", seen["no outcome"], "0"],
-        ["attempts not recorded, or torn, for a full disk", bags.not_recorded, ""],
-        ["restarts", ", ".join(f"{name} {count}" for name, count in sorted(soak.restarts.items())) or "0", ""],
-        ["graphs started; of these ended by a full disk", f"{soak.graphs}; {soak.full}", ""],
-        ["graphs that did not come back, or not end", seen["graph did not come back"] + seen["graph did not end"], "0"],
-        ["nodes that died by themselves; tracebacks", f"{seen['died by itself']}; {seen['traceback']}", "0"],
-    ]
-    return out
-
-
-def _figures(lost: np.ndarray) -> str:
-    return f"{np.median(lost):.2f}, {lost.max():.2f} (of {len(lost)})" if len(lost) else "– (no recorder was killed)"
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0)
@@ -298,7 +256,7 @@ def main() -> int:
         table(
             f"Soak, {ran_min:.0f} min at {RATE_HZ:g} Hz, seed {options.seed}, strategies in turn: {', '.join(turns)}",
             ["", "", "aim"],
-            rows(soak, faults),
+            rows(soak.bags, faults, soak.restarts, soak.graphs, soak.full),
         )
         if disk is None:
             print(f"\n{DISK}: not tried")

@@ -33,6 +33,7 @@ class Bags:
     lost_s: list[float] = field(default_factory=list)
     """Of each torn bag, from the kill back to its last message."""
     messages: int = 0
+    clips: int = 0
 
     def account(
         self,
@@ -56,9 +57,27 @@ class Bags:
         if strategy == "base":
             for name, path in found.items():
                 self.watch.violation("other", f"the strategy base recorded {name}: {path}")
-            return
-        for attempt in attempts:
-            self._one(attempt, found.get(attempt.episode_id), kills, full)
+        elif strategy == "highlight":
+            self._clips(found)
+        else:
+            for attempt in attempts:
+                self._one(attempt, found.get(attempt.episode_id), kills, full)
+
+    def _clips(self, found: Mapping[str, Path]) -> None:
+        """Attempts are not kept; every clip is whole, or says that it was torn."""
+        for name, bag in found.items():
+            if name in self.closed:
+                continue
+            try:
+                self.messages += verify(bag).messages
+                meta = open_bag(bag).meta
+            except XRolloutError as error:
+                self.watch.violation("closed bag lost", f"the clip {bag}: {error}")
+                continue
+            if meta.kind.value != "clip":
+                self.watch.violation("other", f"the strategy highlight recorded an attempt: {bag}")
+            self.closed[name] = bag
+            self.clips += 1
 
     def _one(
         self,

@@ -21,7 +21,6 @@ from xrollout_ros.runtime.recovery import Now, Progress, Recoveries
 from xrollout_ros.runtime.shaping import Shaped, Shaper
 from xrollout_ros.runtime.trail import Waypoint
 
-
 DRIVER_TIMEOUT_S = 0.1
 """A driver stops its robot by itself when no command has come for so long; at a slow rate, for two periods."""
 
