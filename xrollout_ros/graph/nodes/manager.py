@@ -90,10 +90,11 @@ class ManagerNode(Node):
         """Bring the graph up, make the attempts, take it down; gives the exit status."""
         status, how = 0, "done"
         try:
+            self._bring_up()
             if self.get_parameter("resume").value:
+                # Only now is it known which policy drives.
                 like = self._meta(Wish(new_id(), self._seed, self._start), clock.wall_ns())
                 self._agenda.resume(paths.data_dir(self._text("data")), like)
-            self._bring_up()
             if not self._total:
                 self.get_logger().info("ready; call start_attempt to begin an attempt")
             while (wish := self._agenda.next()) is not None:
