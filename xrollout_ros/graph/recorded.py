@@ -31,6 +31,12 @@ def wanted(robot: RobotSpec, *, cameras: bool) -> list[Topic]:
     return [*OWN, *sensors.values(), command, *(topic for topic in SYSTEM if topic.name not in named)]
 
 
+def expected(robot: RobotSpec, *, cameras: bool) -> set[str]:
+    """Full names of the topics that somebody must publish before an attempt begins: without them it has a hole."""
+    sensors = {entry.topic for entry in robot.observations} | {c.topic for c in robot.cameras if cameras}
+    return {resolve(name) for name in (*sensors, robot.command.topic, "command")}
+
+
 def camera_info(camera: CameraSpec) -> Topic:
     """Where ROS drivers publish a camera's calibration: beside its images."""
     folder, slash, _ = camera.topic.rpartition("/")

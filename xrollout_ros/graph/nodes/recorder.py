@@ -13,7 +13,7 @@ from rclpy.serialization import deserialize_message
 
 from xrollout.msg import Heartbeat, RecorderStatus, SupervisorState
 from xrollout.srv import CloseEpisode, OpenEpisode
-from xrollout_ros.core.clock import seconds
+from xrollout_ros.core.clock import nanoseconds, seconds
 from xrollout_ros.core.episode import EpisodeMeta, Strategy
 from xrollout_ros.core.errors import BagError, SpecError, XRolloutError
 from xrollout_ros.core.fields import stamp_ns
@@ -29,13 +29,14 @@ from xrollout_ros.graph.highlighting import HighlightService
 from xrollout_ros.graph.node import GraphNode, clock, run_node
 from xrollout_ros.graph.polling import Polled
 from xrollout_ros.graph.qos import EVENT, LATCHED, recording
-from xrollout_ros.graph.recorded import history, recorded, wanted
+from xrollout_ros.graph.recorded import expected, history, recorded, wanted
 from xrollout_ros.graph.recorder_status import status_of
 from xrollout_ros.graph.topics import SYSTEM, resolve
 from xrollout_ros.graph.types import message_class
 
 MANAGER_TIMEOUT_S = 2.0
 POLL_PERIOD_S = 0.01
+PUBLISHERS_TIMEOUT_S = 4.0
 _IN_FLIGHT_S = 0.03
 _LAST_CLIP_S = 2.0
 """For a highlight that is being saved when the recorder ends."""
@@ -236,6 +237,8 @@ class RecorderNode(GraphNode):
             meta = EpisodeMeta.model_validate_json(request.metadata)
             if self._recording is None or not self.active:
                 raise BagError("the recorder is not active", "Activate it first.")
+            with self.pulse.transition():
+                self._wait_for_publishers()
             # What came before this moment belongs to no attempt, or to the one before.
             self._take_all()
             response.bag = str(self._recording.open(meta, stamp_ns(request.start)))
@@ -246,6 +249,16 @@ class RecorderNode(GraphNode):
             self.get_logger().error(f"no bag was opened: {error}")
         self._tell()
         return response
+
+    def _wait_for_publishers(self) -> None:
+        """A recorder that has just come back is not yet known to those whose messages it is to take."""
+        until_ns = clock.steady_ns() + nanoseconds(PUBLISHERS_TIMEOUT_S)
+        names = expected(self.robot, cameras=bool(self.get_parameter("cameras").value))
+        while missing := sorted(name for name in names if not self._by_topic[name].get_publisher_count()):
+            if clock.steady_ns() > until_ns:
+                self.get_logger().warning(f"recording, though nobody publishes {', '.join(missing)}")
+                return
+            time.sleep(_IN_FLIGHT_S)
 
     def _on_close(self, request: CloseEpisode.Request, response: CloseEpisode.Response) -> CloseEpisode.Response:
         try:
