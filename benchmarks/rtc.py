@@ -20,8 +20,8 @@ from xrollout_ros.mining.statistics import success_rate
 
 TASK = "pick_and_place"
 DELAYS_MS = (0, 50, 100, 200, 300)
-HORIZON, EXECUTE = 16, 4
-"""200 ms at 80 Hz. Longer chunks are not learned well from 25 demonstrations: with 48 rows no engine succeeds."""
+HORIZON, EXECUTE = 48, 8
+"""600 ms at 80 Hz: twice the longest delay, so that a chunk still reaches when the next one comes."""
 
 
 def trained(folder: Path, demonstrations: int, max_prefix: int) -> Path:

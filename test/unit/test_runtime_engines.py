@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 
 from xrollout_ros.core.chunk import ActionChunk, Observation
 from xrollout_ros.core.errors import SpecError
+from xrollout_ros.core.modes import Severity
+from xrollout_ros.core.safety import SafetyLimits
 from xrollout_ros.runtime.chunk_player import ChunkPlayer
 from xrollout_ros.runtime.engines import ENGINES, make_engine
 from xrollout_ros.runtime.engines.backoff import LONGEST_S, MOST_FAILURES, Backoff
 from xrollout_ros.runtime.engines.engine import Engine
 from xrollout_ros.runtime.engines.plans import disagreement, rows_from, rows_played
+from xrollout_ros.runtime.supervisor import Supervisor
 
 from .policies import PERIOD_NS, Counting, observation
 from .robots import DELTA, JOINTS
@@ -253,6 +256,27 @@ def test_scores_say_how_far_a_plan_disagrees_with_the_one_in_play() -> None:
     assert found[0].scores == {"ensemble_variance": 0.5}
     assert found[2].scores == {"ensemble_variance": 0.5, "chunk_consistency": 1.0}
     assert found[1].scores == {}
+
+
+def test_scores_of_an_engine_reach_the_detectors_that_a_robot_asks_for() -> None:
+    alarms = [{"kind": "score", "score": "chunk_consistency", "threshold": 0.9, "severity": "hold"}]
+    alarms.append({"kind": "score", "score": "ensemble_variance", "threshold": 0.6})
+    spec = DELTA.model_copy(update={"safety": SafetyLimits.model_validate({"detectors": alarms})})
+    policy = Counting()
+    policy.scores = {"ensemble_variance": 0.5}
+    made = make_engine("sync", policy, spec)
+    made.begin("e", 0)
+    supervisor = Supervisor(spec, stepped=True)
+    supervisor.begin("e", has_policy=True, operator="")
+    told = []
+    for step in range(6):
+        if step == 4:
+            policy.scores = {"ensemble_variance": 0.7}
+        supervisor.submit_chunk(made.answer(observation(step)))
+        tick = supervisor.tick(step * PERIOD_NS, step)
+        told += [(step, event.check, event.severity, event.value) for event in tick.events if event.began]
+    alarmed = [each for each in told if each[1] in ("chunk_consistency", "ensemble_variance")]
+    assert alarmed == [(2, "chunk_consistency", Severity.HOLD, 1.0), (4, "ensemble_variance", Severity.CLIP, 0.7)]
 
 
 @settings(deadline=None)

@@ -329,6 +329,24 @@ def test_specs_that_do_not_fit_are_refused(robot: RobotSpec) -> None:
     sim.close()
 
 
+def test_a_row_may_last_several_simulator_steps_its_deltas_spread_over_them(robot: RobotSpec) -> None:
+    """A row of a slower robot is four rows of a quarter each; the gripper is given to all four."""
+    task = load_task("push")
+    slow = changed(robot.model_copy(update={"policy_rate_hz": 20.0, "control_rate_hz": 20.0}), repeat=4)
+    sims = [make_sim_robot(each, task, shapes=False) for each in (slow, robot)]
+    assert [sim.step_limit for sim in sims] == [round(task.time_limit_s * rate) for rate in (20, 80)]
+    assert state(robot, sims[0].reset(3, "nominal")) == state(robot, sims[1].reset(3, "nominal"))
+    for action in actions(10):
+        seen = sims[0].step(action)
+        for _ in range(4):
+            quarter = sims[1].step(action / [4, 4, 4, 1])
+        assert state(robot, seen) == state(robot, quarter)
+    for sim in sims:
+        sim.close()
+    with pytest.raises(SpecError, match="set 20"):
+        make_sim_robot(changed(robot, repeat=4), task)
+
+
 def test_a_missing_package_is_named(robot: RobotSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "metaworld.env_dict", None)
     with pytest.raises(SpecError, match="pip install metaworld"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,11 @@ class SimSpec(Strict):
     backend: Literal["metaworld", "gymnasium"]
     env_id: str | None = Field(default=None, description="Gymnasium id; Meta-World takes the task's scene")
     make: dict[str, Any] = Field(default_factory=dict, description="further arguments of gymnasium.make")
+    repeat: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=1,
+        description="simulator steps for one row of a chunk: a delta is spread evenly over them, other values are "
+        "given to each",
+    )
     observation: dict[Name, tuple[int, int]] = Field(
         description="slice [from, to) of the environment's observation vector for each observation entry"
     )

@@ -38,6 +38,7 @@ class VelocityNet(nn.Module):
         octaves = math.pi * 2.0 ** torch.arange(time_features // 2, dtype=torch.float32) / 2
         self.register_buffer("frequencies", octaves, persistent=False)
         self.body = mlp(state_dim + chunk_dim + 2 * len(octaves) + flags, width, depth, chunk_dim)
+        self.skip = nn.Linear(2 * len(octaves), 1)
 
     def forward(self, state: Tensor, noisy: Tensor, time: Tensor, flags: Tensor | None = None) -> Tensor:
         """Velocity ``(B, H·A)`` at ``noisy (B, H·A)`` for ``state (B, D)`` and ``time (B, 1)`` in [0, 1].
@@ -45,9 +46,10 @@ class VelocityNet(nn.Module):
         ``flags (B, F)`` say which rows are given, where the network was made with them.
         """
         angle = time * self.frequencies
-        parts = [state, noisy, angle.sin(), angle.cos()]
-        out: Tensor = self.body(torch.cat(parts if flags is None else [*parts, flags], dim=-1))
-        return out
+        sine, cosine = angle.sin(), angle.cos()
+        parts = [state, noisy, sine, cosine] if flags is None else [state, noisy, sine, cosine, flags]
+        out: Tensor = self.body(torch.cat(parts, dim=-1))
+        return out + self.skip(torch.cat([sine, cosine], dim=-1)) * noisy
 
 
 class ParallelMLP(nn.Module):

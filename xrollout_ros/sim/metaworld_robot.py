@@ -58,11 +58,12 @@ class MetaworldBackend:
         self._success_key = robot.sim.success if robot.sim else "success"
         env: Any = ALL_V3_ENVIRONMENTS[task.scene]()
         self._env = env
-        period = 1 / robot.policy_rate_hz
-        if abs(env.dt - period) > 1e-9:
+        repeat = robot.sim.repeat if robot.sim else 1
+        lasts = env.dt * repeat
+        if abs(lasts - 1 / robot.policy_rate_hz) > 1e-9:
             raise SpecError(
                 f"policy_rate_hz {robot.policy_rate_hz:g} of robot {robot.id!r} does not fit Meta-World",
-                f"Its step lasts {env.dt:g} s: set {1 / env.dt:g}.",
+                f"Its step lasts {env.dt:g} s, with sim.repeat {repeat} a row lasts {lasts:g} s: set {1 / lasts:g}.",
             )
         check_action_box(robot, env.action_space.low, env.action_space.high, f"the scene {task.scene!r}")
         env._partially_observable = False

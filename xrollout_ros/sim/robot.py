@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from xrollout_ros.core.action import ActionKind
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.errors import SpecError, XRolloutError
 from xrollout_ros.core.ports import SimObservation, SimRobot
@@ -31,6 +32,8 @@ class BackedRobot:
         self._backend = backend
         self._cameras = {camera: max(1, round(robot.policy_rate_hz / camera.rate_hz)) for camera in cameras}
         self._draws_shapes = shapes
+        self._repeat = _sim(robot).repeat
+        self._shares = np.array([self._repeat if dim.kind is ActionKind.DELTA else 1 for dim in robot.actions])
         self._slices = {entry.name: slice(*_sim(robot).observation[entry.name]) for entry in robot.observations}
         self._shapes = {entry.name: entry.shape for entry in robot.observations}
         for name, span in self._slices.items():
@@ -76,7 +79,11 @@ class BackedRobot:
         """
         if self._over:
             raise SpecError(f"the simulated robot cannot step: {self._over}", "Reset it first.")
-        frame = self._backend.step(self._checked(action))
+        part = self._checked(action) / self._shares
+        for _ in range(self._repeat):
+            frame = self._backend.step(part)
+            if frame.ended:
+                break
         self._step += 1
         return self._observe(frame)
 
