@@ -16,9 +16,11 @@ import torch
 
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.ports import Policy, PolicyInfo
+from xrollout_ros.learning.fit import Recipe, fit
 from xrollout_ros.learning.models import ARCHITECTURES, build_model
 from xrollout_ros.learning.networks import Normalizer
 from xrollout_ros.learning.policies import ChunkPolicy
+from xrollout_ros.learning.windows import Windows
 
 SIZES = {"state_dim": 14, "action_dim": 4, "horizon": 8}
 INFO = PolicyInfo("01JD0000000000000000000001", "", "arm", "task", 8, 4, 14, 4)
@@ -171,3 +173,19 @@ def test_flow_reaches_a_known_distribution() -> None:
 def test_bad_configurations(name: str, changes: dict[str, int], word: str) -> None:
     with pytest.raises(SpecError, match=word):
         build_model(name, SIZES | changes)
+
+
+def test_a_flow_learns_a_chunk_of_more_values_than_its_network_is_wide() -> None:
+    """48 rows of 4 values through 64 units; of a network that must pass the noise on, hardly anything is learned."""
+    rng = np.random.default_rng(0)
+    state = rng.uniform(-1, 1, (256, 2)).astype(np.float32)
+    actions = np.sin(state @ rng.normal(size=(2, 192))).reshape(256, 48, 4).astype(np.float32)
+    torch.manual_seed(0)
+    model = build_model("flow", {"state_dim": 2, "action_dim": 4, "horizon": 48, "width": 64, "depth": 2})
+    recipe = Recipe(60, lr=3e-3, batch_size=64, seed=0, weight_decay=0.0, warmup_steps=10, ema=0.98, state_noise=0.0)
+    learned, _ = fit(model, Windows(state, actions, np.ones((256, 48), np.float32)), None, recipe, lambda _: None)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        made = [learned.sample(torch.from_numpy(row), generator)[0].numpy() for row in state[:20]]
+    error = np.sqrt(np.mean(np.square(np.array(made) - actions[:20])))
+    assert error < np.sqrt(np.mean(np.square(actions)))
