@@ -52,8 +52,9 @@ class VelocityNet(nn.Module):
         angle = time * self.frequencies
         sine, cosine = angle.sin(), angle.cos()
         parts = [state, noisy, sine, cosine] if flags is None else [state, noisy, sine, cosine, flags]
+        past: Tensor = self.skip(torch.cat([sine, cosine], dim=-1)) * noisy
         out: Tensor = self.body(torch.cat(parts, dim=-1))
-        return out + self.skip(torch.cat([sine, cosine], dim=-1)) * noisy
+        return out + past
 
 
 class ParallelMLP(nn.Module):
