@@ -1,6 +1,6 @@
 """Inference delay with and without real-time chunking: success and smoothness in simulation, stepped, in one process.
 
-python benchmarks/rtc.py [--attempts 40] [--demonstrations 25]
+python benchmarks/rtc.py [--attempts 40] [--demonstrations 25] [--horizon 48] [--execute 8]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HORIZON, EXECUTE = 48, 8
 """600 ms at 80 Hz: twice the longest delay, so that a chunk still reaches when the next one comes."""
 
 
-def trained(folder: Path, demonstrations: int, max_prefix: int) -> Path:
+def trained(folder: Path, demonstrations: int, max_prefix: int, horizon: int, execute: int) -> Path:
     """A checkpoint trained on demonstrations that are recorded here if need be."""
     from xrollout_ros.learning.train import TrainOptions, train
 
@@ -32,12 +32,12 @@ def trained(folder: Path, demonstrations: int, max_prefix: int) -> Path:
     if not data.exists():
         # They go on for a horizon after the success: rows beyond an episode's end teach a long chunk nothing.
         text = yaml.safe_load((share_dir() / "config" / "tasks" / f"{TASK}.yaml").read_text())
-        text["success"]["hold_steps"] = HORIZON
+        text["success"]["hold_steps"] = horizon
         text["time_limit_s"] += 1.0
         task.write_text(yaml.safe_dump(text))
         run_graph("record", {"task": str(task), "episodes": str(demonstrations), "data": str(data)})
     options = TrainOptions.of(
-        data=data, output=folder / f"prefix{max_prefix}.pt", horizon=HORIZON, execute=EXECUTE, max_prefix=max_prefix
+        data=data, output=folder / f"prefix{max_prefix}.pt", horizon=horizon, execute=execute, max_prefix=max_prefix
     )
     return train(options, lambda _: None).output
 
@@ -79,12 +79,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--attempts", type=int, default=40)
     parser.add_argument("--demonstrations", type=int, default=25)
+    parser.add_argument("--horizon", type=int, default=HORIZON)
+    parser.add_argument("--execute", type=int, default=EXECUTE)
     options = parser.parse_args()
+    sizes = (options.horizon, options.execute)
     period_ms = load_robot(load_task(TASK).robot).policy_period_ns / 1e6
     rows = []
     with scratch() as folder:
-        learned = trained(folder, options.demonstrations, HORIZON // 2)
-        without = trained(folder, options.demonstrations, 0)
+        learned = trained(folder, options.demonstrations, options.horizon // 2, *sizes)
+        without = trained(folder, options.demonstrations, 0, *sizes)
         ways = (
             ("sync", learned, "sync"),
             ("temporal ensembling", learned, "temporal_ensembling"),
@@ -99,7 +102,9 @@ def main() -> None:
                     [f"{delay_ms} ({delay_steps})", name, *measure(model, engine, delay_steps, options.attempts)]
                 )
                 print(*rows[-1], sep=" | ", flush=True)
-    title = f"{TASK}, {options.demonstrations} demonstrations, horizon {HORIZON}, {options.attempts} attempts each"
+    title = (
+        f"{TASK}, {options.demonstrations} demonstrations, horizon {options.horizon}, {options.attempts} attempts each"
+    )
     columns = ["delay, ms (steps)", "engine", "success (95 %)", "rms jerk, m/s³", "largest change, cm/step", "held"]
     table(title, columns, rows)
 
