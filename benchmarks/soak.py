@@ -225,12 +225,13 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, help="folder of the bags and outputs, kept; else a temporary one")
+    parser.add_argument("--strategy", action="append", choices=[each.value for each in Strategy], help="only this one")
     options = parser.parse_args()
     os.environ.setdefault("ROS_DOMAIN_ID", str(os.getpid() % 100 + 1))
     folder = (options.data or Path(tempfile.mkdtemp(prefix="xrollout-soak-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     chance = random.Random(options.seed)
-    strategies = [strategy.value for strategy in Strategy]
+    strategies = options.strategy or [strategy.value for strategy in Strategy]
     begun_s = time.monotonic()
     until_s = begun_s + 60 * options.minutes
     files = [specs(folder, kind, rate_hz) for kind, rate_hz in VARIANTS]
@@ -238,7 +239,7 @@ def main() -> int:
     with watching("/car/command") as (watch, node), small_disk(folder / "disk") as disk:
         faults = Faults(chance, watch, node, "/car/joint_states")
         soak = Soak(folder, watch, faults, chance, until_s)
-        turns = [*strategies, *([DISK] if disk is not None else [])]
+        turns = [*strategies, *([DISK] if disk is not None and not options.strategy else [])]
         turn_s = min(TURN_S, 60 * options.minutes / len(turns))
         if disk is None:
             print(f"{DISK}: not tried, since this process may not mount one", flush=True)

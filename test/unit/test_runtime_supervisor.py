@@ -240,6 +240,19 @@ def test_a_stale_sensor_holds_comes_back_and_aborts() -> None:
     assert supervisor.mode is Mode.HOLD
 
 
+def test_a_sensor_silent_before_the_attempt_holds_and_has_the_time_that_any_silence_has() -> None:
+    supervisor = begun(JOINTS)
+    supervisor.measured("joints", np.array([0.0, 0.0]))
+    supervisor.sensor_seen("/joint_states", 0)
+    supervisor.finish()
+    supervisor.tick(10 * MS, 1)
+    supervisor.begin(EPISODE, has_policy=True, operator="")
+    supervisor.tick(5000 * MS, 2)
+    assert [event.severity for event in supervisor.watch(5000 * MS, 5000 * MS).events] == [Severity.HOLD]
+    assert supervisor.watch(5900 * MS, 5900 * MS).events == ()
+    assert [event.severity for event in supervisor.watch(6100 * MS, 6100 * MS).events] == [Severity.ABORT]
+
+
 def test_the_next_attempt_starts_afresh() -> None:
     supervisor = begun()
     supervisor.submit_chunk(chunk(DELTA, [[0.5, 0.75]], 0))

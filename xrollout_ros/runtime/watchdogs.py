@@ -25,13 +25,16 @@ class Watchdogs:
         for entry in () if stepped else robot.observations:
             known = self._max_age_s.get(entry.topic, entry.max_age_s)
             self._max_age_s[entry.topic] = min(known, entry.max_age_s)
+        self._begun_ns: int | None = None
+        """When the attempt was first looked at."""
         self._manager_ns: int | None = None
         self._sensors_ns: dict[str, int] = {}
         self._enabled_ns: int | None = None
         self._enabled = True
 
     def begin(self) -> None:
-        """An attempt begins: the enabling switch is given its time from now on."""
+        """An attempt begins: the enabling switch and silent sensors are given their time from now on."""
+        self._begun_ns = None
         if self._enabled:
             self._enabled_ns = None
 
@@ -49,6 +52,7 @@ class Watchdogs:
 
     def findings(self, steady_ns: int) -> list[Finding]:
         """Who is silent now."""
+        self._begun_ns = steady_ns if self._begun_ns is None else self._begun_ns
         found = (self._manager(steady_ns), self._sensors(steady_ns), self._dead_man(steady_ns))
         return [finding for finding in found if finding is not None]
 
@@ -68,7 +72,8 @@ class Watchdogs:
         if worst is None:
             return None
         age_s, limit_s, topic = worst
-        since_ns = steady_ns - nanoseconds(age_s - limit_s)
+        # A sensor that was silent before the attempt holds the robot, but does not end the attempt at once.
+        since_ns = max(self._begun_ns or 0, steady_ns - nanoseconds(age_s - limit_s))
         return Finding("stale", Severity.HOLD, age_s, limit_s, f"{topic} is stale; holding", since_ns)
 
     def _dead_man(self, steady_ns: int) -> Finding | None:
