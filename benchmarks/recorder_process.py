@@ -18,9 +18,10 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
-from xrollout.msg import Heartbeat
+from xrollout.msg import Command, Heartbeat
 from xrollout.srv import CloseEpisode, OpenEpisode
 from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.episode import EpisodeMeta
@@ -125,6 +126,11 @@ class RecorderProcess:
         self._node = rclpy.create_node("manager", namespace="xrollout")
         self._beat = self._node.create_publisher(Heartbeat, "heartbeat", EVENT)
         self._node.create_timer(0.2, lambda: self._beat.publish(Heartbeat(node="manager", incarnation="benchmark")))
+        # A recorder opens a bag when it hears those who are to be recorded.
+        self._silent = [
+            self._node.create_publisher(JointState, "/joint_commands", EVENT),
+            self._node.create_publisher(Command, "command", EVENT),
+        ]
         self._services = {
             name: self._node.create_client(kind, name)
             for name, kind in (
@@ -193,7 +199,7 @@ class RecorderProcess:
             }
         )
         request = OpenEpisode.Request(metadata=meta.model_dump_json(), start=time_msg(SystemClock().wall_ns()))
-        answer = self._call("open_episode", request)
+        answer = call(self._services["open_episode"], request, 10.0, "open")
         if not answer.opened:
             raise RuntimeError(answer.message)
         return meta
