@@ -101,8 +101,8 @@ class Bags:
         if meta.recovered:
             self.repaired += 1
             if killed:
-                last_s = check.end_ns / 1e9 if check.messages else attempt.opened_s
-                self._lost(attempt, max(0.0, killed[0] - last_s))
+                last_s = check.end_ns / 1e9 if check.messages else attempt.running_s
+                self._lost(attempt, last_s, killed[0])
             elif not filled:
                 self.watch.violation("closed bag lost", f"{bag} was torn, but nobody killed its recorder")
         elif ".trash" in bag.parts:
@@ -125,12 +125,16 @@ class Bags:
         if filled:
             self.not_recorded += 1
         elif killed:
-            self._lost(attempt, killed[0] - attempt.opened_s, f"{where}: {why}")
+            self._lost(attempt, attempt.running_s, killed[0], f"{where}: {why}")
         elif attempt.running_s or attempt.closed_s:
             kind = "closed bag lost" if attempt.closed_s else "no outcome"
             self.watch.violation(kind, f"{where} ({attempt.outcome}: {attempt.reason}): {why}")
 
-    def _lost(self, attempt: Attempt, lost_s: float, why: str = "") -> None:
+    def _lost(self, attempt: Attempt, last_s: float, killed_s: float, why: str = "") -> None:
+        """From the last message to the kill, or to the end of the attempt where that came first."""
+        if not attempt.running_s:  # it had not begun
+            return
+        lost_s = max(0.0, min(killed_s, attempt.ended_s or killed_s) - last_s)
         self.lost_s.append(lost_s)
         if lost_s > MOST_LOST_S:
             self.watch.violation("seconds lost", f"{lost_s:.2f} s of attempt {attempt.episode_id} {why}")

@@ -65,6 +65,8 @@ class Stream:
     sent_ns: int = 0
     heard: int = 0
     missed: int = 0
+    woke: bool = False
+    """The last command came after a silence and may have been on its way before: the next one may begin at rest."""
     stale: int = 0
     """Commands that were on their way when their process was stopped, and came when it went on."""
     writers: int = 0
@@ -99,7 +101,7 @@ class Stream:
             self.say(f"{self.name}: {value!r} is outside {self.limits.lower} to {self.limits.upper}")
         allowed = gap * self.limits.max_step
         stopped = silence_s > SURELY_SILENT_S
-        began_from = [self.last, 0.0] if silence_s > MAYBE_SILENT_S else [self.last]
+        began_from = [self.last, 0.0] if silence_s > MAYBE_SILENT_S or self.woke else [self.last]
         step = min(abs(value - begin) for begin in began_from) / allowed
         self.largest_step = max(self.largest_step, step)
         if step > 1 + RELATIVE:
@@ -108,6 +110,7 @@ class Stream:
                 f"{self.name}: from {self.last:.6g} to {value:.6g} (message {number}, after {since}, "
                 f"{silence_s:.3f} s of silence) is {step:.3f} times the largest step"
             )
+        self.woke = stopped
         if stopped and abs(value) > allowed * (1 + RELATIVE):
             self.stale += 1
             value = 0.0  # what comes next must begin at rest
@@ -123,6 +126,8 @@ class Attempt:
     opened_s: float
     """Wall clock."""
     running_s: float = 0.0
+    ended_s: float = 0.0
+    """0: it runs."""
     closed_s: float = 0.0
     """0: not closed."""
     outcome: str = ""
@@ -208,6 +213,7 @@ class Watch:
                 attempt.running_s = attempt.running_s or now_s
             elif message.phase in (EpisodeState.CLOSING, EpisodeState.CLOSED):
                 self.running = ""
+                attempt.ended_s = attempt.ended_s or now_s
                 attempt.outcome, attempt.reason = message.outcome, message.outcome_reason
                 attempt.discarded = message.discarded
             if message.phase == EpisodeState.CLOSED:

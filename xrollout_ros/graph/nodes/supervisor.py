@@ -275,14 +275,13 @@ class SupervisorNode(GraphNode):
             begin_ns = clock.steady_ns()
             if begin_ns < scheduled_ns:
                 time.sleep(seconds(scheduled_ns - begin_ns))
-                begin_ns = clock.steady_ns()  # the sleep may have been a long one
-            if begin_ns - scheduled_ns > period_ns:
-                # Stopped or starved of the processor: skip what was missed, and count it.
-                missed = (begin_ns - scheduled_ns) // period_ns
-                self.pulse.meter.missed(missed)
-                scheduled_ns += missed * period_ns
             with self._lock:
-                begin_ns = clock.steady_ns()
+                begin_ns = clock.steady_ns()  # the sleep, or the wait for the lock, may have been a long one
+                if begin_ns - scheduled_ns > period_ns:
+                    # Stopped or starved of the processor: skip what was missed, and count it.
+                    missed = (begin_ns - scheduled_ns) // period_ns
+                    self.pulse.meter.missed(missed)
+                    scheduled_ns += missed * period_ns
                 self._ticks += 1
                 self._look()
                 tick = self.logic.tick(scheduled_ns, self._ticks)
