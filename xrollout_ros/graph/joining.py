@@ -93,7 +93,7 @@ def joined(operator: str, terminal: str, on_quit: Callable[[], None]) -> Iterato
                 inputs = Inputs(node, sources, terminal, on_quit)
                 teleoperation = Teleoperation(node, team, by_observation=False, operator_id=team.name)
                 node.pulse.problem = team.problem
-                _wait_for_listeners(teleoperation)
+                _wait_for_graph(teleoperation)
                 keys = [key for source in sources if isinstance(source, KeyboardOperator) for key in source.help()]
                 yield Joined(team.name, GraphObserver(node), keys, team.problem)
         finally:
@@ -103,10 +103,17 @@ def joined(operator: str, terminal: str, on_quit: Callable[[], None]) -> Iterato
                 inputs.close()
 
 
-def _wait_for_listeners(teleoperation: Teleoperation) -> None:
-    """The first command must not be missing from the bag because the recorder had not been discovered."""
-    deadline_s = time.monotonic() + LISTEN_S
-    while teleoperation.listeners < 2 and time.monotonic() < deadline_s:
+def _wait_for_graph(teleoperation: Teleoperation) -> None:
+    """Nothing that is pressed from now on may be lost, and the first command must not be missing from the bag."""
+    begin_s = time.monotonic()
+    while not (teleoperation.knows_attempt and teleoperation.listeners):
+        if time.monotonic() > begin_s + FIND_S:
+            raise GraphError(
+                f"the graph's supervisor answers, but was not heard on its topics within {FIND_S:g} s",
+                "Look at its log, and whether the machine is overloaded (`xrollout monitor`); then try again.",
+            )
+        time.sleep(0.02)
+    while teleoperation.listeners < 2 and time.monotonic() < begin_s + LISTEN_S:
         time.sleep(0.02)
 
 

@@ -44,6 +44,7 @@ class Teleoperation:
         self._pending: tuple[Observation, EpisodeState] | None = None
         self._done: tuple[str, int] = ("", -1)
         self._running = ""
+        self._told_of: str | None = None
         self._commands = node.create_publisher(TeleopCommand, "teleop/command", COMMAND)
         self._requests = node.create_publisher(OperatorRequest, "request", EVENT)
         self._subscriptions = [
@@ -62,9 +63,14 @@ class Teleoperation:
             self._timer = node.create_timer(seconds(period_ns), self._on_timer, clock=steady)
 
     @property
+    def knows_attempt(self) -> bool:
+        """Whether the attempt that the supervisor is in is known here; before, what is pressed is meant for none."""
+        return self._told_of is not None and self._told_of in ("", self.session.episode_id)
+
+    @property
     def listeners(self) -> int:
-        """Who hears the commands: the supervisor, and the recorder where there is one."""
-        return int(self._commands.get_subscription_count())
+        """Who hears both commands and requests: one is the supervisor, another the recorder where there is one."""
+        return min(int(each.get_subscription_count()) for each in (self._commands, self._requests))
 
     def close(self) -> None:
         """Leave; the robot holds if it was driven."""
@@ -86,6 +92,7 @@ class Teleoperation:
             self.session.begin(message.episode_id, operator_id, message.seed, policy=bool(message.policy_id))
 
     def _on_state(self, message: SupervisorState) -> None:
+        self._told_of = message.episode_id
         self.session.told(Mode(message.mode), message.operator_id)
 
     def _on_command(self, message: Command) -> None:
