@@ -110,7 +110,7 @@ class Stream:
                 f"{self.name}: from {self.last:.6g} to {value:.6g} (message {number}, after {since}, "
                 f"{silence_s:.3f} s of silence) is {step:.3f} times the largest step"
             )
-        self.woke = stopped
+        self.woke = silence_s > MAYBE_SILENT_S
         if stopped and abs(value) > allowed * (1 + RELATIVE):
             self.stale += 1
             value = 0.0  # what comes next must begin at rest

@@ -97,14 +97,19 @@ near = st.floats(-1.25, 1.25, width=32)
 class AnythingHappens(RuleBasedStateMachine):
     """Everything that reaches a supervisor, in any order; each command is judged."""
 
+    late_ns = 0
+
     @initialize(spec=st.sampled_from(ROBOTS), stepped=st.booleans(), operator=st.sampled_from(["", "anna"]))
     def start(self, spec: RobotSpec, stepped: bool, operator: str) -> None:
         self.spec = spec
         self.supervisor = Supervisor(spec, stepped=stepped)
+        once = any(each.kind.once for each in spec.actions)
+        self.period_ns = spec.policy_period_ns if once or stepped else spec.control_period_ns
         self.t_ns, self.steady_ns, self.step = 10**12, 10**12, 0
         self.sequence = itertools.count()
         self.episode = "one"
         self.last: Command | None = None
+        self.sent_ns, self.came_late = 0, False
         self.reset_asked = False
         self.supervisor.measured("joints", np.array([0.0, 0.1]))
         self.supervisor.begin(self.episode, has_policy=True, operator=operator, time_limit_s=30.0)
@@ -215,6 +220,14 @@ class AnythingHappens(RuleBasedStateMachine):
         self.t_ns += jump_ms * MS
         self.go_on(1)
 
+    @rule(late_ms=st.sampled_from([5, 60, 90, 150, 1000]))
+    def sent_late(self, late_ms: int) -> None:
+        """The process is stopped between choosing a command and sending it."""
+        self.late_ns = late_ms * MS
+        self.go_on(1)
+        self.t_ns += self.late_ns
+        self.late_ns = 0
+
     @rule(ticks=st.integers(1, 30))
     def go_on(self, ticks: int) -> None:
         for _ in range(ticks):
@@ -237,12 +250,10 @@ class AnythingHappens(RuleBasedStateMachine):
         assert (command.action >= spec.lower).all()
         assert (command.action <= spec.upper).all()
         if self.last is not None:
-            once = any(each.kind.once for each in spec.actions)
-            period_ns = spec.policy_period_ns if once or self.supervisor.stepped else spec.control_period_ns
-            allowed = spec.max_rate * period_ns / 1e9
+            allowed = spec.max_rate * self.period_ns / 1e9
             begin = self.last.action
-            silence_ns = command.stamp_ns - self.last.stamp_ns
-            if not self.supervisor.stepped and silence_ns > max(100 * MS, 2 * period_ns):
+            limit_ns = max(100 * MS, 2 * self.period_ns)
+            if not self.supervisor.stepped and (self.came_late or self.t_ns - self.sent_ns > limit_ns):
                 # The driver has stopped what moves only as long as it is told to.
                 ceased = np.array([each.kind in (ActionKind.VELOCITY, ActionKind.EFFORT) for each in spec.actions])
                 begin = np.where(ceased, 0.0, begin)
@@ -254,7 +265,10 @@ class AnythingHappens(RuleBasedStateMachine):
             Mode.RECOVERING: {Source.RECOVERY},
         }
         assert command.source in drivers.get(command.mode, set()) | {Source.HOLD}
-        self.last = command
+        really_ns = self.t_ns + self.late_ns
+        self.came_late = self.last is not None and really_ns - self.sent_ns > max(100 * MS, 2 * self.period_ns)
+        self.supervisor.sent(really_ns)
+        self.last, self.sent_ns = command, really_ns
 
 
 AnythingHappens.TestCase.settings = settings(

@@ -46,6 +46,8 @@ class Run:
         made = []
         for _ in range(count):
             made.append(self.supervisor.tick(self.t_ns, 0))
+            if made[-1].command is not None:
+                self.supervisor.sent(self.t_ns)
             self.t_ns += self.spec.control_period_ns
         return made
 
@@ -203,6 +205,20 @@ def test_after_a_silence_a_velocity_begins_from_rest_since_the_driver_has_stoppe
     assert run.sent(20)[-1].action[0] > 0.5
     run.t_ns += 1000 * MS  # the process was stopped
     assert abs(run.sent(1)[0].action[0]) <= 5.0 * 0.01 * (1 + 1e-9)
+
+
+def test_after_a_command_that_was_long_under_way_a_velocity_begins_from_rest_and_no_sooner() -> None:
+    for late_ms, rests in ((90, False), (110, True)):
+        run = Run(robot([dim("wheel", "velocity", max_rate=5.0)]))
+        run.chunk([[1.0]] * 100)
+        before = run.sent(20)[-1].action[0]
+        late = run.supervisor.tick(run.t_ns, 0)  # chosen at once, sent when the robot has stopped
+        assert late.command is not None and late.command.action[0] >= before
+        run.t_ns += (late_ms - 10) * MS
+        run.supervisor.sent(run.t_ns)
+        run.t_ns += 1 * MS
+        after = run.sent(1)[0].action[0]
+        assert (abs(after) <= 5.0 * 0.01 * (1 + 1e-9)) == rests
 
 
 def test_the_first_command_of_an_attempt_begins_where_the_robot_stands_now() -> None:

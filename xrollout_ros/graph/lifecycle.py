@@ -180,10 +180,10 @@ class Members:
         """
         for member in self._members.values():
             while not self._brought_up(member, timeout_s):
-                self._node.get_logger().warning(f"{member.name} died while it was brought up; once more")
+                self._node.get_logger().warning(f"{member.name} fell silent while it was brought up; once more")
 
     def _brought_up(self, member: _Member, timeout_s: float) -> bool:
-        """Bring one node up; False: its process died on the way, and the starter starts another."""
+        """Bring one node up; False: its process died or was stopped on the way; the starter starts another."""
         self.wait(lambda: self._alive(member), timeout_s, f"{member.name} did not come up")
         for client in (member.change, member.get):
             self.wait(client.service_is_ready, timeout_s, f"{client.srv_name} did not appear")
@@ -191,7 +191,8 @@ class Members:
         try:
             self._raise_to_active(member, lambda: member.incarnation != incarnation)
         except GraphError:
-            if member.incarnation != incarnation:
+            # Killed, and its successor is not there yet; or stopped for a while.
+            if member.incarnation != incarnation or not self._alive(member):
                 return False
             raise
         member.managed = incarnation

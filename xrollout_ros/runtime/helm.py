@@ -72,7 +72,7 @@ class Helm:
         self._period_ns = robot.policy_period_ns if stepped or self._once else robot.control_period_ns
         self._silence_ns = max(nanoseconds(DRIVER_TIMEOUT_S), 2 * self._period_ns)
         self._spoke_ns: int | None = None
-        """When anything was sent last, whatever the attempt."""
+        """When anything was really sent last, whatever the attempt."""
         self._paused = False
         self._rest: Array | None = None
         """What a recovery does not move stays where it was when it began."""
@@ -97,10 +97,15 @@ class Helm:
             self.shaper.begin_blend(keeps_grip=True)
         self.sent = self._blocked_since_ns = None
 
-    def notice_silence(self, t_ns: int) -> None:
+    def notice_silence(self, now_ns: int) -> None:
         """In real time: the driver has stopped a robot to which nothing was sent for a while."""
-        if not self._stepped and self._spoke_ns is not None and t_ns - self._spoke_ns > self._silence_ns:
+        if not self._stepped and self._spoke_ns is not None and now_ns - self._spoke_ns > self._silence_ns:
             self.posture.silent()
+
+    def spoke(self, now_ns: int) -> None:
+        """Something was really sent, perhaps long after it was chosen: then the driver had stopped the robot."""
+        self.notice_silence(now_ns)
+        self._spoke_ns = now_ns
 
     def measured(self, observation: str, value: Array) -> None:
         """The newest value of an observation."""
@@ -221,7 +226,6 @@ class Helm:
             t_ns, episode_id, step, made.source, mode, made.sequence, made.index, shaped.action, shaped.clipped,
             made.accepted_ns,
         )  # fmt: skip
-        self._spoke_ns = t_ns
         if made.source in (Source.POLICY, Source.OPERATOR):
             named = self._robot.safety.point
             place = self.values.get(named.observation) if named is not None else None

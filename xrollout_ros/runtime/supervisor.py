@@ -171,14 +171,16 @@ class Supervisor:
         self._respond(self._judge.standing(self.driver), t_ns)
         return self._tick(None)
 
-    def tick(self, t_ns: int, step: int) -> Tick:
+    def tick(self, t_ns: int, step: int, now_ns: int | None = None) -> Tick:
         """One control tick: consume requests, choose, check and limit the action.
 
         Args:
             t_ns: time of the tick; in real time the *scheduled* one, so that jitter repeats or skips no row.
             step: number of the tick; in the stepped drive that of the observation answered.
+            now_ns: when it is really made; None: at ``t_ns``.
         """
         self._notice_time(t_ns)
+        self._helm.notice_silence(t_ns if now_ns is None else now_ns)
         self._consume(t_ns)
         self._events += self._judge.look(self._helm.values, self._moment(t_ns), t_ns, self.mode, self.driver)
         if self.mode is Mode.IDLE:
@@ -190,6 +192,10 @@ class Supervisor:
         holds |= self._call_for_help(t_ns)
         choice = Choice() if holds else self._choose(t_ns, step)
         return self._tick(self._send(choice, t_ns, step))
+
+    def sent(self, now_ns: int) -> None:
+        """The command of the last tick has really been sent now; to be told after each, before the next tick."""
+        self._helm.spoke(now_ns)
 
     # --- inside: modes ------------------------------------------------------------------------------------------
 
@@ -281,7 +287,6 @@ class Supervisor:
 
     def _notice_time(self, t_ns: int) -> None:
         passed_s, limit_s = self._clock.advance(t_ns), self.robot.safety.manager_timeout_s
-        self._helm.notice_silence(t_ns)
         if passed_s < 0:
             self._helm.clock_jumped()
         elif passed_s > limit_s and self.mode in DRIVING and not self.stepped:

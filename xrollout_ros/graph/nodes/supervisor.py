@@ -284,7 +284,7 @@ class SupervisorNode(GraphNode):
                     scheduled_ns += missed * period_ns
                 self._ticks += 1
                 self._look()
-                tick = self.logic.tick(scheduled_ns, self._ticks)
+                tick = self.logic.tick(scheduled_ns, self._ticks, begin_ns)
                 late_s = seconds(clock.steady_ns() - scheduled_ns)
                 self._publish(tick, clock.wall_ns(), late_s)
             self.pulse.took(begin_ns, late_s)
@@ -318,6 +318,7 @@ class SupervisorNode(GraphNode):
             self._last_command = message
             self._commands.publish(message)
             self._robot_commands.publish(encode(self.robot, tick.command.action, stamp))
+            self.logic.sent(self._time())
         self._barrier.await_operator(self.logic.driver is Source.OPERATOR)
         for event in tick.events:
             self._events.publish(event_to_msg(event, stamp))
