@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import Any
 
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
@@ -22,6 +21,7 @@ from xrollout_ros.core.resources import load_robot
 from xrollout_ros.graph.conversions import time_msg
 from xrollout_ros.graph.encodings import MESSAGES, decode
 from xrollout_ros.graph.qos import EVENT
+from xrollout_ros.graph.spinning import SpinThread
 
 SO100 = load_robot("so100")
 START = [0.1, -0.2, 0.3, 0.2, -0.1, 0.5]
@@ -74,20 +74,10 @@ def spinning(name: str) -> Iterator[Node]:
     node = Node(name, context=context, enable_rosout=False, start_parameter_services=False)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
-
-    def spin() -> None:
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            return
-
-    thread = threading.Thread(target=spin, name=name, daemon=True)
-    thread.start()
     try:
-        yield node
+        with SpinThread(executor, name):
+            yield node
     finally:
-        executor.shutdown()
-        thread.join(2.0)
         node.destroy_node()
         rclpy.try_shutdown(context=context)
 

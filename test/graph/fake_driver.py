@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import rclpy
 import yaml
 from geometry_msgs.msg import Twist
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
@@ -24,6 +23,7 @@ from std_msgs.msg import Float64MultiArray, String
 from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.graph.conversions import time_msg
 from xrollout_ros.graph.qos import EVENT, LATCHED
+from xrollout_ros.graph.spinning import SpinThread
 
 URDF = """<?xml version="1.0"?>
 <robot name="fake">
@@ -152,20 +152,10 @@ def driver(fault: Fault = Fault()) -> Iterator[None]:
     node = FakeDriver(fault, context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
-
-    def spin() -> None:
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            return
-
-    thread = threading.Thread(target=spin, name="fake_driver", daemon=True)
-    thread.start()
     try:
-        yield
+        with SpinThread(executor, "fake_driver"):
+            yield
     finally:
-        executor.shutdown()
-        thread.join(2.0)
         node.destroy_node()
         rclpy.try_shutdown(context=context)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
@@ -23,6 +22,7 @@ from xrollout_ros.graph.middleware import prepare
 from xrollout_ros.graph.qos import recording
 from xrollout_ros.graph.recorded import camera_info, encoded_camera
 from xrollout_ros.graph.sources import Source, SourceFinder, check_state
+from xrollout_ros.graph.spinning import SpinThread, make_executor
 from xrollout_ros.graph.types import message_class
 from xrollout_ros.runtime.overrides import with_camera_sizes
 
@@ -58,13 +58,15 @@ class RobotListener:
         self._heard_ns: dict[str, int] = {}
         self._samples: dict[str, bytes] = {}
         prepare()
-        self._context = Context()
-        rclpy.init(context=self._context, domain_id=domain_id, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = Node("collector", context=self._context, namespace="xrollout", start_parameter_services=False)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name="collector", daemon=True)
-        self._thread.start()
+        context = Context()
+        rclpy.init(context=context, domain_id=domain_id, signal_handler_options=SignalHandlerOptions.NO)
+        self._node = Node("collector", context=context, namespace="xrollout", start_parameter_services=False)
+        executor = make_executor(context, waits=True)
+        executor.add_node(self._node)
+        self._undo = ExitStack()
+        self._undo.callback(rclpy.try_shutdown, context=context)
+        self._undo.callback(self._node.destroy_node)
+        self._undo.enter_context(SpinThread(executor, "collector"))
         try:
             self.robot = self._connect(robot, timeout_s)
         except BaseException:
@@ -73,10 +75,7 @@ class RobotListener:
 
     def close(self) -> None:
         """Stop listening."""
-        self._executor.shutdown()
-        self._thread.join(2.0)
-        self._node.destroy_node()
-        rclpy.try_shutdown(context=self._context)
+        self._undo.close()
 
     def silent_s(self, topic: str) -> float:
         """Time since the last message on a topic, s."""
@@ -102,12 +101,6 @@ class RobotListener:
             )
             for source in (self.action, *self.sensors.values(), *self._extra)
         ]
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
 
     def _connect(self, robot: RobotSpec, timeout_s: float) -> RobotSpec:
         finder = SourceFinder(self._node, robot.id, timeout_s)
