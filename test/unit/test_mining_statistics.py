@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from xrollout_ros.core.episode import Outcome
+from xrollout_ros.core.episode import Outcome, Result
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.mining.statistics import success_rate, success_rate_of
 
@@ -32,10 +32,24 @@ def test_the_rate_lies_inside(counts: tuple[int, int]) -> None:
 
 
 def test_unknown_outcomes_are_left_out_and_counted() -> None:
-    found = success_rate_of([Outcome.SUCCESS, Outcome.ABORT, Outcome.FAILURE, Outcome.UNKNOWN, Outcome.SUCCESS])
+    outcomes = [Outcome.SUCCESS, Outcome.ABORT, Outcome.FAILURE, Outcome.UNKNOWN, Outcome.SUCCESS]
+    found = success_rate_of(map(Result, outcomes))
     assert (found.successes, found.attempts, found.unknown, found.rate) == (2, 4, 1, 0.5)
     assert "2/4 = 50%" in str(found)
     assert "1 unknown" in str(found)
+
+
+@given(st.lists(st.builds(Result, st.sampled_from(Outcome), st.booleans())))
+def test_what_a_policy_was_helped_with_is_an_attempt_and_no_success(results: list[Result]) -> None:
+    found = success_rate_of(results)
+    alone = success_rate_of(result for result in results if not result.helped)
+    assert found.successes == alone.successes
+    assert found.attempts == sum(result.outcome is not Outcome.UNKNOWN for result in results)
+    assert found.helped == len(results) - alone.attempts - alone.unknown
+    if found.attempts:
+        said = str(found)
+        assert said.startswith(f"{found.successes}/{found.attempts} ")
+        assert ("autonomous" in said) == (f"{found.helped} helped by an operator" in said) == bool(found.helped)
 
 
 def test_nothing_is_known_without_attempts() -> None:

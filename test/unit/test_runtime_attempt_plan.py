@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from xrollout_ros.core.episode import InterventionSpan, Outcome, Result
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes import paths
 from xrollout_ros.episodes.resume import made_before
-from xrollout_ros.runtime.attempt_plan import AttemptPlan
+from xrollout_ros.runtime.attempt_plan import AttemptPlan, Tally
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -42,6 +43,21 @@ def test_a_run_without_an_end_counts_on_and_makes_what_is_asked_for() -> None:
     assert plan.number == 5
 
 
+def test_a_tally_counts_no_help_as_a_success_and_takes_back_what_it_counted(bags: Any) -> None:
+    span = [InterventionSpan(operator="anna", begin_s=0, end_s=1)]
+    helped = bags.meta(policy_id="p", outcome=Outcome.SUCCESS, interventions=span)
+    demonstrated = bags.meta(policy_id="", outcome=Outcome.SUCCESS, interventions=span)
+    tally = Tally()
+    for meta in (helped, demonstrated, bags.meta(policy_id="p", outcome=Outcome.FAILURE)):
+        tally.add(meta.result())
+    assert tally == Tally(successes=1, helped=1)
+    assert tally.text("/", 3) == "1/3 succeeded, 1 helped"
+    tally.add(helped.result(), -1)
+    assert tally.text(" of ", 2) == "1 of 2 succeeded"
+    # A reviewer's word on the outcome does not make it the policy's.
+    assert helped.result(Outcome.FAILURE) == Result(Outcome.FAILURE, helped=True)
+
+
 def bag(bags: Any, **meta: Any) -> Path:
     name = f"bag{len(list(bags.data.glob('*/*')))}"
     values = np.zeros((2, bags.robot.state_dim)), np.zeros((2, bags.robot.action_dim))
@@ -51,7 +67,7 @@ def bag(bags: Any, **meta: Any) -> Path:
 def test_attempts_of_the_same_command_are_found(bags: Any) -> None:
     ended = {"outcome": "failure", "outcome_source": "time_limit", "parameters": {"control_rate_hz": 80.0}}
     like = bags.meta(seed=10, parameters={"control_rate_hz": 80.0})
-    assert made_before(bags.data, like, 5).seeds == frozenset()  # no folder yet
+    assert made_before(bags.data, like, 5).results == {}  # no folder yet
     bag(bags, seed=10, **{**ended, "outcome": "success", "outcome_source": "robot"})
     bag(bags, seed=12, **ended)
     bag(bags, seed=13, **{**ended, "outcome": "abort", "outcome_source": "system"})  # cut short
@@ -63,10 +79,10 @@ def test_attempts_of_the_same_command_are_found(bags: Any) -> None:
     bag(bags, seed=15, **ended)
     paths.discard(bags.data, bag(bags, seed=14, **ended))
     made = made_before(bags.data, like, 5)
-    assert (made.seeds, made.successes) == ({10, 12}, 1)
-    assert made_before(bags.data, like, 0).seeds == {10, 12, 15}
+    assert made.results == {10: Result(Outcome.SUCCESS), 12: Result(Outcome.FAILURE)}
+    assert set(made_before(bags.data, like, 0).results) == {10, 12, 15}
     bag(bags, seed=10, **ended)  # made again by hand: the seed counts once, as it was made last
-    assert made_before(bags.data, like, 5).seeds == {10, 12}
+    assert set(made_before(bags.data, like, 5).results) == {10, 12}
 
 
 def test_another_rate_is_refused(bags: Any) -> None:

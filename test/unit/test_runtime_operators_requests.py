@@ -26,7 +26,7 @@ from xrollout_ros.core.modes import Mode, Request
 from xrollout_ros.core.ports import Asked, Moment
 from xrollout_ros.core.resources import load_robot, share_dir
 from xrollout_ros.runtime.operators.keyboard import KeyboardOperator, parse_keys
-from xrollout_ros.runtime.operators.panel import Panel
+from xrollout_ros.runtime.operators.panel import REQUESTS, Panel
 from xrollout_ros.runtime.operators.pedal import DeviceReader, Pedal
 from xrollout_ros.runtime.operators.scripted import ScriptedOperator, TakeoverRule
 from xrollout_ros.runtime.operators.session import WANTING_S, TeleopSession
@@ -34,6 +34,7 @@ from xrollout_ros.runtime.operators.specs import (
     KeyboardSpec,
     PedalSpec,
     ScriptedSpec,
+    functions,
     load_operator,
     load_operators,
     operator_ids,
@@ -124,6 +125,15 @@ def test_presses_are_asked_once_and_a_toggle_follows_who_drives() -> None:
 
 
 # --- a terminal ---------------------------------------------------------------------------------------------------
+
+
+def test_every_function_asks_for_something_and_backspace_makes_it_again() -> None:
+    assert {*REQUESTS, "toggle", "drive_while_held"} == set(functions())
+    keyboard = KeyboardOperator(KeyboardSpec(source="keyboard"), SO100)
+    for key in parse_keys(b"\x7fx", final=True)[0]:
+        keyboard.typed(key, 0)
+    assert kinds(keyboard.requests(False)) == [Request.RERECORD, Request.DISCARD]
+    assert ("backspace", "rerecord") in keyboard.help()
 
 
 def test_a_terminal_gives_keys_and_is_left_as_it_was() -> None:

@@ -18,6 +18,7 @@ from xrollout_ros.core.episode import (
     EpisodeKind,
     EpisodeMeta,
     FailureJudgement,
+    InterventionSpan,
     Outcome,
     OutcomeSource,
     Strategy,
@@ -29,6 +30,7 @@ from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.bag_writer import BagWriter
 from xrollout_ros.episodes.paths import JOURNAL, episode_dir
 from xrollout_ros.episodes.rosbag2 import Durability, Reliability, qos_yaml
+from xrollout_ros.mining.tagging import tag_episode
 from xrollout_ros.ui.cli import cli
 from xrollout_ros.ui.deployment import DeploymentSummary, StageTime, Training
 from xrollout_ros.ui.report import write_report
@@ -85,7 +87,16 @@ def _messages(step: int, episode_id: str, hand: Any, thing: Any) -> list[tuple[s
     ]
 
 
-def write_bag(data: Path, number: int, outcome: Outcome, kind: EpisodeKind = EpisodeKind.EVALUATION) -> EpisodeMeta:
+HELP = InterventionSpan(operator="joy", begin_s=0.1, end_s=0.2)
+
+
+def write_bag(
+    data: Path,
+    number: int,
+    outcome: Outcome,
+    kind: EpisodeKind = EpisodeKind.EVALUATION,
+    interventions: tuple[InterventionSpan, ...] = (),
+) -> EpisodeMeta:
     """One attempt of 20 steps, in which the hand goes to the object, or 0.1 m beside it when it fails."""
     meta = EpisodeMeta(
         episode_id=new_id(),
@@ -101,6 +112,8 @@ def write_bag(data: Path, number: int, outcome: Outcome, kind: EpisodeKind = Epi
         outcome=outcome,
         outcome_source=OutcomeSource.ROBOT if outcome is Outcome.SUCCESS else OutcomeSource.TIME_LIMIT,
         tags=["evaluation"],
+        policy_id="" if kind is EpisodeKind.DEMONSTRATION else "01J00000000000000000000000",
+        interventions=list(interventions),
     )
     folder = episode_dir(data, meta)
     thing = np.array([0.01 * number, 0.65, 0.02])
@@ -157,7 +170,8 @@ def test_list_shows_every_episode_and_the_rate(data: Path) -> None:
     assert result.exit_code == 0
     assert len(re.findall(r"^….{10} ", result.stdout, re.MULTILINE)) == 7
     assert "never_reached" in result.stdout
-    assert "7 episodes; success 5/7 = 71%" in result.stdout
+    assert "7 episodes; success 3/5 = 60%" in result.stdout
+    assert "2 of 2 demonstrations succeeded" in " ".join(result.stdout.split())
 
 
 @pytest.mark.parametrize(
@@ -202,6 +216,54 @@ def test_a_reviewer_overrides_the_bag(tmp_path: Path) -> None:
     shown = run("episodes", "show", meta.episode_id, "--data", tmp_path).stdout
     assert "failure, said by human: it fell" in shown
     assert "the bag itself says success by robot" in shown
+
+
+def test_a_helped_success_is_no_success_of_the_policy_anywhere(tmp_path: Path) -> None:
+    write_bag(tmp_path, 1, Outcome.SUCCESS)
+    helped = write_bag(tmp_path, 2, Outcome.SUCCESS, interventions=(HELP,))
+    listed = run("episodes", "list", "--data", tmp_path).stdout
+    assert "2 episodes; success 1/2 = 50% autonomous" in listed
+    assert "1 helped by an operator" in " ".join(listed.split())
+    assert "success, helped" in listed
+    shown = run("episodes", "show", helped.episode_id, "--data", tmp_path).stdout
+    assert "counts in no success of the policy" in shown and "joy from 0.10 s to 0.20 s" in shown
+    summary = _summary(tmp_path)
+    assert (summary.rate.successes, summary.rate.attempts, summary.rate.helped) == (1, 2, 1)
+    assert summary.unsuccessful == ()
+    write_report(tmp_path / "report.html", summary)
+    page = (tmp_path / "report.html").read_text()
+    assert "1 of 2 succeeded autonomously" in page and "success, helped" in page
+    assert "1 succeeded, 1 with an operator&#39;s help, 0 did not" in page
+    facts = json.loads((tmp_path / "report.json").read_text())
+    assert (facts["successes"], facts["helped"]) == (1, 1)
+    assert [episode["helped"] for episode in facts["episodes"]] == [False, True]
+
+
+def test_an_attempt_that_was_helped_is_tagged_and_only_somebody_s_word_takes_it_off(tmp_path: Path) -> None:
+    write_bag(tmp_path, 1, Outcome.SUCCESS)
+    write_bag(tmp_path, 2, Outcome.SUCCESS, EpisodeKind.DEMONSTRATION, interventions=(HELP,))
+    helped = write_bag(tmp_path, 3, Outcome.SUCCESS, interventions=(HELP,))
+    tag_missing(tmp_path)
+    before = (tmp_path / JOURNAL).read_bytes()
+    tag_missing(tmp_path)
+    assert (tmp_path / JOURNAL).read_bytes() == before, "once is enough"
+
+    def tagged() -> list[str]:
+        found = run_json("episodes", "list", "--data", tmp_path, "--tag", "failure-recovery")["episodes"]
+        return [episode["episode_id"] for episode in found]
+
+    assert tagged() == [helped.episode_id]
+    shown = run("episodes", "show", helped.episode_id, "--data", tmp_path).stdout
+    assert "failure-recovery (rule:failure-recovery: joy drove)" in shown
+    changed = run("episodes", "tag", helped.episode_id, "failure-recovery", "--remove", "--data", tmp_path)
+    assert changed.output.strip() == f"{helped.episode_id}: evaluation"
+    tag_episode(tmp_path, helped.episode_id, CLOCK)
+    assert tagged() == []
+    assert run("episodes", "tag", helped.episode_id, "failure-recovery", "mine", "--data", tmp_path).exit_code == 0
+    assert tagged() == [helped.episode_id]
+    assert (tmp_path / JOURNAL).read_bytes().startswith(before)
+    refused = run("episodes", "tag", helped.episode_id, "Not Allowed", "--data", tmp_path)
+    assert refused.exit_code == 5 and "'Not Allowed' is not allowed" in refused.stderr
 
 
 def test_show_by_id_suffix_and_path_agree(data: Path) -> None:

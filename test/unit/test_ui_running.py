@@ -94,11 +94,22 @@ def test_without_ros_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> N
     assert "make setup" in result.stderr
 
 
-def close_bag(data: Path, number: int, outcome: Outcome, commands: int) -> None:
+def close_bag(
+    data: Path,
+    number: int,
+    outcome: Outcome,
+    commands: int,
+    *,
+    kind: EpisodeKind = EpisodeKind.ATTEMPT,
+    seed: int | None = None,
+    operator: str = "",
+) -> None:
     """What a closed bag shows from outside: its ``metadata.yaml``."""
     meta = EpisodeMeta(
         episode_id=new_id(),
-        kind=EpisodeKind.ATTEMPT,
+        kind=kind,
+        seed=seed,
+        operator=operator,
         task="push",
         robot="metaworld_sawyer",
         start="nominal",
@@ -125,7 +136,7 @@ def test_closed_bags_counts_only_what_is_new_and_whole(tmp_path: Path) -> None:
     assert bags.look() == []
     close_bag(tmp_path, 3, Outcome.ABORT, 5)
     bags.look()
-    assert (len(bags.metas), bags.successes, bags.commands) == (2, 1, 35)
+    assert (len(bags.metas), bags.tally.successes, bags.commands) == (2, 1, 35)
 
 
 def test_a_damaged_bag_is_no_silent_progress(tmp_path: Path) -> None:
@@ -184,6 +195,50 @@ def test_a_failed_graph_says_what_it_said_last_and_where_the_rest_is(scripted: C
     with pytest.raises(GraphError, match="status 6; the last it said: manager: the robot could not be reset") as caught:
         scripted(fail)
     assert "log" in caught.value.remedy
+
+
+def demonstrations(description: GraphDescription, *numbers: int) -> None:
+    """Closed bags that the graph would count when it resumes."""
+    told = description.processes[-1].parameters
+    for number in numbers:
+        close_bag(
+            description.data, number, Outcome.SUCCESS, 10, kind=EpisodeKind.DEMONSTRATION, seed=number,
+            operator=str(told["operator"]),
+        )  # fmt: skip
+
+
+def test_record_resumes_what_is_there_and_starts_nothing_when_all_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "require_ros", lambda: None)
+    started: list[GraphDescription] = []
+
+    def interrupted(description: GraphDescription, on_line: starter.Line) -> int:
+        demonstrations(description, 0, 1)
+        return 130
+
+    def rest(description: GraphDescription, on_line: starter.Line) -> int:
+        started.append(description)
+        demonstrations(description, 2)
+        on_line("manager", "[INFO] [2.0] [xrollout.manager]: attempt 3")
+        return 0
+
+    arguments = ("record", "--task", "push", "--episodes", "3", "--data", str(tmp_path))
+    monkeypatch.setattr(starter, "run", interrupted)
+    assert run(*arguments).exit_code == 130
+    monkeypatch.setattr(starter, "run", rest)
+    done = run(*arguments, "--resume")
+    assert done.exit_code == 0, done.output
+    assert started[0].processes[-1].parameters["resume"] is True
+    assert "2 demonstrations of 3 are there" in done.stdout
+    assert "attempt 3/3: success in 1.0 s · 3/3 succeeded" in done.stdout
+    assert "recorded 3 demonstrations of push" in done.stdout
+    again = run(*arguments, "--resume")
+    assert again.exit_code == 0, again.output
+    assert "3 demonstrations of 3 are there" in again.stdout and len(started) == 1
+    # Without it everything is recorded anew, and the other seeds are another run.
+    assert "asked for were 3" in run(*arguments).stderr
+    assert len(started) == 2
 
 
 def test_a_missing_bag_is_an_error(scripted: Callable[[Script], str]) -> None:

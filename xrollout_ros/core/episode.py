@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from xrollout_ros.core.modes import Severity
+
+FAILURE_RECOVERY = "failure-recovery"
+"""Tag of an attempt of a policy in which an operator or a recovery had to drive: it shows a way out of a failure."""
 
 
 class EpisodeKind(str, Enum):
@@ -42,6 +45,19 @@ class OutcomeSource(str, Enum):
     TIME_LIMIT = "time_limit"
     SYSTEM = "system"
     NONE = "none"
+
+
+class Result(NamedTuple):
+    """What a success rate sees of an attempt."""
+
+    outcome: Outcome
+    helped: bool = False
+    """An operator drove for a while in the place of the policy."""
+
+    @property
+    def success(self) -> bool:
+        """Whether it is a success of whoever was to do it: what a policy was helped with is not the policy's."""
+        return self.outcome is Outcome.SUCCESS and not self.helped
 
 
 class Strategy(str, Enum):
@@ -128,6 +144,16 @@ class EpisodeMeta(BaseModel):
     interventions: list[InterventionSpan] = Field(default_factory=list)
     kept: list[KeptSpan] | None = Field(default=None, description="what of it the bag holds; none: all of it")
     safety_events: list[SafetyRecord] = Field(default_factory=list)
+
+    def result(self, outcome: Outcome | None = None) -> Result:
+        """What counts of it.
+
+        Args:
+            outcome: the one that holds, if a later judgement overrides its own.
+        """
+        # Without a policy the operator is not helping: it is the one who demonstrates.
+        helped = bool(self.policy_id) and bool(self.interventions)
+        return Result(self.outcome if outcome is None else outcome, helped)
 
 
 class FailureJudgement(BaseModel):

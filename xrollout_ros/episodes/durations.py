@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import median
 
-from xrollout_ros.core.episode import EpisodeMeta, Outcome
+from xrollout_ros.core.episode import EpisodeMeta
 from xrollout_ros.episodes.store import find_episodes
 
 ENOUGH = 5
@@ -15,7 +15,7 @@ NEWEST = 100
 
 
 class SuccessDurations:
-    """Durations of a task's successful attempts by policies, without interventions.
+    """Durations of a task's successful attempts by policies, without those that an operator helped with.
 
     Args:
         task: TaskSpec id.
@@ -35,7 +35,7 @@ class SuccessDurations:
     def add(self, meta: EpisodeMeta) -> None:
         """Add an episode, if it counts."""
         ours = (meta.task, meta.robot) == (self._task, self._robot) and bool(meta.policy_id) and meta.kind.counts
-        if ours and meta.outcome is Outcome.SUCCESS and not meta.interventions:
+        if ours and meta.result().success:
             self._seconds.append(meta.duration_s)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +17,9 @@ from xrollout_ros.core.episode import EpisodeMeta, FailureJudgement, Outcome, Ou
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.ids import check_id, new_id
 from xrollout_ros.episodes.rosbag2 import sync_folder
+
+TAG_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+"""Tags: lower-case letters, digits, dots, hyphens and underscores."""
 
 
 class Judged(BaseModel):
@@ -39,6 +42,20 @@ class Reviewed(BaseModel):
     reason: str = ""
 
 
+class Tagged(BaseModel):
+    """Somebody put a tag on the episode, or took one off it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["tag"] = "tag"
+    tag: Annotated[str, Field(pattern=TAG_PATTERN)]
+    on: bool = True
+    reason: str = ""
+
+
+What = Judged | Reviewed | Tagged
+
+
 class JournalEntry(BaseModel):
     """One line of the journal."""
 
@@ -48,7 +65,7 @@ class JournalEntry(BaseModel):
     time: str = Field(description="ISO 8601, UTC")
     author: str
     episode_id: str
-    what: Annotated[Judged | Reviewed, Field(discriminator="kind")]
+    what: Annotated[What, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True)
@@ -60,7 +77,7 @@ class Journal:
     """Lines that could not be read, each with its number and why."""
 
 
-def append(path: Path, author: str, episode_id: str, what: Judged | Reviewed, clock: Clock) -> JournalEntry:
+def append(path: Path, author: str, episode_id: str, what: What, clock: Clock) -> JournalEntry:
     """Add one entry, durably; safe among processes.
 
     Raises:
@@ -132,6 +149,8 @@ class Effective:
     reason: str
     judgements: tuple[FailureJudgement, ...] = ()
     """The latest of each author, people before rules and models; none for a success."""
+    tags: dict[str, str] = field(default_factory=dict)
+    """Who put each of the episode's tags on it, and why; empty: it was made with it."""
 
     @property
     def failure_mode(self) -> str:
@@ -140,15 +159,21 @@ class Effective:
 
 
 def effective(meta: EpisodeMeta, entries: Sequence[JournalEntry]) -> Effective:
-    """What holds for an episode: the journal's latest word on the outcome, else the bag's; and who says why."""
+    """What holds for an episode: the journal's latest word on outcome and tags, else the bag's; and who says why."""
     outcome, source, reason = meta.outcome, meta.outcome_source, meta.outcome_reason
     latest: dict[str, FailureJudgement] = {}
+    tags = dict.fromkeys(meta.tags, "")
     for entry in entries:
         if entry.episode_id != meta.episode_id:
             continue
         if isinstance(entry.what, Reviewed):
             outcome, source, reason = entry.what.outcome, entry.what.source, entry.what.reason
+        elif isinstance(entry.what, Tagged):
+            if entry.what.on:
+                tags[entry.what.tag] = ": ".join(part for part in (entry.author, entry.what.reason) if part)
+            else:
+                tags.pop(entry.what.tag, None)
         else:
             latest[entry.what.judgement.author] = entry.what.judgement
     judgements = sorted(latest.values(), key=lambda judgement: not judgement.author.startswith("human:"))
-    return Effective(outcome, source, reason, () if outcome is Outcome.SUCCESS else tuple(judgements))
+    return Effective(outcome, source, reason, () if outcome is Outcome.SUCCESS else tuple(judgements), tags)

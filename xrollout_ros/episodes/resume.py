@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xrollout_ros.core.episode import EpisodeMeta, Outcome, OutcomeSource
+from xrollout_ros.core.episode import EpisodeMeta, OutcomeSource, Result
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes.store import find_episodes
 
@@ -17,8 +17,8 @@ RATE = "control_rate_hz"
 class Made:
     """Attempts of an earlier run that count."""
 
-    seeds: frozenset[int] = field(default_factory=frozenset)
-    successes: int = 0
+    results: dict[int, Result] = field(default_factory=dict)
+    """By seed."""
 
 
 def made_before(data: Path, like: EpisodeMeta, total: int) -> Made:
@@ -39,7 +39,7 @@ def made_before(data: Path, like: EpisodeMeta, total: int) -> Made:
     if not data.is_dir():
         return Made()
     first = like.seed or 0
-    found: dict[int, EpisodeMeta] = {}
+    found: dict[int, Result] = {}
     for entry in find_episodes(data):
         meta = entry.meta
         if meta is None or meta.seed is None or not _same(meta, like):
@@ -48,8 +48,8 @@ def made_before(data: Path, like: EpisodeMeta, total: int) -> Made:
             continue
         if meta.outcome_source is not OutcomeSource.SYSTEM:
             _check_rate(meta, like, data)
-            found[meta.seed] = meta
-    return Made(frozenset(found), sum(meta.outcome is Outcome.SUCCESS for meta in found.values()))
+            found[meta.seed] = meta.result()
+    return Made(found)
 
 
 def _same(meta: EpisodeMeta, like: EpisodeMeta) -> bool:

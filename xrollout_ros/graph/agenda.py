@@ -9,7 +9,7 @@ from pathlib import Path
 from rclpy.node import Node
 
 from xrollout_ros.core.clock import Clock, nanoseconds
-from xrollout_ros.core.episode import EpisodeMeta, Outcome
+from xrollout_ros.core.episode import EpisodeMeta
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.modes import Request
 from xrollout_ros.episodes.resume import made_before
@@ -17,7 +17,7 @@ from xrollout_ros.graph.bag_keeper import BagKeeper
 from xrollout_ros.graph.inbox import Inbox, Wish
 from xrollout_ros.graph.lifecycle import Members
 from xrollout_ros.runtime.attempt import Verdict
-from xrollout_ros.runtime.attempt_plan import AttemptPlan
+from xrollout_ros.runtime.attempt_plan import AttemptPlan, Tally
 
 FOREVER_S = 1e9
 
@@ -48,7 +48,7 @@ class Agenda:
             clock: the machine's.
         """
         self.plan = plan
-        self.successes = 0
+        self.tally = Tally()
         self.discarded: Callable[[EpisodeMeta], None] = lambda meta: None
         """Told when an attempt is taken back that was closed already."""
         self.bring_up: Callable[[], None] = lambda: None
@@ -64,10 +64,11 @@ class Agenda:
             DataError: it was made at another rate.
         """
         made = made_before(data, like, self.plan.total)
-        self.plan = AttemptPlan(self.plan.first_seed, self.plan.total, made.seeds)
-        self.successes = made.successes
-        of = f" of {self.plan.total}" if self.plan.total else ""
-        self._node.get_logger().info(f"resuming: {len(made.seeds)}{of} attempts are there, {made.successes} succeeded")
+        self.plan = AttemptPlan(self.plan.first_seed, self.plan.total, made.results)
+        for result in made.results.values():
+            self.tally.add(result)
+        of, number = f" of {self.plan.total}" if self.plan.total else "", len(made.results)
+        self._node.get_logger().info(f"resuming: {number}{of} attempts are there, {self.tally.text(' of ', number)}")
 
     def next(self) -> Wish | None:
         """What to do next; waits for somebody to ask, or for the scene to be put right. None: all is done.
@@ -122,7 +123,7 @@ class Agenda:
         (request, who, _), (meta, kept), self._last = late, self._last, None
         if kept and not self._bags.take_back(meta):
             return None
-        self.successes -= meta.outcome is Outcome.SUCCESS
+        self.tally.add(meta.result(), -1)
         self._node.get_logger().info(f"attempt {self.plan.number} is discarded after its end, as {who} asked")
         self.discarded(meta)
         if request is not Request.RERECORD:

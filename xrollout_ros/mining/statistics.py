@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from xrollout_ros.core.episode import Outcome
+from xrollout_ros.core.episode import Outcome, Result
 from xrollout_ros.core.errors import DataError
 
 
@@ -16,6 +16,7 @@ class SuccessRate:
     """Successes among attempts, with the Wilson score interval (Wilson 1927)."""
 
     successes: int
+    """Those of whoever was to do it: what a policy was helped with is none."""
     attempts: int
     """Attempts whose outcome is known."""
     low: float
@@ -23,6 +24,8 @@ class SuccessRate:
     confidence: float
     unknown: int = 0
     """Attempts whose outcome nobody knows; they count in nothing above."""
+    helped: int = 0
+    """Attempts of a policy in which an operator drove for a while, whatever came of them."""
 
     @property
     def rate(self) -> float:
@@ -32,14 +35,16 @@ class SuccessRate:
     def __str__(self) -> str:
         if not self.attempts:
             return "no attempts with a known outcome"
+        interval = f"{self.confidence:.0%} interval {self.low:.0%} to {self.high:.0%}"
         unknown = f", {self.unknown} unknown" if self.unknown else ""
-        return (
-            f"{self.successes}/{self.attempts} = {self.rate:.0%} "
-            f"({self.confidence:.0%} interval {self.low:.0%} to {self.high:.0%}{unknown})"
-        )
+        helped = f", {self.helped} helped by an operator" if self.helped else ""
+        autonomous = " autonomous" if self.helped else ""
+        return f"{self.successes}/{self.attempts} = {self.rate:.0%}{autonomous} ({interval}{unknown}{helped})"
 
 
-def success_rate(successes: int, attempts: int, confidence: float = 0.95, unknown: int = 0) -> SuccessRate:
+def success_rate(
+    successes: int, attempts: int, confidence: float = 0.95, unknown: int = 0, helped: int = 0
+) -> SuccessRate:
     """The rate with its interval; from 0 to 1 without attempts.
 
     Raises:
@@ -50,9 +55,9 @@ def success_rate(successes: int, attempts: int, confidence: float = 0.95, unknow
     if not 0 < confidence < 1:
         raise DataError(f"confidence {confidence} of an interval", "Allowed is between 0 and 1, e.g. 0.95.")
     if attempts == 0:
-        return SuccessRate(0, 0, 0.0, 1.0, confidence, unknown)
+        return SuccessRate(0, 0, 0.0, 1.0, confidence, unknown, helped)
     low, high = _wilson(successes, attempts, confidence)
-    return SuccessRate(successes, attempts, low, high, confidence, unknown)
+    return SuccessRate(successes, attempts, low, high, confidence, unknown, helped)
 
 
 def _wilson(successes: int, attempts: int, confidence: float) -> tuple[float, float]:
@@ -67,12 +72,15 @@ def _wilson(successes: int, attempts: int, confidence: float) -> tuple[float, fl
     return low, high
 
 
-def success_rate_of(outcomes: Iterable[Outcome], confidence: float = 0.95) -> SuccessRate:
-    """The rate over outcomes: an abort is an attempt that failed, an unknown outcome is left out.
+def success_rate_of(results: Iterable[Result], confidence: float = 0.95) -> SuccessRate:
+    """The rate over attempts: an abort is one that failed, an unknown outcome is left out.
+
+    An attempt in which a policy was helped counts as made and not as a success.
 
     Raises:
         DataError: the confidence is impossible.
     """
-    known = list(outcomes)
-    unknown = known.count(Outcome.UNKNOWN)
-    return success_rate(known.count(Outcome.SUCCESS), len(known) - unknown, confidence, unknown)
+    found = list(results)
+    unknown = sum(result.outcome is Outcome.UNKNOWN for result in found)
+    successes, helped = sum(result.success for result in found), sum(result.helped for result in found)
+    return success_rate(successes, len(found) - unknown, confidence, unknown, helped)

@@ -1,9 +1,31 @@
-"""Which attempts a run makes: seeds in order, without those that were made before, and some of them again."""
+"""Which attempts a run makes: seeds in order, without those that were made before, some of them again; and a tally."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
+from dataclasses import dataclass
+
+from xrollout_ros.core.episode import Result
+
+
+@dataclass
+class Tally:
+    """What came of a run's attempts."""
+
+    successes: int = 0
+    helped: int = 0
+    """Attempts of a policy in which an operator drove for a while; none of them is among the successes."""
+
+    def add(self, result: Result, attempts: int = 1) -> None:
+        """Count an attempt; -1 attempts: it is taken back."""
+        self.successes += attempts * result.success
+        self.helped += attempts * result.helped
+
+    def text(self, separator: str, attempts: int) -> str:
+        """For people: ``3/5 succeeded, 1 helped`` for the separator ``/``."""
+        helped = f", {self.helped} helped" if self.helped else ""
+        return f"{self.successes}{separator}{attempts} succeeded{helped}"
 
 
 class AttemptPlan:

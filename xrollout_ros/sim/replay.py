@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from xrollout_ros import __version__
 from xrollout_ros.core.chunk import Array
-from xrollout_ros.core.episode import EpisodeMeta, Outcome, OutcomeSource
+from xrollout_ros.core.episode import EpisodeMeta, Outcome, OutcomeSource, Result
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.ports import Policy, SimRobot
 from xrollout_ros.core.task import TaskSpec
@@ -152,7 +152,7 @@ def reproduce(
     return Reproduction(
         outcomes=outcomes,
         steps=tuple(attempt.steps for attempt in made),
-        rate=success_rate_of(outcomes),
+        rate=success_rate_of(map(Result, outcomes)),
         identical=len({attempt.actions.tobytes() for attempt in made}) == 1 < attempts,
         remarks=tuple(remarks),
     )

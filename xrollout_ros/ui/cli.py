@@ -18,7 +18,7 @@ ENTRIES = {
     "record": Entry("xrollout_ros.ui.commands.record:record", "Record demonstrations through the graph."),
     "teleop": Entry("xrollout_ros.ui.commands.teleop:teleop", "Take over in a running graph, mark attempts, stop it."),
     "train": Entry("xrollout_ros.ui.commands.train:train", "Train a policy from recorded episodes."),
-    "episodes": Entry("xrollout_ros.ui.commands.episodes:episodes", "List, show and repair recorded episodes."),
+    "episodes": Entry("xrollout_ros.ui.commands.episodes:episodes", "List, show, tag and repair recorded episodes."),
     "upload": Entry(
         "xrollout_ros.ui.commands.upload:upload",
         "Copy the closed bags of the folder DATA to URL, a folder or any fsspec URL.",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xrollout_ros.core.episode import EpisodeMeta, Outcome
+from xrollout_ros.core.episode import EpisodeMeta, Result
 from xrollout_ros.episodes import rosbag2
 from xrollout_ros.episodes.reader import COMMAND_TOPIC
+from xrollout_ros.runtime.attempt_plan import Tally
 
 
 @dataclass
@@ -18,6 +19,8 @@ class ClosedBags:
     """
 
     data: Path
+    before: tuple[Result, ...] = ()
+    """Attempts that the same command has made in an earlier run."""
     metas: list[EpisodeMeta] = field(default_factory=list)
     """In the order found."""
     _seen: set[Path] = field(default_factory=set)
@@ -46,9 +49,17 @@ class ClosedBags:
         return fresh
 
     @property
-    def successes(self) -> int:
-        """Bags of successful attempts."""
-        return sum(meta.outcome is Outcome.SUCCESS for meta in self.metas)
+    def results(self) -> list[Result]:
+        """Of all attempts, those of the earlier run included."""
+        return [*self.before, *(meta.result() for meta in self.metas)]
+
+    @property
+    def tally(self) -> Tally:
+        """What came of all attempts, those of the earlier run included."""
+        tally = Tally()
+        for result in self.results:
+            tally.add(result)
+        return tally
 
     @property
     def commands(self) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from xrollout_ros.core.episode import Outcome, OutcomeSource
+from xrollout_ros.core.episode import Outcome, OutcomeSource, Result
 from xrollout_ros.mining.statistics import SuccessRate, success_rate_of
 
 Array = npt.NDArray[np.float64]
@@ -44,12 +44,19 @@ class Attempt:
     outcome_reason: str
     duration_s: float
     bag: Path
+    helped: bool = False
+    """An operator drove for a while: a success is not the policy's."""
     failure_mode: str = ""
     """The tag; empty: none."""
     stage: str = ""
     evidence: str = ""
     trace: Trace | None = None
     """None: the task names no hand and object, or the bag holds no observation."""
+
+    @property
+    def result(self) -> Result:
+        """What counts of it."""
+        return Result(self.outcome, self.helped)
 
 
 @dataclass(frozen=True)
@@ -103,8 +110,8 @@ class DeploymentSummary:
 
     @property
     def rate(self) -> SuccessRate:
-        """The success rate with its 95 % interval."""
-        return success_rate_of(attempt.outcome for attempt in self.attempts)
+        """The policy's success rate with its 95 % interval."""
+        return success_rate_of(attempt.result for attempt in self.attempts)
 
     @property
     def unsuccessful(self) -> tuple[Attempt, ...]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xrollout_ros.core.episode import EpisodeMeta
+from xrollout_ros.core.episode import EpisodeMeta, Result
 from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.journal import Effective
 from xrollout_ros.episodes.paths import JOURNAL
 from xrollout_ros.episodes.store import EpisodeEntry, find_episodes
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+"""How the folders of a data folder are called."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,11 @@ class Record:
     bytes: int
     meta: EpisodeMeta
     effective: Effective
+
+    @property
+    def result(self) -> Result:
+        """What counts of it, later judgements applied."""
+        return self.meta.result(self.effective.outcome)
 
     @property
     def lost(self) -> int:
@@ -56,6 +65,13 @@ def read_records(data: Path) -> Records:
     )
 
 
+def journal_of(path: Path) -> Path:
+    """The journal of the data folder that a bag lies in; one that isn't there reads as empty."""
+    folders = path.absolute().parents[:3]
+    own = folders[1] if _DAY.fullmatch(folders[0].name) else folders[0]
+    return next((folder / JOURNAL for folder in folders if (folder / JOURNAL).is_file()), own / JOURNAL)
+
+
 def record_json(record: Record) -> dict[str, Any]:
     """An episode as JSON: its metadata with the outcome that holds, and the judgements."""
     effective = record.effective
@@ -64,6 +80,8 @@ def record_json(record: Record) -> dict[str, Any]:
         "outcome": effective.outcome.value,
         "outcome_source": effective.source.value,
         "outcome_reason": effective.reason,
+        "helped": record.result.helped,
+        "tags": list(effective.tags),
         "judgements": [judgement.model_dump(mode="json") for judgement in effective.judgements],
         "path": str(record.path),
         "bytes": record.bytes,

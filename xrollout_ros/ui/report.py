@@ -11,7 +11,6 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.files import write_together
 from xrollout_ros.ui import text
 from xrollout_ros.ui.deployment import Attempt, DeploymentSummary
@@ -66,6 +65,7 @@ def as_json(deployment: DeploymentSummary) -> dict[str, Any]:
         "successes": rate.successes,
         "attempts": rate.attempts,
         "unknown": rate.unknown,
+        "helped": rate.helped,
         "wilson_95": [rate.low, rate.high],
         "data": str(deployment.data),
         "command": deployment.command,
@@ -95,6 +95,7 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
         "episode_id": attempt.episode_id,
         "seed": attempt.seed,
         "outcome": attempt.outcome.value,
+        "helped": attempt.helped,
         "outcome_source": attempt.outcome_source.value,
         "outcome_reason": attempt.outcome_reason,
         "duration_s": attempt.duration_s,
@@ -113,11 +114,13 @@ def _pictures(deployment: DeploymentSummary) -> list[dict[str, Any]]:
     starts = _starts(deployment.attempts)
     if starts:
         unsuccessful = len(deployment.unsuccessful)
+        others = len(deployment.attempts) - unsuccessful - deployment.rate.successes
+        with_help = f", {others} with an operator's help" if others else ""
         pictures.append(
             {
                 "title": "Where the attempts started",
                 "alt": f"Map of the object's position at the start of {text.plural(len(starts), 'attempt')}: "
-                f"{deployment.rate.successes} succeeded, {unsuccessful} did not.",
+                f"{deployment.rate.successes} succeeded{with_help}, {unsuccessful} did not.",
                 "caption": "Seen from above. Rings are the starts that were demonstrated; "
                 "numbers are those of the attempts in the table that did not succeed.",
                 "svg": Markup(starts_map(starts, _starts(deployment.demonstrations))),
@@ -173,7 +176,7 @@ def _starts(attempts: Sequence[Attempt]) -> list[StartPoint]:
 
 
 def _paths(deployment: DeploymentSummary) -> list[HandPath]:
-    successes = [attempt for attempt in deployment.attempts if attempt.outcome is Outcome.SUCCESS]
+    successes = [attempt for attempt in deployment.attempts if attempt.result.success]
     chosen = [*successes[:1], *deployment.unsuccessful[:SHOWN_FAILURES]]
     return [
         HandPath(str(attempt.number), attempt.trace.times_s, attempt.trace.hand_m, attempt.outcome.value)

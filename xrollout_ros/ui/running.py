@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from xrollout_ros.core.episode import Result
 from xrollout_ros.core.errors import GraphError
 from xrollout_ros.graph import starter
 from xrollout_ros.graph.description import GraphDescription
@@ -37,12 +38,13 @@ def require_ros() -> None:
             )
 
 
-def run_graph(description: GraphDescription, console: Console) -> ClosedBags:
+def run_graph(description: GraphDescription, console: Console, before: tuple[Result, ...] = ()) -> ClosedBags:
     """Start the graph, show how far it is, and wait for its end.
 
     Args:
         description: a graph with a number of episodes to make, recorded by a strategy that keeps each.
         console: where progress goes; warnings and errors of the processes are printed above it.
+        before: attempts that an earlier run has made, where the graph resumes it; if they are all, nothing is started.
 
     Returns:
         The bags that were closed meanwhile.
@@ -52,7 +54,9 @@ def run_graph(description: GraphDescription, console: Console) -> ClosedBags:
         KeyboardInterrupt: somebody pressed Ctrl-C; the graph has ended in order.
     """
     require_ros()
-    bags = ClosedBags(description.data)
+    bags = ClosedBags(description.data, before)
+    if before and len(before) == description.episodes:
+        return bags
     columns = (
         TextColumn("attempt"),
         MofNCompleteColumn(),
@@ -71,9 +75,10 @@ def run_graph(description: GraphDescription, console: Console) -> ClosedBags:
         raise GraphError(
             f"the graph ended with status {status}{last}", f"The output of each node is in {description.data / 'log'}."
         )
-    if len(bags.metas) != description.episodes:
+    if len(bags.results) != description.episodes:
         raise GraphError(
-            f"{len(bags.metas)} bags were closed in {description.data}, asked for were {description.episodes}",
+            f"{len(bags.metas)} bags were closed in {description.data}, asked for were "
+            f"{description.episodes - len(before)}",
             f"The output of each node is in {description.data / 'log'}; `xrollout episodes list` shows what is there.",
         )
     return bags
@@ -86,7 +91,9 @@ class _Watcher:
         self._description = description
         self._console = console
         self._bar = bar
-        self._task = bar.add_task("", total=description.episodes, state="starting the nodes")
+        self._task = bar.add_task(
+            "", total=description.episodes, completed=len(bags.before), state="starting the nodes"
+        )
         self._bags = bags
         self._began_s = time.monotonic()
         self.complaints: list[str] = []
@@ -113,8 +120,8 @@ class _Watcher:
             self._began_s = now_s
         if not fresh:
             return False
-        done, spent_s = len(self._bags.metas), max(1e-3, now_s - self._began_s)
-        state = f"{self._bags.successes}/{done} succeeded · {self._bags.commands / spent_s:.0f} steps/s"
+        done, spent_s = len(self._bags.results), max(1e-3, now_s - self._began_s)
+        state = f"{self._bags.tally.text('/', done)} · {self._bags.commands / spent_s:.0f} steps/s"
         self._bar.update(self._task, completed=done, state=state)
         if not self._console.is_terminal:
             newest = fresh[-1]

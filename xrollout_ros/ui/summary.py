@@ -9,7 +9,7 @@ from pathlib import Path
 
 import xrollout_ros
 from xrollout_ros.core.clock import SystemClock
-from xrollout_ros.core.episode import EpisodeKind, Outcome
+from xrollout_ros.core.episode import FAILURE_RECOVERY, EpisodeKind, Outcome
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.ros_distro import ros_distro
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
@@ -49,12 +49,12 @@ def split_by_kind(data: Path) -> tuple[list[Record], list[Record]]:
 
 
 def tag_missing(data: Path) -> int:
-    """Tag the attempts that did not succeed and that nobody has judged yet, as the tagger does.
+    """Tag the attempts that did not succeed or were helped, and that nobody has judged yet, as the tagger does.
 
     The tagger works behind the graph, which may have been taken down before it was through.
 
     Returns:
-        How many attempts were tagged.
+        How many attempts were given a failure mode.
 
     Raises:
         DataError: the folder is not there, or its journal cannot be written.
@@ -63,7 +63,8 @@ def tag_missing(data: Path) -> int:
     tagged = 0
     for record in read_records(data).records:
         failed = record.meta.kind.counts and record.effective.outcome is not Outcome.SUCCESS
-        if failed and not record.effective.judgements:
+        helped = record.result.helped and FAILURE_RECOVERY not in record.effective.tags
+        if (failed and not record.effective.judgements) or helped:
             tagged += bool(tag_episode(data, record.meta.episode_id, SystemClock()))
     return tagged
 
@@ -93,6 +94,7 @@ def _attempt(number: int, record: Record) -> Attempt:
         outcome_reason=effective.reason,
         duration_s=meta.duration_s,
         bag=record.path,
+        helped=record.result.helped,
         failure_mode=judgement.mode if judgement else "",
         stage=judgement.stage if judgement else "",
         evidence=judgement.evidence if judgement else "",

@@ -80,7 +80,8 @@ class ManagerNode(Node):
         self._reset = self.create_client(ResetSim, "sim/reset")
         self.pulse.values = lambda: {
             "attempts": self._agenda.plan.number,
-            "successes": self._agenda.successes,
+            "successes": self._agenda.tally.successes,
+            "helped": self._agenda.tally.helped,
         }
 
     def _text(self, name: str) -> str:
@@ -105,7 +106,7 @@ class ManagerNode(Node):
             self.get_logger().fatal(str(error))
             status, how = error.exit_code, "failed"
         self._bags.settle()
-        self.get_logger().info(f"{how}: {self._agenda.successes} of {self._agenda.plan.number} attempts succeeded")
+        self.get_logger().info(f"{how}: {self._agenda.tally.text(' of ', self._agenda.plan.number)}")
         self._members.tear_down(TEAR_DOWN_TIMEOUT_S)
         return status
 
@@ -224,7 +225,7 @@ class ManagerNode(Node):
         )
         if not verdict.discard:
             self._durations.add(final)
-        self._agenda.successes += verdict.outcome is Outcome.SUCCESS and not verdict.discard
+            self._agenda.tally.add(final.result())
         self._tell(Phase.CLOSING, final, verdict.discard)
         where = self._close_bag(final, verdict.discard) if self._strategy.keeps_attempts else "not recorded"
         self._tell(Phase.CLOSED, final, verdict.discard)
@@ -232,7 +233,7 @@ class ManagerNode(Node):
         self.get_logger().info(
             f"attempt {number}{total} seed {meta.seed}: {verdict.outcome.value} "
             f"({verdict.source.value}: {verdict.reason}), {duration_s:.2f} s; "
-            f"{self._agenda.successes}/{number} succeeded; {where}"
+            f"{self._agenda.tally.text('/', number)}; {where}"
         )
         self._agenda.done(final, verdict, self._strategy.keeps_attempts and where != NOT_CLOSED)
 
@@ -286,7 +287,7 @@ class ManagerNode(Node):
                 discarded=discarded,
                 number=self._agenda.plan.number,
                 total=self._total,
-                successes=self._agenda.successes,
+                successes=self._agenda.tally.successes,
             )
         )
 

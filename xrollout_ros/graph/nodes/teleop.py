@@ -5,6 +5,7 @@ from __future__ import annotations
 from xrollout_ros.graph.node import GraphNode, run_node
 from xrollout_ros.graph.operating import Inputs
 from xrollout_ros.graph.teleoperation import Teleoperation
+from xrollout_ros.runtime.operators.keyboard import KeyboardOperator
 from xrollout_ros.runtime.operators.scripted import ScriptedOperator
 from xrollout_ros.runtime.operators.specs import load_operators
 from xrollout_ros.runtime.operators.team import join, make_sources
@@ -29,6 +30,8 @@ class TeleopNode(GraphNode):
         self._script = any(isinstance(source, ScriptedOperator) for source in sources)
         self.pulse.problem = self._operator.problem
         self.get_logger().info(f"operator {self._operator.name} is ready")
+        for keyboard in (source for source in sources if isinstance(source, KeyboardOperator)):
+            self.get_logger().info("keys: " + ", ".join(f"{key} {what}" for key, what in keyboard.help()))
 
     def activate(self) -> None:
         self._teleoperation = Teleoperation(self, self._operator, by_observation=self._script)

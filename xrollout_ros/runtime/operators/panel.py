@@ -17,6 +17,7 @@ REQUESTS = {
     "success": Request.MARK_SUCCESS,
     "failure": Request.MARK_FAILURE,
     "discard": Request.DISCARD,
+    "rerecord": Request.RERECORD,
     "end": Request.END,
     "emergency_stop": Request.EMERGENCY_STOP,
 }

@@ -13,11 +13,11 @@ from xrollout_ros.core.resources import load_yaml, share_dir
 from xrollout_ros.core.sensing import Topic
 
 Function = Literal[
-    "take_over", "hand_back", "toggle", "drive_while_held", "hold", "success", "failure", "discard", "end",
-    "emergency_stop",
+    "take_over", "hand_back", "toggle", "drive_while_held", "hold", "success", "failure", "discard",
+    "rerecord", "end", "emergency_stop",
 ]  # fmt: skip
 """What a key, button or pedal does. ``toggle`` takes over or hands back; ``drive_while_held`` takes over when pressed
-and hands back when released."""
+and hands back when released; ``rerecord`` discards the attempt, or the one just made, and makes it again."""
 Index = Annotated[int, Field(ge=0, le=255)]
 Triple = tuple[Finite, Finite, Finite]
 
@@ -51,8 +51,9 @@ class JoySpec(Strict):
     buttons: dict[Function, Index] = Field(
         default={
             "toggle": 7, "emergency_stop": 6, "hold": 9, "success": 0, "failure": 1, "discard": 10,
+            "rerecord": 8,
         },
-        description="by function; the defaults are an Xbox pad's: start, back, left stick, A, B, right stick",
+        description="by function; the defaults are an Xbox pad's: start, back, left stick, A, B, right stick, guide",
     )  # fmt: skip
 
 
@@ -124,7 +125,8 @@ class KeyboardSpec(Strict):
     motions: dict[str, KeyBinding] = Field(default_factory=dict, description="by key; empty: made from the robot")
     keys: dict[str, Function] = Field(
         default={
-            "space": "toggle", "tab": "hold", "1": "success", "0": "failure", "x": "discard", "esc": "emergency_stop",
+            "space": "toggle", "tab": "hold", "1": "success", "0": "failure", "x": "discard",
+            "backspace": "rerecord", "esc": "emergency_stop",
         }
     )  # fmt: skip
 

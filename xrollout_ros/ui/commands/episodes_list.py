@@ -26,14 +26,16 @@ _SHORT_ID = 10
 @task_option("Only this task.")
 @click.option("--outcome", type=click.Choice([each.value for each in Outcome]), help="Only this outcome.")
 @click.option("--kind", type=click.Choice([each.value for each in EpisodeKind]), help="Only this kind of episode.")
+@click.option("--tag", help="Only those with this tag, e.g. failure-recovery.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the newest so many.")
 @json_option
 def list_episodes(
-    data: Path, task: str | None, outcome: str | None, kind: str | None, limit: int | None, as_json: bool
-) -> None:
+    data: Path, task: str | None, outcome: str | None, kind: str | None, tag: str | None, limit: int | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """List the episodes of a data folder.
 
-    The outcome is the one that holds: a later judgement of the journal overrides the bag.
+    Outcome and tags are those that hold: a later judgement of the journal overrides the bag.
     """
     found = read_records(data)
     chosen = [
@@ -42,6 +44,7 @@ def list_episodes(
         if (task is None or record.meta.task == task)
         and (outcome is None or record.effective.outcome.value == outcome)
         and (kind is None or record.meta.kind.value == kind)
+        and (tag is None or tag in record.effective.tags)
     ]
     shown = chosen if limit is None else chosen[-limit:]
     if as_json:
@@ -65,8 +68,8 @@ def list_episodes(
 
 def _table(records: list[Record]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
-    for name in ("id", "started (UTC)", "task", "kind", "outcome", "failure"):
-        table.add_column(name, no_wrap=name not in ("task", "failure"), overflow="fold")
+    for name in ("id", "started (UTC)", "task", "kind", "outcome", "failure", "tags"):
+        table.add_column(name, no_wrap=name not in ("task", "failure", "tags"), overflow="fold")
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("lost", justify="right", no_wrap=True)
@@ -77,8 +80,9 @@ def _table(records: list[Record]) -> Table:
             Text(meta.started_at[:19].replace("T", " ")),
             Text(meta.task),
             Text(meta.kind.value),
-            Text(effective.outcome.value, style=_STYLES[effective.outcome]),
+            _outcome(record),
             Text(effective.failure_mode),
+            Text(" ".join(effective.tags), style="dim"),
             text.duration(meta.duration_s),
             text.size(record.bytes),
             Text(str(record.lost), style="red") if record.lost else Text("0", style="dim"),
@@ -86,10 +90,24 @@ def _table(records: list[Record]) -> Table:
     return table
 
 
+def _outcome(record: Record) -> Text:
+    outcome = record.effective.outcome
+    return Text(outcome.value + (", helped" if record.result.helped else ""), style=_STYLES[outcome])
+
+
 def _summarize(console: Console, shown: list[Record], matching: int) -> None:
-    rate = success_rate_of(record.effective.outcome for record in shown if record.meta.kind.counts)
     of = f" of {matching}" if matching > len(shown) else ""
-    console.print(f"\n{text.plural(len(shown), 'episode')}{of}; success {rate}")
+    parts = [f"{text.plural(len(shown), 'episode')}{of}"]
+    # What people demonstrated says nothing of a policy.
+    counted = [record for record in shown if record.meta.kind.counts]
+    demonstrations = [record.result for record in counted if record.meta.kind is EpisodeKind.DEMONSTRATION]
+    attempts = [record.result for record in counted if record.meta.kind is not EpisodeKind.DEMONSTRATION]
+    if attempts:
+        parts.append(f"success {success_rate_of(attempts)}")
+    if demonstrations:
+        good = sum(result.success for result in demonstrations)
+        parts.append(f"{good} of {text.plural(len(demonstrations), 'demonstration')} succeeded")
+    console.print("\n" + "; ".join(parts))
 
 
 def _warn(console: Console, found: Records) -> None:

@@ -14,13 +14,12 @@ from rich.text import Text
 
 from xrollout_ros.core.modes import Source
 from xrollout_ros.episodes import journal
-from xrollout_ros.episodes.paths import JOURNAL
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.ui import text
 from xrollout_ros.ui.console import output, print_json
 from xrollout_ros.ui.opening import how_to_open
 from xrollout_ros.ui.options import bag_of, data_option, json_option
-from xrollout_ros.ui.records import Record, record_json
+from xrollout_ros.ui.records import Record, journal_of, record_json
 
 
 @click.command("show")
@@ -35,7 +34,7 @@ def show_episode(episode: str, data: Path, as_json: bool) -> None:
     path = bag_of(episode, data)
     arrays = read_episode(path, allow_empty=True)
     path = path if path.is_dir() else path.parent
-    judged = journal.read(_journal_of(path))
+    judged = journal.read(journal_of(path))
     size = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
     record = Record(path, size, arrays.meta, journal.effective(arrays.meta, judged.entries))
     if as_json:
@@ -47,12 +46,6 @@ def show_episode(episode: str, data: Path, as_json: bool) -> None:
     console.print("\nhow to open it", style="bold")
     for how, what in how_to_open(path):
         console.print(f"  {how}: {what}", soft_wrap=True)
-
-
-def _journal_of(path: Path) -> Path:
-    """The journal of the data folder that a bag lies in; one that isn't there reads as empty."""
-    candidates = [folder / JOURNAL for folder in path.absolute().parents[:3]]
-    return next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
 
 
 def _facts(console: Console, record: Record, arrays: EpisodeData) -> None:
@@ -73,13 +66,15 @@ def _facts(console: Console, record: Record, arrays: EpisodeData) -> None:
     add("started", f"{meta.started_at}, lasted {text.duration(meta.duration_s)}")
     outcome = f"{effective.outcome.value}, said by {effective.source.value}"
     add("outcome", outcome + (f": {effective.reason}" if effective.reason else ""))
+    if record.result.helped:
+        add("", "helped by an operator: it counts in no success of the policy")
     if (meta.outcome, meta.outcome_source) != (effective.outcome, effective.source):
         add("", f"the bag itself says {meta.outcome.value} by {meta.outcome_source.value}; the journal overrides it")
     for judgement in effective.judgements:
         stage = f" in {judgement.stage}" if judgement.stage else ""
         add("failure", f"{judgement.mode}{stage} at {judgement.moment_s:.2f} s: {judgement.evidence}")
         add("", f"severity {judgement.severity:g}, confidence {judgement.confidence:g}, by {judgement.author}")
-    add("tags", ", ".join(meta.tags))
+    add("tags", ", ".join(f"{tag} ({why})" if why else tag for tag, why in effective.tags.items()))
     add("policy", " ".join(part for part in (meta.policy_id, meta.checkpoint_hash[:16]) if part))
     add("operator", meta.operator)
     for span in meta.interventions:

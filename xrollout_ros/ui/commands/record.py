@@ -23,13 +23,21 @@ from xrollout_ros.ui.options import complete_task, data_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the first start.")
 @click.option("--start", default="", help="Named start distribution of the task.  [default: the task's]")
 @click.option("--camera", is_flag=True, help="Record the cameras too.")
-def record(task: str, operator: str, episodes: int, data: Path, seed: int, start: str, camera: bool) -> None:
+@click.option(
+    "--resume", is_flag=True, help="Count what the same command has recorded before, and make what is missing of it."
+)
+def record(
+    task: str, operator: str, episodes: int, data: Path, seed: int, start: str, camera: bool, resume: bool
+) -> None:
     """Record demonstrations through the graph.
 
-    They are tagged `bootstrap` and lie in the data folder, one bag each.
+    They are tagged `bootstrap` and lie in the data folder, one bag each. After Ctrl-C the same command with --resume
+    goes on where it was left: the number of episodes is what there shall be in the end.
     """
     from xrollout_ros.graph.description import describe
     from xrollout_ros.mining.statistics import success_rate_of
+    from xrollout_ros.ui import text
+    from xrollout_ros.ui.resuming import demonstrated_before
     from xrollout_ros.ui.running import run_graph
 
     description = describe(
@@ -42,10 +50,15 @@ def record(task: str, operator: str, episodes: int, data: Path, seed: int, start
             "seed": str(seed),
             "start": start,
             "camera": str(camera).lower(),
+            "resume": str(resume).lower(),
         },
     )
     console = output()
-    bags = run_graph(description, console)
-    rate = success_rate_of(meta.outcome for meta in bags.metas)
-    console.print(f"recorded {len(bags.metas)} demonstrations of {task} in {description.data}: {rate}", soft_wrap=True)
+    before = demonstrated_before(description) if resume else ()
+    if before:
+        console.print(f"{text.plural(len(before), 'demonstration')} of {episodes} are there")
+    bags = run_graph(description, console, before)
+    rate = success_rate_of(bags.results)
+    number = text.plural(len(bags.results), "demonstration")
+    console.print(f"recorded {number} of {task} in {description.data}: {rate}", soft_wrap=True)
     console.print(f"train from them: xrollout train --data {description.data} --task {task}", soft_wrap=True)

@@ -28,6 +28,10 @@ def teleop(operator: str) -> None:
 
     OPERATOR is keyboard (the default), joy, leader, pose, several of them (joy,pedal), or a YAML file. Joining moves
     nothing; leaving while driving makes the robot hold. The graph must run in real time.
+
+    The keyboard's keys: space takes over and hands back, tab holds, 1 and 0 mark success and failure, x discards,
+    backspace discards and makes the attempt again, Esc is the emergency stop, q leaves. Those that move the robot are
+    listed at the start.
     """
     from xrollout_ros.ui.running import require_ros
 
