@@ -101,13 +101,14 @@ def start_graph(ros_domain: dict[str, str], tmp_path: Path) -> Iterator[Callable
     """Start a graph: ``start_graph("deploy", model=..., episodes=2)``."""
     started: list[Graph] = []
 
-    def start(graph: str, data: Path | None = None, **arguments: object) -> Graph:
+    def start(graph: str, data: Path | None = None, stdin: int | None = None, **arguments: object) -> Graph:
         folder = data or tmp_path / f"data{len(started)}"
         log = tmp_path / f"graph{len(started)}.log"
         words = [f"{name}:={value}" for name, value in arguments.items()]
         with log.open("w") as out:
             process = subprocess.Popen(
                 [*COMMAND, "up", graph, f"data:={folder}", *words],
+                stdin=stdin,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 text=True,

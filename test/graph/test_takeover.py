@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import os
-import pty
-import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rclpy.node import Node
-from sensor_msgs.msg import Joy
 
 from xrollout_ros.core.episode import EpisodeKind, Outcome, OutcomeSource
 from xrollout_ros.core.modes import Mode, Source
 from xrollout_ros.core.resources import load_robot, load_task
-from xrollout_ros.graph.monitor import GraphObserver, observe
-from xrollout_ros.graph.qos import EVENT
+from xrollout_ros.graph.monitor import observe
 from xrollout_ros.learning.checkpoint import load_policy
 from xrollout_ros.learning.dataset import load_training_set
 from xrollout_ros.runtime.operators.scripted import TakeoverRule
@@ -31,28 +24,10 @@ from xrollout_ros.sim.robot import make_sim_robot
 
 from .arm_driver import spinning
 from .conftest import COMMAND, Graph, wait_for, wait_for_policy_commands
+from .people import DEAD_MAN, SUCCESS, TOGGLE, Pad, in_mode, terminal
 
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(180)]
 Start = Callable[..., Graph]
-DEAD_MAN, TOGGLE, SUCCESS = 5, 7, 0
-
-
-class Pad:
-    """A game pad: what is pressed is published until it is let go."""
-
-    def __init__(self, node: Node) -> None:
-        self._publisher = node.create_publisher(Joy, "/joy", EVENT)
-        self.axes = [0.0] * 8
-        self.pressed: set[int] = set()
-        node.create_timer(0.02, self._publish)
-
-    def _publish(self) -> None:
-        buttons = [int(index in self.pressed) for index in range(11)]
-        self._publisher.publish(Joy(axes=self.axes, buttons=buttons))
-
-
-def in_mode(observer: GraphObserver, mode: Mode, operator: str = "") -> Callable[[], bool]:
-    return lambda: (observer.model().mode, observer.model().operator) == (mode, operator)
 
 
 def test_a_scripted_takeover_is_the_same_in_the_graph_and_in_process_and_trains_with_demonstrations(
@@ -144,42 +119,6 @@ def test_people_take_over_with_a_joystick_and_from_another_terminal(
     forward = first.action[first.source == Source.OPERATOR]
     assert forward[:, 0].max() > 0.9 and np.abs(forward[:, 1:3]).max() == 0
     assert np.abs(np.diff(forward[:, 0])).max() < 0.5, "it grows, it does not jump"
-
-
-@contextmanager
-def terminal(environment: dict[str, str]) -> Iterator[tuple[int, Callable[[], str]]]:
-    """`xrollout teleop keyboard` in a terminal of its own."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, "teleop", "keyboard"],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env={**environment, "TERM": "dumb"},
-        start_new_session=True,
-    )
-    os.close(slave)
-    said = bytearray()
-
-    def read() -> None:
-        try:
-            while data := os.read(master, 4096):
-                said.extend(data)
-        except OSError:
-            return
-
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
-    try:
-        yield master, lambda: said.decode(errors="replace")
-        os.write(master, b"q")
-        assert process.wait(15) == 0, said.decode(errors="replace")
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        thread.join(2)
-        os.close(master)
 
 
 def test_a_source_that_is_absent_ends_the_start_and_says_what_to_do(start_graph: Start, checkpoint: Path) -> None:
