@@ -31,7 +31,7 @@ Start = Callable[..., Graph]
 
 
 def test_a_scripted_takeover_is_the_same_in_the_graph_and_in_process_and_trains_with_demonstrations(
-    start_graph: Start, checkpoint: Path
+    start_graph: Start, checkpoint: Path, ros_domain: dict[str, str]
 ) -> None:
     robot, task = load_robot("metaworld_sawyer"), load_task("pick_and_place")
     graph = start_graph("deploy", model=checkpoint, episodes=2, seed=3, operator="scripted_at_step_40")
@@ -67,6 +67,15 @@ def test_a_scripted_takeover_is_the_same_in_the_graph_and_in_process_and_trains_
     for episode in merged.episodes:
         recorded = next(each for each in graph.episodes() if each.meta.episode_id == episode.meta.episode_id)
         np.testing.assert_array_equal(episode.usable, recorded.source == Source.OPERATOR)
+
+    words = ["record", "--task", "pick_and_place", "--episodes", "2", "--seed", "5", "--data", str(graph.data)]
+    resumed = subprocess.run([*COMMAND, *words, "--resume"], env=ros_domain, capture_output=True, text=True, timeout=90)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert "resuming: 1 of 2 demonstrations are there" in resumed.stdout
+    assert "recorded 2 demonstrations" in resumed.stdout
+    metas = [episode.meta for episode in graph.episodes()]
+    seeds = [meta.seed or 0 for meta in metas if meta.kind is EpisodeKind.DEMONSTRATION]
+    assert sorted(seeds) == [5, 6]
 
 
 def test_people_take_over_with_a_joystick_and_from_another_terminal(

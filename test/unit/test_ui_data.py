@@ -253,6 +253,7 @@ def test_an_attempt_that_was_helped_is_tagged_and_only_somebody_s_word_takes_it_
         return [episode["episode_id"] for episode in found]
 
     assert tagged() == [helped.episode_id]
+    assert run("episodes", "list", "--data", tmp_path).stdout.count("failure-recovery") == 1
     shown = run("episodes", "show", helped.episode_id, "--data", tmp_path).stdout
     assert "failure-recovery (rule:failure-recovery: joy drove)" in shown
     changed = run("episodes", "tag", helped.episode_id, "failure-recovery", "--remove", "--data", tmp_path)

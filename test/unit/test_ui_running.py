@@ -230,12 +230,12 @@ def test_record_resumes_what_is_there_and_starts_nothing_when_all_is(
     done = run(*arguments, "--resume")
     assert done.exit_code == 0, done.output
     assert started[0].processes[-1].parameters["resume"] is True
-    assert "2 demonstrations of 3 are there" in done.stdout
+    assert "resuming: 2 of 3 demonstrations are there" in done.stdout
     assert "attempt 3/3: success in 1.0 s · 3/3 succeeded" in done.stdout
     assert "recorded 3 demonstrations of push" in done.stdout
     again = run(*arguments, "--resume")
     assert again.exit_code == 0, again.output
-    assert "3 demonstrations of 3 are there" in again.stdout and len(started) == 1
+    assert "resuming: 3 of 3 demonstrations are there" in again.stdout and len(started) == 1
     # Without it everything is recorded anew, and the other seeds are another run.
     assert "asked for were 3" in run(*arguments).stderr
     assert len(started) == 2

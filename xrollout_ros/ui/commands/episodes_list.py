@@ -17,6 +17,8 @@ from xrollout_ros.ui.options import data_option, json_option, task_option
 from xrollout_ros.ui.records import Record, Records, read_records, record_json
 
 _STYLES = {Outcome.SUCCESS: "green", Outcome.FAILURE: "red", Outcome.ABORT: "magenta", Outcome.UNKNOWN: "yellow"}
+_IMPLIED = ("bootstrap", "evaluation")
+"""Tags that say no more than the kind."""
 _SHORT_ID = 10
 """Last characters of a ULID: random ones, so they tell the episodes of a day apart, where the first do not."""
 
@@ -68,7 +70,8 @@ def list_episodes(
 
 def _table(records: list[Record]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
-    for name in ("id", "started (UTC)", "task", "kind", "outcome", "failure", "tags"):
+    tagged = any(map(_tags, records))
+    for name in ("id", "started (UTC)", "task", "kind", "outcome", "failure", *(["tags"] if tagged else [])):
         table.add_column(name, no_wrap=name not in ("task", "failure", "tags"), overflow="fold")
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("size", justify="right", no_wrap=True)
@@ -82,12 +85,16 @@ def _table(records: list[Record]) -> Table:
             Text(meta.kind.value),
             _outcome(record),
             Text(effective.failure_mode),
-            Text(" ".join(effective.tags), style="dim"),
+            *([Text(" ".join(_tags(record)))] if tagged else []),
             text.duration(meta.duration_s),
             text.size(record.bytes),
             Text(str(record.lost), style="red") if record.lost else Text("0", style="dim"),
         )
     return table
+
+
+def _tags(record: Record) -> list[str]:
+    return [tag for tag in record.effective.tags if tag not in _IMPLIED]
 
 
 def _outcome(record: Record) -> Text:

@@ -56,7 +56,7 @@ def record(
     console = output()
     before = demonstrated_before(description) if resume else ()
     if before:
-        console.print(f"{text.plural(len(before), 'demonstration')} of {episodes} are there")
+        console.print(f"resuming: {len(before)} of {text.plural(episodes, 'demonstration')} are there")
     bags = run_graph(description, console, before)
     rate = success_rate_of(bags.results)
     number = text.plural(len(bags.results), "demonstration")
