@@ -86,6 +86,8 @@ class Command:
     """``accepted_ns`` of the chunk in play."""
     help_wanted: bool = False
     """An alarm asks for an operator."""
+    recovery: str = ""
+    """The recovery that drives from now on; empty: none."""
 
 
 @dataclass(frozen=True)

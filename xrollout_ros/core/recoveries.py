@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
 from xrollout_ros.core.action import ActionDim, ActionKind
-from xrollout_ros.core.document import Finite, Name, Positive, Strict
+from xrollout_ros.core.document import Box, Finite, Name, Positive, Strict
 
+LEARNED: Final = "learned"
+"""Kind and name of the recovery in which a policy drives."""
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -80,6 +82,37 @@ class BacktrackSpec(_Withdrawal):
     duration_s: Positive = Field(default=2.0, description="how much of the path, s of travel")
 
 
+class WithinSpec(Box):
+    """Bounds of an observation: where a recovery is to lead."""
+
+    observation: Name
+
+
+class LearnedSpec(Strict):
+    """A second checkpoint drives. Succeeds when nothing objects, and it is ``within``, for ``clear_s``."""
+
+    kind: Literal["learned"]
+    model: str = Field(
+        default="", description="checkpoint, relative to the RobotSpec's file; empty: the argument recovery_model"
+    )
+    within: WithinSpec | None = Field(default=None, description="where it is to lead; absent: to where nothing objects")
+    clear_s: Positive = Field(default=1.0, description="for how long, counted from its first action at the earliest")
+    answer_s: Positive = Field(default=0.5, description="without an action due this long it has failed")
+    time_limit_s: Positive = 10.0
+
+    def refuse(self, sizes: Mapping[str, int]) -> None:
+        """Refuse bounds that do not fit the robot's observations (``sizes`` by name).
+
+        Raises:
+            ValueError: saying what does not fit.
+        """
+        if self.within is not None and len(self.within.lower) != sizes[self.within.observation]:
+            raise ValueError(
+                f"the recovery 'learned' is to be within {len(self.within.lower)} bounds of "
+                f"{self.within.observation!r}, which has {sizes[self.within.observation]} values"
+            )
+
+
 class PluginRecoverySpec(Strict):
     """A recovery that another package brings, by its entry point in the group ``xrollout.recoveries``."""
 
@@ -89,4 +122,6 @@ class PluginRecoverySpec(Strict):
     time_limit_s: Positive = 10.0
 
 
-RecoverySpec = Annotated[HoldSpec | RetreatSpec | BacktrackSpec | PluginRecoverySpec, Field(discriminator="kind")]
+RecoverySpec = Annotated[
+    HoldSpec | RetreatSpec | BacktrackSpec | LearnedSpec | PluginRecoverySpec, Field(discriminator="kind")
+]

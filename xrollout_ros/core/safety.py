@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from xrollout_ros.core.action import ActionDim, ActionKind
-from xrollout_ros.core.document import Finite, Name, Positive, Strict
+from xrollout_ros.core.document import Box, Finite, Name, Positive, Strict
 from xrollout_ros.core.modes import Severity
-from xrollout_ros.core.recoveries import BacktrackSpec, RecoverySpec, RetreatSpec
+from xrollout_ros.core.recoveries import BacktrackSpec, LearnedSpec, RecoverySpec, RetreatSpec
 from xrollout_ros.core.sensing import Topic
 
 
@@ -27,7 +27,6 @@ SeverityName = Annotated[
     Severity, BeforeValidator(_by_name), PlainSerializer(lambda value: Severity(value).name.lower(), return_type=str)
 ]
 """A severity, written by its name; of an alarm ``log`` (only told) is the same as ``clip``."""
-Coordinates = Annotated[tuple[Finite, ...], Field(min_length=1)]
 
 
 class PointSpec(Strict):
@@ -38,21 +37,6 @@ class PointSpec(Strict):
         default=(), description="the actions that move it, one for each of its values, all positions or all deltas"
     )
     scale: Positive = Field(default=1.0, description="delta: units of the observation for one unit of the action")
-
-
-class Box(Strict):
-    """A box in the space of ``point.observation``, one value for each axis."""
-
-    lower: Coordinates
-    upper: Coordinates
-
-    @model_validator(mode="after")
-    def _check(self) -> Box:
-        if len(self.lower) != len(self.upper):
-            raise ValueError(f"lower has {len(self.lower)} values, upper {len(self.upper)}: they must agree")
-        if any(low >= high for low, high in zip(self.lower, self.upper, strict=True)):
-            raise ValueError(f"lower {self.lower} is not below upper {self.upper} on every axis")
-        return self
 
 
 class WorkspaceSpec(Box):
@@ -188,7 +172,13 @@ class SafetyLimits(Strict):
     def observations(self) -> set[str]:
         """Observations that must be measured."""
         named = {each.observation for each in (self.point, self.force) if each is not None}
+        named |= {each.within.observation for each in self.learned if each.within is not None}
         return named | {each.observation for each in self.detectors if isinstance(each, NoProgressSpec)}
+
+    @property
+    def learned(self) -> tuple[LearnedSpec, ...]:
+        """Recoveries in which a policy of their own drives."""
+        return tuple(each for each in self.recoveries if isinstance(each, LearnedSpec))
 
     def refuse(self, actions: Sequence[ActionDim], sizes: Mapping[str, int]) -> None:
         """Refuse what does not fit the robot's actions and observations (``sizes`` by name).
@@ -208,6 +198,11 @@ class SafetyLimits(Strict):
             if isinstance(recovery, (RetreatSpec, BacktrackSpec)):
                 steered = self.point is not None and bool(self.point.actions)
                 recovery.refuse(actions, sizes[self.point.observation] if self.point and steered else None)
+        for learned in self.learned:
+            learned.refuse(sizes)
+        models = sorted({learned.model for learned in self.learned})
+        if len(models) > 1:
+            raise ValueError(f"learned recoveries name the models {models}: one checkpoint serves all of an attempt")
 
     def _refuse_point(self, dims: Mapping[str, ActionDim], sizes: Mapping[str, int]) -> None:
         boxes = [*([self.workspace] if self.workspace else []), *self.gripper_zones]

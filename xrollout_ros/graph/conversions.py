@@ -119,6 +119,7 @@ def command_to_msg(command: Command, stamp: int, late_s: float = 0.0) -> Command
         late_s=late_s,
         action=command.action.tolist(),
         help_wanted=command.help_wanted,
+        recovery=command.recovery,
         clipped=command.clipped.tolist(),
     )
 

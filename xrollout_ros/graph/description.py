@@ -52,6 +52,7 @@ ARGUMENTS: dict[Graph, tuple[Argument, ...]] = {
         Argument("episodes", "", "attempts to make, 0: each on request; empty: 10 in simulation, else 0"),
         Argument("seed", "1000", "seed of the first attempt's start; the next ones count up"),
         Argument("kind", "attempt", "attempt or evaluation"),
+        Argument("recovery_model", "", "checkpoint of a robot's recovery `learned`; empty: as its RobotSpec says"),
         Argument("engine", DEFAULT_ENGINE, f"inference engine: {', '.join(ENGINES)}"),
         Argument("device", "auto", "where the policy is computed: cpu, cuda, or auto (cuda for a large network)"),
         Argument(
@@ -165,10 +166,43 @@ def _deploy(given: Mapping[str, str]) -> GraphDescription:
     }
     manager: dict[str, Value] = {"model": str(model), "kind": given["kind"], "tags": given["tags"]}
     drivers = [Process("policy", parameters)]
+    recovery = _recovery_model(given, robot)
+    if recovery is not None:
+        recovery_meta, recovery_hash = read_meta(recovery), sha256(read_bytes(recovery))
+        check_robot(recovery_meta, robot, recovery)
+        manager |= {"recovery_policy": recovery_meta.policy_id, "recovery_hash": recovery_hash}
+        parameters = {**parameters, "model": str(recovery), "model_hash": recovery_hash}
+        drivers.append(Process("recovery_policy", parameters))
     if given["operator"]:
         manager["operator"], teleop = _teleop(given, robot, task)
         drivers.append(teleop)
     return _assemble("deploy", given, robot, task, drivers, manager, 10)
+
+
+def _recovery_model(given: Mapping[str, str], robot: RobotSpec) -> Path | None:
+    """The checkpoint of the robot's learned recovery; None where it has none.
+
+    Raises:
+        SpecError: there is a model and no such recovery, or such a recovery and no model.
+    """
+    learned, model = robot.safety.learned, given["recovery_model"]
+    if not learned and model:
+        raise SpecError(
+            f"recovery_model {model}: robot {robot.id!r} has no recovery of the kind 'learned'",
+            "Add `- kind: learned` to safety.recoveries of its RobotSpec, or leave the argument out.",
+        )
+    if not learned:
+        return None
+    if model:
+        return Path(model).expanduser().resolve()
+    if not learned[0].model:
+        raise SpecError(
+            f"robot {robot.id!r} has the recovery 'learned', and no model for it",
+            "Give recovery_model:=recovery.pt, or `model` in its entry in the RobotSpec.",
+        )
+    spec = Path(_source(given["robot"]))
+    folder = spec.parent if spec.suffix in (".yaml", ".yml") else Path.cwd()
+    return (folder / Path(learned[0].model).expanduser()).resolve()
 
 
 def _record(given: Mapping[str, str]) -> GraphDescription:

@@ -11,7 +11,9 @@ from xrollout_ros.episodes.recorded_topic import EncodedCamera, RecordedTopic
 from xrollout_ros.graph.encodings import TYPES
 from xrollout_ros.graph.topics import OWN, SYSTEM, Topic, resolve
 
-_STAMPED = {"chunk", "command", "supervisor/state", "supervisor/event", "teleop/command", "sim/step", "scene"}
+_STAMPED = {
+    "chunk", "recovery/chunk", "command", "supervisor/state", "supervisor/event", "teleop/command", "sim/step", "scene",
+}  # fmt: skip
 """Own topics whose stamps are of the drive's clock; those of the others are of the wall clock."""
 _IMAGE_HISTORY_BYTES = 32 << 20
 """What images may wait in the subscription of one camera."""

@@ -20,6 +20,7 @@ class Topic(NamedTuple):
 
 OWN = (
     Topic("chunk", "xrollout/msg/ActionChunk", "command"),
+    Topic("recovery/chunk", "xrollout/msg/ActionChunk", "command"),
     Topic("command", "xrollout/msg/Command", "event"),
     Topic("supervisor/state", "xrollout/msg/SupervisorState", "latched"),
     Topic("supervisor/event", "xrollout/msg/SafetyEvent", "event"),

@@ -46,7 +46,7 @@ def inspect_values(values: npt.NDArray[np.floating], action_dim: int, who: str) 
     return None
 
 
-def inspect_chunk(chunk: ActionChunk, action_dim: int) -> Finding | None:
+def inspect_chunk(chunk: ActionChunk, action_dim: int, who: str = "the policy") -> Finding | None:
     """Whether a chunk can be played at all."""
     if chunk.actions.ndim != 2 or chunk.period_ns <= 0:
         taken = (
@@ -55,7 +55,7 @@ def inspect_chunk(chunk: ActionChunk, action_dim: int) -> Finding | None:
         return Finding("complete", Severity.ABORT, chunk.actions.ndim, 2, taken)
     if not len(chunk.actions):
         return None
-    return inspect_values(chunk.actions, action_dim, "the policy")
+    return inspect_values(chunk.actions, action_dim, who)
 
 
 class EventLog:

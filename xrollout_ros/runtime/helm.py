@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-import numpy as np
-
 from xrollout_ros.core.chunk import Array, Command
 from xrollout_ros.core.clock import nanoseconds, seconds
 from xrollout_ros.core.modes import Mode, Severity, Source
 from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.runtime.checks import Finding, inspect_values
+from xrollout_ros.runtime.checks import Finding
+from xrollout_ros.runtime.chunk_player import Played
 from xrollout_ros.runtime.feed import PolicyFeed
 from xrollout_ros.runtime.fences import Fences
 from xrollout_ros.runtime.modes import Event
 from xrollout_ros.runtime.operated import Operated
 from xrollout_ros.runtime.posture import Posture
-from xrollout_ros.runtime.recovery import Now, Progress, Recoveries
+from xrollout_ros.runtime.recoveries import Recoveries
+from xrollout_ros.runtime.recovery import Now, Progress
 from xrollout_ros.runtime.shaping import Shaped, Shaper
 from xrollout_ros.runtime.trail import Waypoint
 
@@ -76,6 +76,8 @@ class Helm:
         self._paused = False
         self._rest: Array | None = None
         """What a recovery does not move stays where it was when it began."""
+        self._turn = 0
+        """Which recovery of the attempt drives."""
         self._blocked_since_ns: int | None = None
 
     def begin(self) -> None:
@@ -83,6 +85,7 @@ class Helm:
         self.feed.begin()
         self.operated.clear()
         self.recoveries.reset()
+        self._turn = 0
         self.posture.begin()
         self.shaper.begin()
         self.sent = self._blocked_since_ns = None
@@ -92,7 +95,7 @@ class Helm:
         """Times of before mean nothing any more."""
         self.feed.clock_jumped()
         self.operated.clear()
-        self.recoveries.trail.clear()
+        self.recoveries.clock_jumped()
         if self.shaper.blend is not None:
             self.shaper.begin_blend(keeps_grip=True)
         self.sent = self._blocked_since_ns = None
@@ -170,10 +173,17 @@ class Helm:
         played, finding = self.feed.play(t_ns)
         if played is None:
             return Choice(finding=finding)
+        return self._played(played, Source.POLICY, finding=finding)
+
+    def _played(
+        self, played: Played, source: Source, *, finding: Finding | None = None, progress: Progress | None = None
+    ) -> Choice:
         course = Course.WAIT if played.repeated and self._once else Course.DRIVE
-        # The end of a motion that nothing continues is no action of the policy's: it is how holding begins.
-        source = Source.HOLD if played.fading else Source.POLICY
-        return Choice(course, played.action, source, played.sequence, played.index, played.accepted_ns, finding)
+        # The end of a motion that nothing continues is no action of a policy's: it is how holding begins.
+        source = Source.HOLD if played.fading else source
+        return Choice(
+            course, played.action, source, played.sequence, played.index, played.accepted_ns, finding, progress
+        )
 
     def _operator(self, t_ns: int, step: int) -> Choice:
         action, finding = self.operated.now(t_ns, step)
@@ -190,19 +200,22 @@ class Helm:
         return Choice(Course.DRIVE, action, Source.OPERATOR)
 
     def _recovery(self, t_ns: int, clear: bool) -> Choice:
-        if self._once and not self._due(Source.RECOVERY, t_ns):
+        if self._turn != self.recoveries.used:
+            self._turn, self._rest = self.recoveries.used, None
+            if self.recoveries.is_learned:
+                self.shaper.begin_blend(keeps_grip=False)
+        if self._once and not self.recoveries.is_learned and not self._due(Source.RECOVERY, t_ns):
             return Choice(Course.WAIT, progress=Progress.UNDER_WAY)
         if self._rest is None:
             self._rest = self.posture.hold()
         if self._rest is None:
             return Choice(progress=Progress.UNDER_WAY)
-        now = Now(0.0, self._since_sent_s(t_ns), self.posture.origin(), self._rest, self.values, clear)
+        now = Now(t_ns, 0.0, self._since_sent_s(t_ns), self.posture.origin(), self._rest, self.values, clear)
         action, progress = self.recoveries.act(t_ns, now)
         if action is None:
             return Choice(progress=progress)
-        action = np.asarray(action, dtype=np.float64)
-        if inspect_values(np.atleast_1d(action), self._robot.action_dim, "the recovery") is not None:
-            return Choice(progress=Progress.FAILED)
+        if self.recoveries.is_learned and self.recoveries.feed.played is not None:
+            return self._played(self.recoveries.feed.played, Source.RECOVERY, progress=progress)
         return Choice(Course.DRIVE, action, Source.RECOVERY, progress=progress)
 
     # --- sending ------------------------------------------------------------------------------------------------
@@ -218,7 +231,8 @@ class Helm:
         action = choice.action if choice.course is Course.DRIVE else None
         if self.sent is not None and t_ns - self.sent.stamp_ns > 2 * self._period_ns:
             self.shaper.rest()
-        shaped = self.shaper.shape(action, choice.source, t_ns, self._since_sent_s(t_ns), self.values)
+        dt_s, steered = self._since_sent_s(t_ns), choice.source is Source.RECOVERY and choice.sequence < 0
+        shaped = self.shaper.shape(action, choice.source, t_ns, dt_s, self.values, steered=steered)
         if shaped.action is None:
             return None, shaped
         made = Choice() if shaped.held else choice

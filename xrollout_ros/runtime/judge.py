@@ -49,6 +49,14 @@ class Judge:
         """Whether a chunk is complete and finite; a fault otherwise, if the policy drives."""
         return self._sound(inspect_chunk(chunk, self._action_dim), Source.POLICY)
 
+    def sound_recovery(self, chunk: ActionChunk) -> bool:
+        """As ``sound_chunk``, of the recovery policy: what is wrong is told, and leads to the next recovery."""
+        finding = inspect_chunk(chunk, self._action_dim, "the recovery policy")
+        if finding is not None:
+            taken = finding.action_taken.replace("; holding", "; the recovery gives up")
+            self._came.append((replace(finding, severity=Severity.CLIP, action_taken=taken), Source.RECOVERY))
+        return finding is None
+
     def sound_action(self, action: OperatorAction) -> bool:
         """Whether an operator's action is complete and finite; a fault otherwise, if the operator drives."""
         return self._sound(inspect_values(action.action, self._action_dim, "the operator"), Source.OPERATOR)

@@ -68,7 +68,16 @@ class Shaper:
         if self._positions or not only_positions:
             self.blend = Blend(self._robot, keeps_grip=keeps_grip)
 
-    def shape(self, wanted: Array | None, source: Source, t_ns: int, dt_s: float, values: dict[str, Array]) -> Shaped:
+    def shape(
+        self,
+        wanted: Array | None,
+        source: Source,
+        t_ns: int,
+        dt_s: float,
+        values: dict[str, Array],
+        *,
+        steered: bool = False,
+    ) -> Shaped:
         """Make one action ready.
 
         Args:
@@ -77,12 +86,13 @@ class Shaper:
             t_ns: time of the tick.
             dt_s: time in which the robot may move on, s.
             values: newest values of the observations.
+            steered: step by step from where the robot is, as recoveries do that no policy drives: it cannot leap.
         """
         findings: list[Finding] = []
         origin = self._posture.origin()
         action = wanted
         if action is not None:
-            action, findings = self._driven(action, origin, source, t_ns, dt_s, values)
+            action, findings = self._driven(action, origin, source, t_ns, dt_s, values, steered)
         if action is not None:
             sent, _, found = self._limit(action, origin, dt_s)
             findings += found
@@ -101,14 +111,21 @@ class Shaper:
         return Shaped(sent, clipped, True, findings)
 
     def _driven(
-        self, action: Array, origin: Array, source: Source, t_ns: int, dt_s: float, values: dict[str, Array]
+        self,
+        action: Array,
+        origin: Array,
+        source: Source,
+        t_ns: int,
+        dt_s: float,
+        values: dict[str, Array],
+        steered: bool,
     ) -> tuple[Array | None, list[Finding]]:
         findings: list[Finding] = []
-        if self.blend is not None and source is not Source.RECOVERY:
+        if self.blend is not None and not steered:
             action = self.blend(action, origin, t_ns, dt_s)
             if self.blend.over:
                 self.blend = None
-        elif source is Source.POLICY:
+        elif source in (Source.POLICY, Source.RECOVERY) and not steered:
             action, leap = self._fences.jump(action, origin)
             if leap is not None:
                 findings.append(leap)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from xrollout_ros.core.chunk import ActionChunk, OperatorAction
+from xrollout_ros.core.modes import Source
 
 Answer = ActionChunk | OperatorAction
 
@@ -16,7 +17,8 @@ class Due:
 
     step: int
     stamp_ns: int
-    answers: tuple[Answer, ...]
+    answers: Mapping[Source, Answer]
+    """By who drives with it: the policy, an operator, the recovery policy."""
     again: bool
     """It has been ticked before: the robot asked again, because its command was lost."""
 
@@ -29,11 +31,11 @@ class StepBarrier:
     """
 
     def __init__(self, measured: Iterable[str] = ()) -> None:
-        self._answers: dict[type[Answer], Answer] = {}
+        self._answers: dict[Source, Answer] = {}
         self._measured_ns = dict.fromkeys(measured, -1)
         self._episode_id = ""
-        self._needed: tuple[type[Answer], ...] = ()
-        self._always: tuple[type[Answer], ...] = ()
+        self._needed: tuple[Source, ...] = ()
+        self._always: tuple[Source, ...] = ()
         self._ticked = -1
         self.stamp_ns = 0
         """Simulated time of the newest answer."""
@@ -42,17 +44,17 @@ class StepBarrier:
         """An attempt begins, and these must answer its steps."""
         self._episode_id = episode_id
         self._ticked = -1
-        wanted = ((ActionChunk, policy), (OperatorAction, operator))
-        self._always = self._needed = tuple(kind for kind, is_needed in wanted if is_needed)
+        wanted = ((Source.POLICY, policy), (Source.OPERATOR, operator))
+        self._always = self._needed = tuple(source for source, is_needed in wanted if is_needed)
 
-    def await_operator(self, drives: bool) -> None:
-        """While an operator drives, the simulation waits for their answers too."""
-        more = (OperatorAction,) if drives and OperatorAction not in self._always else ()
+    def await_also(self, sources: Iterable[Source]) -> None:
+        """While an operator or the recovery policy drives, the simulation waits for their answers too."""
+        more = tuple(source for source in sources if source not in self._always)
         self._needed = (*self._always, *more) if self._always else ()
 
-    def answer(self, answer: Answer) -> None:
+    def answer(self, source: Source, answer: Answer) -> None:
         """Somebody has answered a step."""
-        self._answers[type(answer)] = answer
+        self._answers[source] = answer
         self.stamp_ns = max(self.stamp_ns, answer.stamp_ns)
 
     def measured(self, topic: str, stamp_ns: int) -> None:
@@ -61,18 +63,18 @@ class StepBarrier:
 
     def take(self) -> Due | None:
         """The step that is due now, once; None while somebody's answer or a measurement is missing."""
-        answers = tuple(self._answers[kind] for kind in self._needed if kind in self._answers)
+        answers = {source: self._answers[source] for source in self._needed if source in self._answers}
         if not self._needed or len(answers) < len(self._needed):
             return None
-        steps = {answer.step for answer in answers}
-        if len(steps) != 1 or any(answer.episode_id != self._episode_id for answer in answers):
+        steps = {answer.step for answer in answers.values()}
+        if len(steps) != 1 or any(answer.episode_id != self._episode_id for answer in answers.values()):
             return None
-        step = steps.pop()
+        step, [stamp_ns, *_] = steps.pop(), [answer.stamp_ns for answer in answers.values()]
         if step not in (self._ticked, self._ticked + 1):
             return None
-        if any(measured_ns != answers[0].stamp_ns for measured_ns in self._measured_ns.values()):
+        if any(measured_ns != stamp_ns for measured_ns in self._measured_ns.values()):
             return None
         again, self._ticked = step == self._ticked, step
-        for kind in self._needed:
-            del self._answers[kind]
-        return Due(step, answers[0].stamp_ns, answers, again)
+        for source in answers:
+            del self._answers[source]
+        return Due(step, stamp_ns, answers, again)

@@ -76,7 +76,7 @@ class Supervisor:
     @property
     def chunks_discarded(self) -> int:
         """Chunks that were stale or of another attempt, or came too late to be spliced in, since the start."""
-        return self._helm.feed.discarded
+        return self._helm.feed.discarded + self._helm.recoveries.feed.discarded
 
     @property
     def in_force(self) -> list[str]:
@@ -87,6 +87,16 @@ class Supervisor:
     def driver(self) -> Source:
         """Who drives; HOLD: nobody."""
         return self._handover_to if self.mode is Mode.HANDOVER else _DRIVERS.get(self.mode, Source.HOLD)
+
+    @property
+    def recovery(self) -> str:
+        """The recovery that drives; empty: none."""
+        return self._helm.recoveries.name if self.mode is Mode.RECOVERING else ""
+
+    @property
+    def awaits_recovery_policy(self) -> bool:
+        """Whether the chunks of the recovery policy drive."""
+        return self.mode is Mode.RECOVERING and self._helm.recoveries.is_learned
 
     # --- inputs -------------------------------------------------------------------------------------------------
 
@@ -131,6 +141,16 @@ class Supervisor:
             self._helm.feed.refuse()
         elif self._judge.sound_chunk(chunk) and len(chunk.actions):
             self._helm.feed.accept(chunk)
+
+    def submit_recovery_chunk(self, chunk: ActionChunk) -> None:
+        """A chunk has come from the recovery policy; it is played while a learned recovery drives."""
+        feed = self._helm.recoveries.feed
+        if not self.episode_id or chunk.episode_id != self.episode_id:
+            feed.refuse(faulty=False)
+        elif self._judge.sound_recovery(chunk):
+            feed.accept(chunk)
+        else:
+            feed.refuse(faulty=True)
 
     def submit_operator(self, action: OperatorAction, t_ns: int) -> None:
         """An operator's action has come."""
@@ -262,6 +282,15 @@ class Supervisor:
         else:
             self._give_up(f"{finding.check}: no recovery is left", t_ns)
 
+    def _tell_failure(self, t_ns: int) -> None:
+        """A recovery has failed; the next one drives, if there is one."""
+        recoveries = self._helm.recoveries
+        self.reason = f"recovery: {recoveries.failure}; {recoveries.name or 'none is left'}"
+        self._changed = True
+        known = len(self.robot.safety.recoveries)
+        finding = Finding("recovery", Severity.CLIP, recoveries.used, known, self.reason)
+        self._events += self._judge.note([finding], (), t_ns, self.mode)
+
     def _give_up(self, reason: str, t_ns: int) -> None:
         used, known = self._helm.recoveries.used, len(self.robot.safety.recoveries)
         finding = Finding("recovery", Severity.ABORT, used, known, reason)
@@ -309,8 +338,10 @@ class Supervisor:
         return True
 
     def _choose(self, t_ns: int, step: int) -> Choice:
-        driver = self.driver
+        driver, tried = self.driver, self._helm.recoveries.used
         choice = self._helm.choose(driver, t_ns, step, clear=self._judge.clear_for_policy())
+        if self._helm.recoveries.used != tried:
+            self._tell_failure(t_ns)
         if driver is not Source.HOLD:
             found = [choice.finding] if choice.finding is not None else []
             self._events += self._judge.note(found, Helm.CHECKS, t_ns, self.mode)
@@ -320,7 +351,7 @@ class Supervisor:
         if choice.progress is Progress.SUCCEEDED:
             self._now(Event.RECOVERED, Event.RECOVERED.value, t_ns)
         elif choice.progress is Progress.FAILED:
-            self._give_up("recovery: none has succeeded", t_ns)
+            self._give_up(f"recovery: none has succeeded; {self._helm.recoveries.failure}", t_ns)
         return choice
 
     def _send(self, choice: Choice, t_ns: int, step: int) -> Command | None:
@@ -338,4 +369,6 @@ class Supervisor:
         worst = self._judge.worst({finding.check for finding in shaped.findings}, driver)
         if worst is not None and worst.severity > Severity.HOLD:
             self._respond(worst, t_ns)
-        return replace(command, help_wanted=self.help.since_ns is not None) if command is not None else None
+        if command is None:
+            return None
+        return replace(command, help_wanted=self.help.since_ns is not None, recovery=self.recovery)

@@ -7,15 +7,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xrollout_ros.core.chunk import Array, Command, Observation, SafetyEvent
+from xrollout_ros.core.chunk import ActionChunk, Array, Command, Observation, SafetyEvent
 from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.modes import Mode, Severity
 from xrollout_ros.core.ports import Operator, Policy, SimRobot
+from xrollout_ros.core.recoveries import LEARNED
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.runtime.engines import DEFAULT_ENGINE, make_engine
+from xrollout_ros.runtime.engines.control import Control
+from xrollout_ros.runtime.engines.engine import Engine
 from xrollout_ros.runtime.operators.session import TeleopSession
 from xrollout_ros.runtime.processors import Pipeline, Processing
 from xrollout_ros.runtime.supervisor import Supervisor
+
+_EPISODE = "in-process"
 
 
 @dataclass
@@ -35,6 +40,25 @@ class Attempt:
         return np.array([command.action for command in self.commands])
 
 
+class _Driver:
+    """A policy with all that its node in the graph has."""
+
+    def __init__(self, policy: Policy, engine: Engine, robot: RobotSpec, seed: int) -> None:
+        self.processing = Processing(Pipeline(policy.info.processors, robot), robot)
+        self.control = Control()
+        self._engine = engine
+        self._engine.begin(_EPISODE, seed)
+
+    def answer(self, observation: Observation) -> ActionChunk:
+        seen = self.processing(observation)
+        assert seen is not None, "each step is a tick"
+        return self._engine.answer(seen)
+
+    def told(self, command: Command, *, given: bool) -> None:
+        if self.control.told(command.episode_id, given=given):
+            self._engine.control_given(command.stamp_ns)
+
+
 def run_attempt(
     sim: SimRobot,
     robot: RobotSpec,
@@ -45,6 +69,7 @@ def run_attempt(
     operator: Operator | None = None,
     engine: str = DEFAULT_ENGINE,
     delay_steps: int = 0,
+    recovery: Policy | None = None,
     policy_seed: int | None = None,
     on_step: Callable[[Observation, Command], None] | None = None,
 ) -> Attempt:
@@ -59,6 +84,7 @@ def run_attempt(
         operator: who drives, or may take over from the policy.
         engine: inference engine, one of ``runtime.engines.ENGINES``.
         delay_steps: simulated inference delay in policy steps.
+        recovery: who drives in a learned recovery; without it, one fails for want of actions.
         policy_seed: seed of the policy's randomness, where it is to be another than the start's.
         on_step: sees each observation with the command that answered it.
 
@@ -68,13 +94,14 @@ def run_attempt(
     """
     if policy is None and operator is None:
         raise ValueError("give a policy, an operator, or both")
-    episode_id = f"in-process-{seed}"
+    episode_id = _EPISODE
     supervisor = Supervisor(robot, stepped=True)
-    planner = make_engine(engine, policy, robot, delay_steps=delay_steps) if policy is not None else None
-    processing: Processing | None = None
-    if policy is not None and planner is not None:
-        processing = Processing(Pipeline(policy.info.processors, robot), robot)
-        planner.begin(episode_id, seed if policy_seed is None else policy_seed)
+    noise = seed if policy_seed is None else policy_seed
+
+    def driving(by: Policy | None) -> _Driver | None:
+        return _Driver(by, make_engine(engine, by, robot, delay_steps=delay_steps), robot, noise) if by else None
+
+    main, second = driving(policy), driving(recovery if robot.safety.learned else None)
     session = TeleopSession(operator, stepped=True) if operator is not None else None
     if session is not None and operator is not None:
         session.begin(episode_id, operator.name, seed, policy=policy is not None)
@@ -86,20 +113,27 @@ def run_attempt(
         observation = Observation(episode_id, now.step, stamp_ns, robot.state_vector(now.values))
         for name in robot.measured:
             supervisor.measured(name, now.values[name])
-        if planner is not None and processing is not None:
-            seen = processing(observation)
-            assert seen is not None, "each step is a tick"
-            supervisor.submit_chunk(planner.answer(seen))
+        if main is not None:
+            supervisor.submit_chunk(main.answer(observation))
         if session is not None:
             action = session.answer(observation, stamp_ns)
             assert action is not None, "a stepped operator always answers"
             supervisor.submit_operator(action, stamp_ns)
+        if second is not None:
+            if second.control.given:
+                supervisor.submit_recovery_chunk(second.answer(observation))
+            else:
+                second.processing(observation)
         tick = supervisor.tick(stamp_ns, now.step)
         attempt.events += tick.events
         assert tick.command is not None, "a stepped tick of a running attempt always commands"
         if session is not None:
             session.told(tick.command.mode, None)
             session.sent(tick.command.action, tick.command.help_wanted)
+        if main is not None:
+            main.told(tick.command, given=tick.command.mode is Mode.AUTONOMOUS)
+        if second is not None:
+            second.told(tick.command, given=tick.command.recovery == LEARNED)
         attempt.commands.append(tick.command)
         attempt.states.append(observation.state)
         if on_step is not None:

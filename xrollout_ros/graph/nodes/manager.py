@@ -41,6 +41,9 @@ POLICY_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 25.0
 STOPPING_TIMEOUT_S = 2.0
 TEAR_DOWN_TIMEOUT_S = 0.5
+_TEXTS = (
+    "robot", "task", "data", "model", "recovery_policy", "recovery_hash", "start", "operator", "tags", "nodes", "site",
+)  # fmt: skip
 _DEFAULTS: dict[str, object] = {
     "drive": "stepped", "strategy": "episodic", "kind": "attempt", "episodes": 0, "seed": 0, "resume": False,
     "reset_seconds": 0.0,
@@ -54,7 +57,7 @@ class ManagerNode(Node):
 
     def __init__(self, stop: threading.Event) -> None:
         super().__init__("manager", namespace="xrollout")
-        for name in ("robot", "task", "data", "model", "start", "operator", "tags", "nodes", "site"):
+        for name in _TEXTS:
             self.declare_parameter(name, "")
         for name, default in _DEFAULTS.items():
             self.declare_parameter(name, default)
@@ -260,7 +263,8 @@ class ManagerNode(Node):
             dataset_version=policy.next_dataset_version if policy else "",
             software_version=__version__,
             parameters={"drive": self._text("drive"), RATE: self.robot.control_rate_hz}
-            | ({"engine": policy.engine} if policy else {}),
+            | ({"engine": policy.engine} if policy else {})
+            | {name: self._text(name) for name in ("recovery_policy", "recovery_hash") if self._text(name)},
             tags=[tag for tag in self._text("tags").split(",") if tag],
             started_at=datetime.fromtimestamp(wall_ns / NS, tz=timezone.utc).isoformat(timespec="milliseconds"),
         )

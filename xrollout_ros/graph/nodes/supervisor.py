@@ -23,7 +23,7 @@ from xrollout.msg import (
     SupervisorState,
     TeleopCommand,
 )
-from xrollout_ros.core.chunk import ActionChunk as Chunk
+from xrollout_ros.core.chunk import OperatorAction
 from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.fields import extract, stamp_ns
 from xrollout_ros.core.modes import Mode, Phase, Request, Source
@@ -36,7 +36,7 @@ from xrollout_ros.graph.types import message_class
 from xrollout_ros.runtime.meter import Meter
 from xrollout_ros.runtime.modes import REQUESTED, Event
 from xrollout_ros.runtime.overrides import with_interpolation
-from xrollout_ros.runtime.step_barrier import StepBarrier
+from xrollout_ros.runtime.step_barrier import Answer, StepBarrier
 from xrollout_ros.runtime.supervisor import Supervisor, Tick
 
 WATCH_PERIOD_S = 0.05
@@ -89,13 +89,16 @@ class SupervisorNode(GraphNode):
 
     def activate(self) -> None:
         self._subscriptions_made = [
-            self.create_subscription(ActionChunk, "chunk", self._locked(self._on_chunk), COMMAND),
+            self.create_subscription(ActionChunk, "chunk", self._locked(self._taking(Source.POLICY)), COMMAND),
             self.create_subscription(TeleopCommand, "teleop/command", self._locked(self._on_operator), COMMAND),
             self.create_subscription(EpisodeState, "episode", self._locked(self._on_episode), LATCHED_EACH),
             self.create_subscription(OperatorRequest, "request", self._locked(self._on_request), EVENT),
             self.create_subscription(Heartbeat, "heartbeat", self._locked(self._on_heartbeat), EVENT),
             self.create_subscription(Bool, "emergency_stop_request", self._locked(self._on_stop_request), EVENT),
         ]
+        if self.robot.safety.learned:
+            take = self._locked(self._taking(Source.RECOVERY))
+            self._subscriptions_made.append(self.create_subscription(ActionChunk, "recovery/chunk", take, COMMAND))
         dead_man = self.robot.safety.dead_man
         if dead_man is not None:
             self._subscriptions_made.append(
@@ -191,27 +194,39 @@ class SupervisorNode(GraphNode):
         if message.node == "manager":
             self.logic.manager_seen(clock.steady_ns())
 
-    def _on_chunk(self, message: ActionChunk) -> None:
-        chunk = chunk_from_msg(message)
-        if self.stepped:
-            self._barrier.answer(chunk)
-            self._try_step()
-            return
-        # The chunk's times are wall-clock stamps; the player runs on the steady clock.
-        wall_ns = clock.wall_ns()
-        shift_ns = clock.steady_ns() - wall_ns
-        self.logic.submit_chunk(
-            dataclasses.replace(
-                chunk, start_ns=chunk.start_ns + shift_ns, stamp_ns=chunk.stamp_ns + shift_ns, accepted_ns=wall_ns
+    def _taking(self, source: Source) -> Callable[[ActionChunk], None]:
+        """Takes the chunks of the policy, or of the recovery policy."""
+
+        def take(message: ActionChunk) -> None:
+            chunk = chunk_from_msg(message)
+            if self.stepped:
+                self._barrier.answer(source, chunk)
+                self._try_step()
+                return
+            # The chunk's times are wall-clock stamps; the player runs on the steady clock.
+            wall_ns = clock.wall_ns()
+            shift_ns = clock.steady_ns() - wall_ns
+            start_ns, stamp = chunk.start_ns + shift_ns, chunk.stamp_ns + shift_ns
+            self._submit(
+                source, dataclasses.replace(chunk, start_ns=start_ns, stamp_ns=stamp, accepted_ns=wall_ns), stamp
             )
-        )
+
+        return take
+
+    def _submit(self, source: Source, answer: Answer, t_ns: int) -> None:
+        if isinstance(answer, OperatorAction):
+            self.logic.submit_operator(answer, t_ns)
+        elif source is Source.RECOVERY:
+            self.logic.submit_recovery_chunk(answer)
+        else:
+            self.logic.submit_chunk(answer)
 
     def _on_operator(self, message: TeleopCommand) -> None:
         action = operator_from_msg(message)
         if not self.stepped:
-            self.logic.submit_operator(action, clock.steady_ns())
+            self._submit(Source.OPERATOR, action, clock.steady_ns())
             return
-        self._barrier.answer(action)
+        self._barrier.answer(Source.OPERATOR, action)
         self._try_step()
 
     def _listen_to_sensors(self) -> None:
@@ -252,11 +267,8 @@ class SupervisorNode(GraphNode):
                 self._commands.publish(self._last_command)
             return
         begin_ns = clock.steady_ns()
-        for answer in due.answers:
-            if isinstance(answer, Chunk):
-                self.logic.submit_chunk(answer)
-            else:
-                self.logic.submit_operator(answer, due.stamp_ns)
+        for source, answer in due.answers.items():
+            self._submit(source, answer, due.stamp_ns)
         self._publish(self.logic.tick(due.stamp_ns, due.step), due.stamp_ns)
         self.pulse.took(begin_ns)
 
@@ -319,7 +331,9 @@ class SupervisorNode(GraphNode):
             self._commands.publish(message)
             self._robot_commands.publish(encode(self.robot, tick.command.action, stamp))
             self.logic.sent(self._time())
-        self._barrier.await_operator(self.logic.driver is Source.OPERATOR)
+        drivers = {Source.OPERATOR: self.logic.driver is Source.OPERATOR}
+        drivers[Source.RECOVERY] = self.logic.awaits_recovery_policy
+        self._barrier.await_also(source for source, drives in drivers.items() if drives)
         for event in tick.events:
             self._events.publish(event_to_msg(event, stamp))
         if tick.changed:
