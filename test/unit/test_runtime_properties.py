@@ -22,6 +22,7 @@ from .robots import SMOOTH, dim, robot
 MS = 1_000_000
 JOINT = {"observation": "joints", "index": 0}
 HAND = {"observation": "joints", "index": 1}
+LEARNED = {"kind": "learned", "clear_s": 0.1, "answer_s": 0.2, "time_limit_s": 0.5}
 RECOVERIES = [
     {"kind": "hold", "duration_s": 0.05},
     {"kind": "backtrack", "duration_s": 1.0, "time_limit_s": 0.3, "tolerance": 0.01},
@@ -46,7 +47,7 @@ POSITION = robot(
         "gripper_zones": [ZONE],
         "force": {"observation": "joints", "limit": 1.2, "severity": "recover"},
         "jump": {"limits": {"shoulder": 0.3}, "severity": "hold"},
-        "recoveries": [*RECOVERIES, {"kind": "retreat", "pose": {"shoulder": 0.25}}],
+        "recoveries": [LEARNED, *RECOVERIES, {"kind": "retreat", "pose": {"shoulder": 0.25}}, LEARNED],
         "detectors": ALARMS,
     },
 )
@@ -56,7 +57,7 @@ DELTA = robot(
     safety={
         "point": {"observation": "joints", "actions": ["dx", "dy"], "scale": 0.1},
         "workspace": BOX,
-        "recoveries": [*RECOVERIES, {"kind": "retreat", "point": [0.0, 0.0]}],
+        "recoveries": [LEARNED, *RECOVERIES, {"kind": "retreat", "point": [0.0, 0.0]}],
         "detectors": ALARMS,
         "help": {"timeout_s": 0.2, "otherwise": "recover"},
     },
@@ -64,7 +65,7 @@ DELTA = robot(
 VELOCITY = robot(
     [dim("linear_x", "velocity", max_rate=5.0), dim("angular_z", "velocity", max_rate=2.0)],
     safety={
-        "recoveries": [{"kind": "hold", "duration_s": 0.1}],
+        "recoveries": [{"kind": "hold", "duration_s": 0.1}, LEARNED, LEARNED],
         "detectors": ALARMS,
         "dead_man": {"topic": "/enable", "timeout_s": 0.5},
         "limit": "hold",
@@ -81,7 +82,7 @@ MIXED = robot(
     safety={
         "force": {"observation": "joints", "limit": 1.3, "severity": "stop"},
         "jump": {"limits": {"shoulder": 0.3, "wheel": 0.5}, "severity": "recover"},
-        "recoveries": RECOVERIES,
+        "recoveries": [LEARNED, *RECOVERIES],
         "help": {"timeout_s": 0.2, "otherwise": "abort", "meanwhile": "go_on"},
         "detectors": ALARMS,
         "dead_man": {"topic": "/enable", "timeout_s": 0.5, "severity": "hold"},
@@ -129,14 +130,36 @@ class AnythingHappens(RuleBasedStateMachine):
     def sound_chunk(self, rows: list[list[float]]) -> None:
         self.submit(np.array(rows)[:, : self.spec.action_dim], 0, True, {})
 
+    @rule(
+        rows=st.lists(st.lists(values, min_size=4, max_size=4), max_size=4),
+        width=st.sampled_from([0, 0, 0, 1, -1]),
+        offset=st.integers(-5, 5),
+        mine=st.sampled_from([True, True, True, False]),
+    )
+    def recovery_chunk(self, rows: list[list[float]], width: int, offset: int, mine: bool) -> None:
+        actions = np.resize(np.array(rows), (len(rows), self.spec.action_dim + width))
+        self.supervisor.submit_recovery_chunk(self.made(actions, offset, mine, {}))
+
+    @rule(rows=st.lists(st.lists(near, min_size=4, max_size=4), min_size=1, max_size=4), ticks=st.integers(1, 60))
+    def recovery_drives(self, rows: list[list[float]], ticks: int) -> None:
+        self.all_is_well()
+        self.submit(np.zeros((4, self.spec.action_dim)), 0, True, {})
+        self.go_on(1)
+        self.supervisor.measured("joints", np.array([1.25, 0.0]))  # outside, and pressing
+        self.go_on(2)
+        actions = np.repeat(np.array(rows)[:, : self.spec.action_dim], 8, axis=0)
+        self.supervisor.submit_recovery_chunk(self.made(actions, 0, True, {}))
+        self.go_on(ticks)
+
     def submit(self, rows: Any, offset: int, mine: bool, scores: dict[str, float]) -> None:
+        self.supervisor.submit_chunk(self.made(rows, offset, mine, scores))
+
+    def made(self, rows: Any, offset: int, mine: bool, scores: dict[str, float]) -> ActionChunk:
         start_ns, period_ns = self.t_ns + offset * self.spec.policy_period_ns, self.spec.policy_period_ns
         episode = self.episode if mine else "another"
         actions = np.asarray(rows, dtype=np.float32)
         number = next(self.sequence)
-        self.supervisor.submit_chunk(
-            ActionChunk(episode, "p", number, 0, start_ns, start_ns, period_ns, actions, scores=scores)
-        )
+        return ActionChunk(episode, "p", number, 0, start_ns, start_ns, period_ns, actions, scores=scores)
 
     @rule(action=st.lists(values, max_size=5), enabled=st.booleans())
     def operate(self, action: list[float], enabled: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from xrollout_ros.core.chunk import ActionChunk, Array
+from xrollout_ros.core.clock import nanoseconds
 from xrollout_ros.core.recoveries import LEARNED, LearnedSpec, WithinSpec
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.runtime.chunk_player import Played
@@ -73,12 +74,13 @@ class Learned:
     def __init__(self, spec: LearnedSpec, feed: RecoveryFeed) -> None:
         self._spec = spec
         self._feed = feed
+        self._clear_ns = nanoseconds(spec.clear_s)
         self._acted = False
-        self._well_since_s: float | None = None
+        self._well_since_ns: int | None = None
 
     def begin(self, robot: RobotSpec, path: list[Waypoint]) -> bool:
         self._acted = False
-        self._well_since_s = None
+        self._well_since_ns = None
         return True
 
     def act(self, now: Now) -> Array | Progress | None:
@@ -96,10 +98,10 @@ class Learned:
     def _succeeded(self, now: Now) -> bool:
         well = self._acted and now.clear and _is_within(now.values, self._spec.within)
         if not well:
-            self._well_since_s = None
-        elif self._well_since_s is None:
-            self._well_since_s = now.t_s
-        return self._well_since_s is not None and now.t_s - self._well_since_s >= self._spec.clear_s
+            self._well_since_ns = None
+        elif self._well_since_ns is None:
+            self._well_since_ns = now.t_ns
+        return self._well_since_ns is not None and now.t_ns - self._well_since_ns >= self._clear_ns
 
 
 def _is_within(values: Mapping[str, Array], bounds: WithinSpec | None) -> bool:
