@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -16,7 +17,7 @@ from xrollout.msg import Command as CommandMsg
 from xrollout.msg import SafetyEvent as SafetyEventMsg
 from xrollout.msg import TeleopCommand as TeleopCommandMsg
 from xrollout_ros.core.chunk import ActionChunk, Command, OperatorAction, SafetyEvent
-from xrollout_ros.core.clock import NS
+from xrollout_ros.core.clock import NS, Clock
 from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.core.modes import Request, Severity
 from xrollout_ros.core.ports import Shape
@@ -67,6 +68,13 @@ def chunk_from_msg(msg: ActionChunkMsg) -> ActionChunk:
         msg.inference_s,
         dict(zip(msg.score_names, msg.score_values, strict=False)),
     )
+
+
+def on_steady_clock(chunk: ActionChunk, clock: Clock) -> ActionChunk:
+    """A chunk that has come now: its times are wall-clock stamps, the player runs on the steady clock."""
+    wall_ns = clock.wall_ns()
+    shift_ns = clock.steady_ns() - wall_ns
+    return replace(chunk, start_ns=chunk.start_ns + shift_ns, stamp_ns=chunk.stamp_ns + shift_ns, accepted_ns=wall_ns)
 
 
 def operator_to_msg(action: OperatorAction) -> TeleopCommandMsg:

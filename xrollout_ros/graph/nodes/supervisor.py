@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,24 +13,21 @@ from std_srvs.srv import Trigger
 
 from xrollout.msg import (
     ActionChunk,
-    Command,
     EpisodeState,
     Heartbeat,
     OperatorRequest,
-    SafetyEvent,
-    SupervisorState,
     TeleopCommand,
 )
-from xrollout_ros.core.chunk import OperatorAction
+from xrollout_ros.core.chunk import Array, OperatorAction
 from xrollout_ros.core.clock import seconds
-from xrollout_ros.core.fields import extract, stamp_ns
+from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.core.modes import Mode, Phase, Request, Source
-from xrollout_ros.core.sensing import ObservationSpec
-from xrollout_ros.graph.conversions import chunk_from_msg, command_to_msg, event_to_msg, operator_from_msg, time_msg
-from xrollout_ros.graph.encodings import MESSAGES, encode
+from xrollout_ros.graph.conversions import chunk_from_msg, on_steady_clock, operator_from_msg
 from xrollout_ros.graph.node import GraphNode, clock, run_node
-from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED, LATCHED_EACH, STREAM, sensor
-from xrollout_ros.graph.types import message_class
+from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED_EACH, STREAM
+from xrollout_ros.graph.sensors import listen, measured_topics
+from xrollout_ros.graph.telling import Teller
+from xrollout_ros.graph.ticking import Ticker
 from xrollout_ros.runtime.meter import Meter
 from xrollout_ros.runtime.modes import REQUESTED, Event
 from xrollout_ros.runtime.overrides import with_interpolation
@@ -53,27 +48,15 @@ class SupervisorNode(GraphNode):
         self.declare_parameter("interpolation", "")
         self._lock = threading.Lock()
         """Held by whoever uses the logic: the executor's callbacks, or the ticking thread."""
-        self._ticking = threading.Event()
-        self._ticker: threading.Thread | None = None
-        self._failure: Exception | None = None
 
     def configure(self) -> None:
         robot = with_interpolation(self.robot, self.text("interpolation"))
         self.logic = Supervisor(robot, stepped=self.stepped)
         self._episode: EpisodeState | None = None
-        self._measured: dict[str, list[ObservationSpec]] = {}
-        for entry in self.robot.observations:
-            if entry.name in self.robot.measured:
-                self._measured.setdefault(entry.topic, []).append(entry)
-        self._barrier = StepBarrier(self._measured)
-        self._last_command: Command | None = None
+        self._barrier = StepBarrier(measured_topics(self.robot))
         self._ticks = 0
-        self._commands = self.create_publisher(Command, "command", EVENT)
-        self._robot_commands = self.create_publisher(
-            MESSAGES[self.robot.command.encoding], self.robot.command.topic, COMMAND
-        )
-        self._state = self.create_publisher(SupervisorState, "supervisor/state", LATCHED)
-        self._events = self.create_publisher(SafetyEvent, "supervisor/event", EVENT)
+        self._teller = Teller(self, self.robot)
+        self._ticker = Ticker(self.robot.control_period_ns, self._lock, self._tick, self.pulse, clock)
         self._own_services = [
             self.create_service(Trigger, "emergency_stop", self._on_emergency_stop),
             self.create_service(Trigger, "reset_emergency_stop", self._on_reset_emergency_stop),
@@ -106,12 +89,10 @@ class SupervisorNode(GraphNode):
             )
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
         self._watchdog = self.create_timer(WATCH_PERIOD_S, self._watch, clock=steady)
-        self._listen_to_sensors()
+        self._subscriptions_made += listen(self, self.robot, self._locked(self._on_sensor), stepped=self.stepped)
         if not self.stepped:
-            self._ticking.set()
-            self._ticker = threading.Thread(target=self._run_ticks, name="ticks", daemon=True)
             self._ticker.start()
-        self._publish_state()
+        self._teller.state(self.logic, self._time(), self._stamp())
 
     def deactivate(self) -> None:
         self.make_safe()
@@ -120,17 +101,13 @@ class SupervisorNode(GraphNode):
             self.destroy_subscription(subscription)
 
     def cleanup(self) -> None:
-        for name in ("_commands", "_robot_commands", "_state", "_events"):
-            if hasattr(self, name):
-                self.destroy_publisher(getattr(self, name))
+        if hasattr(self, "_teller"):
+            self._teller.close()
         for service in getattr(self, "_own_services", []):
             self.destroy_service(service)
 
     def make_safe(self) -> None:
-        self._ticking.clear()
-        if self._ticker is not None:
-            self._ticker.join(1.0)
-            self._ticker = None
+        self._ticker.stop()
         if self.logic.mode is Mode.IDLE:
             return
         self.logic.ask(Event.FAULT, "the supervisor is shutting down")
@@ -140,10 +117,10 @@ class SupervisorNode(GraphNode):
         else:
             self._publish(self.logic.tick(self._time(), self._ticks), self._stamp())
 
-    def _locked(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
-        def locked(message: Any) -> None:
+    def _locked(self, callback: Callable[..., None]) -> Callable[..., None]:
+        def locked(*message: Any) -> None:
             with self._lock:
-                callback(message)
+                callback(*message)
 
         return locked
 
@@ -203,13 +180,8 @@ class SupervisorNode(GraphNode):
                 self._barrier.answer(source, chunk)
                 self._try_step()
                 return
-            # The chunk's times are wall-clock stamps; the player runs on the steady clock.
-            wall_ns = clock.wall_ns()
-            shift_ns = clock.steady_ns() - wall_ns
-            start_ns, stamp = chunk.start_ns + shift_ns, chunk.stamp_ns + shift_ns
-            self._submit(
-                source, dataclasses.replace(chunk, start_ns=start_ns, stamp_ns=stamp, accepted_ns=wall_ns), stamp
-            )
+            arrived = on_steady_clock(chunk, clock)
+            self._submit(source, arrived, arrived.stamp_ns)
 
         return take
 
@@ -229,31 +201,13 @@ class SupervisorNode(GraphNode):
         self._barrier.answer(Source.OPERATOR, action)
         self._try_step()
 
-    def _listen_to_sensors(self) -> None:
-        for topic, kind in {entry.topic: entry.type for entry in self.robot.observations}.items():
-            entries = self._measured.get(topic, [])
-            if self.stepped and not entries:
-                continue
-            # Where nothing is measured only the arrival counts: no need to decode.
-            subscription = self.create_subscription(
-                message_class(kind),
-                topic,
-                self._locked(self._take(topic, entries)),
-                sensor(self.stepped),
-                raw=not entries,
-            )
-            self._subscriptions_made.append(subscription)
-
-    def _take(self, topic: str, entries: list[ObservationSpec]) -> Callable[[Any], None]:
-        def take(message: Any) -> None:
-            self.logic.sensor_seen(topic, clock.steady_ns())
-            for entry in entries:
-                self.logic.measured(entry.name, extract(message, entry))
-            if self.stepped:
-                self._barrier.measured(topic, stamp_ns(message.header.stamp))
-                self._try_step()
-
-        return take
+    def _on_sensor(self, topic: str, values: dict[str, Array], message: Any) -> None:
+        self.logic.sensor_seen(topic, clock.steady_ns())
+        for name, value in values.items():
+            self.logic.measured(name, value)
+        if self.stepped:
+            self._barrier.measured(topic, stamp_ns(message.header.stamp))
+            self._try_step()
 
     # --- ticks --------------------------------------------------------------------------------------------------
 
@@ -263,8 +217,7 @@ class SupervisorNode(GraphNode):
         if due is None:
             return
         if due.again:
-            if self._last_command is not None:
-                self._commands.publish(self._last_command)
+            self._teller.command_again()
             return
         begin_ns = clock.steady_ns()
         for source, answer in due.answers.items():
@@ -272,39 +225,18 @@ class SupervisorNode(GraphNode):
         self._publish(self.logic.tick(due.stamp_ns, due.step), due.stamp_ns)
         self.pulse.took(begin_ns)
 
-    def _run_ticks(self) -> None:
-        try:
-            self._tick_real_time()
-        except Exception as error:
-            self._failure = error
-
-    def _tick_real_time(self) -> None:
-        """The ticking thread: one tick each control period, on the steady clock's grid."""
-        period_ns = self.robot.control_period_ns
-        scheduled_ns = clock.steady_ns()
-        while self._ticking.is_set():
-            scheduled_ns += period_ns
-            begin_ns = clock.steady_ns()
-            if begin_ns < scheduled_ns:
-                time.sleep(seconds(scheduled_ns - begin_ns))
-            with self._lock:
-                begin_ns = clock.steady_ns()  # the sleep, or the wait for the lock, may have been a long one
-                if begin_ns - scheduled_ns > period_ns:
-                    # Stopped or starved of the processor: skip what was missed, and count it.
-                    missed = (begin_ns - scheduled_ns) // period_ns
-                    self.pulse.meter.missed(missed)
-                    scheduled_ns += missed * period_ns
-                self._ticks += 1
-                self._look()
-                tick = self.logic.tick(scheduled_ns, self._ticks, begin_ns)
-                late_s = seconds(clock.steady_ns() - scheduled_ns)
-                self._publish(tick, clock.wall_ns(), late_s)
-            self.pulse.took(begin_ns, late_s)
+    def _tick(self, scheduled_ns: int, begin_ns: int) -> float:
+        """Real time, in the ticking thread: one tick; gives how late it is, s."""
+        self._ticks += 1
+        self._look()
+        tick = self.logic.tick(scheduled_ns, self._ticks, begin_ns)
+        late_s = seconds(clock.steady_ns() - scheduled_ns)
+        self._publish(tick, clock.wall_ns(), late_s)
+        return late_s
 
     def _watch(self) -> None:
-        if self._failure is not None:
-            # Without ticks there is no supervisor: end loudly; the driver's own watchdog has stopped the robot.
-            raise self._failure
+        # Without ticks there is no supervisor: end loudly; the driver's own watchdog has stopped the robot.
+        self._ticker.check()
         with self._lock:
             self._look()
 
@@ -325,41 +257,14 @@ class SupervisorNode(GraphNode):
         return self._barrier.stamp_ns if self.stepped else clock.wall_ns()
 
     def _publish(self, tick: Tick, stamp: int, late_s: float = 0.0) -> None:
-        if tick.command is not None:
-            message = command_to_msg(tick.command, stamp, late_s)
-            self._last_command = message
-            self._commands.publish(message)
-            self._robot_commands.publish(encode(self.robot, tick.command.action, stamp))
+        if self._teller.command(tick, stamp, late_s):
             self.logic.sent(self._time())
         drivers = {Source.OPERATOR: self.logic.driver is Source.OPERATOR}
         drivers[Source.RECOVERY] = self.logic.awaits_recovery_policy
         self._barrier.await_also(source for source, drives in drivers.items() if drives)
-        for event in tick.events:
-            self._events.publish(event_to_msg(event, stamp))
+        self._teller.events(tick, stamp)
         if tick.changed:
-            self._publish_state()
-
-    def _publish_state(self) -> None:
-        logic, robot = self.logic, self.robot
-        now_ns = self._stamp()
-        since_ns = now_ns - (self._time() - logic.since_ns) if logic.since_ns else now_ns
-        self._state.publish(
-            SupervisorState(
-                stamp=time_msg(now_ns),
-                episode_id=logic.episode_id,
-                mode=int(logic.mode),
-                since=time_msg(max(0, since_ns)),
-                reason=logic.reason,
-                operator_id=logic.operator,
-                help_wanted=logic.help.since_ns is not None,
-                help_since=time_msg(max(0, now_ns - (self._time() - (logic.help.since_ns or self._time())))),
-                help_reason=logic.help.reason,
-                action_names=[dim.name for dim in robot.actions],
-                lower=robot.lower.tolist(),
-                upper=robot.upper.tolist(),
-                max_rate=robot.max_rate.tolist(),
-            )
-        )
+            self._teller.state(self.logic, self._time(), self._stamp())
 
     def _on_emergency_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         with self._lock:
