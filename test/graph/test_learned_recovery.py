@@ -35,6 +35,16 @@ def recovery(tmp_path: Path) -> Path:
     return make_checkpoint(tmp_path / "recovery.pt", scale=0.5, max_prefix=4)
 
 
+@pytest.fixture
+def short_task(tmp_path: Path) -> Path:
+    """pick_and_place with just enough time for two recoveries."""
+    task = yaml.safe_load((share_dir() / "config/tasks/pick_and_place.yaml").read_text())
+    task["time_limit_s"] = 4.0
+    path = tmp_path / "short_task.yaml"
+    path.write_text(yaml.safe_dump(task))
+    return path
+
+
 def alarmed(folder: Path, *recoveries: dict[str, Any]) -> Path:
     """The simulated arm with an alarm and these recoveries."""
     document = yaml.safe_load((share_dir() / "config/robots/metaworld_sawyer.yaml").read_text())
@@ -46,14 +56,15 @@ def alarmed(folder: Path, *recoveries: dict[str, Any]) -> Path:
 
 @pytest.mark.parametrize("delay_steps", [0, 2])
 def test_it_withdraws_and_the_policy_goes_on_the_same_in_the_graph_and_in_process(
-    start_graph: Start, checkpoint: Path, recovery: Path, tmp_path: Path, delay_steps: int
+    start_graph: Start, checkpoint: Path, recovery: Path, short_task: Path, tmp_path: Path, delay_steps: int
 ) -> None:
     path = alarmed(tmp_path, LEARNED, LEARNED, {"kind": "hold", "duration_s": 0.2})
     graph = start_graph(
-        "deploy", model=checkpoint, robot=path, recovery_model=recovery, episodes=2, seed=3, delay_steps=delay_steps
-    )
+        "deploy", model=checkpoint, robot=path, task=short_task, recovery_model=recovery, episodes=1, seed=3,
+        delay_steps=delay_steps,
+    )  # fmt: skip
     assert graph.wait(120) == 0, graph.output()
-    robot, task = load_robot(str(path)), load_task("pick_and_place")
+    robot, task = load_robot(str(path)), load_task(str(short_task))
     for episode in graph.episodes():
         attempt = run_attempt(
             make_sim_robot(robot, task),
