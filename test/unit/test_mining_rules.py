@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from xrollout_ros.core.task import ReachSpec
 from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.mining.rules import RULES, Finding, judge
-from xrollout_ros.mining.tagging import tag_episode
+from xrollout_ros.mining.tagging import tag_episode, why_recovery
 
 ROWS = 20
 
@@ -128,3 +129,24 @@ def test_a_tag_is_kept_and_the_bag_unchanged(bags: Any) -> None:
     assert {path: path.read_bytes() for path in episode.path.iterdir()} == before
     with pytest.raises(DataError, match="no episode"):
         tag_episode(bags.data, "01M7X39E2BNZKTYXNYD0KCAPAD", SystemClock())
+
+
+SPAN = {"operator": "joy", "begin_s": 0.1, "end_s": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("meta", "sources", "why"),
+    [
+        ({"policy_id": "p"}, {0, 3}, ""),
+        ({"policy_id": "p", "interventions": [SPAN]}, {0, 1}, "joy drove"),
+        ({"policy_id": "p"}, {0, 1}, "an operator drove"),  # a repaired bag knows its commands alone
+        ({"policy_id": "p", "interventions": [SPAN]}, {0, 2}, "joy drove, a recovery sent 10 commands"),
+        ({"policy_id": "p", "kind": "clip"}, {1, 2}, ""),
+        ({"interventions": [SPAN]}, {1}, ""),  # a demonstration
+    ],
+)
+def test_an_attempt_shows_a_recovery_where_somebody_else_than_its_policy_drove(
+    bags: Any, meta: dict[str, Any], sources: set[int], why: str
+) -> None:
+    source = np.array([sorted(sources)[row % len(sources)] for row in range(ROWS)], dtype=np.uint8)
+    assert why_recovery(replace(attempt(bags, NEAR, **meta), source=source)) == why
