@@ -22,7 +22,7 @@ from xrollout_ros.core.resources import share_dir
 from xrollout_ros.graph.monitor import GraphObserver
 from xrollout_ros.graph.qos import EVENT
 
-from .conftest import COMMAND
+from .conftest import COMMAND, wait_for
 
 DEAD_MAN, TOGGLE, SUCCESS = 5, 7, 0
 """Buttons of the joystick's default."""
@@ -113,19 +113,36 @@ def screen() -> Iterator[tuple[int, int, Callable[[], str]]]:
 
 
 @contextmanager
-def terminal(environment: dict[str, str], operator: str = "keyboard") -> Iterator[tuple[int, Callable[[], str]]]:
-    """`xrollout teleop` in a terminal of its own; it leaves by q, or by Ctrl-C where no keyboard is read."""
+def terminal(environment: dict[str, str], operator: str = "keyboard", name: str = "keyboard") -> Iterator[int]:
+    """`xrollout teleop` in a terminal of its own, once it has joined; gives the end that is typed into.
+
+    It leaves by q, or by Ctrl-C where no keyboard is read.
+    """
     with screen() as (keys, slave, output):
-        process = subprocess.Popen(
-            [*COMMAND, "teleop", operator],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env={**environment, "TERM": "dumb"},
-            start_new_session=True,
-        )
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                [*COMMAND, "teleop", operator],
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                env={**environment, "TERM": "dumb"},
+                start_new_session=True,
+            )
+
+        def settled() -> bool:
+            return f"operator {name};" in output() or process.poll() is not None
+
+        process = start()
         try:
-            yield keys, output
+            for _ in range(5):
+                wait_for(settled, 60, f"{operator} joins")
+                # On a machine that is overloaded it may not find the graph in its time: try again, as people do.
+                if process.poll() is None or "no graph was found" not in output():
+                    break
+                process = start()
+            assert process.poll() is None, output()
+            yield keys
             if operator == "keyboard":
                 os.write(keys, b"q")
             else:

@@ -117,8 +117,7 @@ def test_a_keyboard_in_the_graph_s_own_terminal_and_a_phone_that_joins_drive_one
         wait_for(driven, 20, "a key drives")
         os.write(keys, b" ")
         wait_for(in_mode(observer, Mode.AUTONOMOUS), 20, "space hands back")
-        with terminal(ros_domain, str(phone)) as (_, output):
-            wait_for(lambda: "operator pose" in output(), 30, "the phone joins")
+        with terminal(ros_domain, str(phone), "pose"):
             taken = in_mode(observer, Mode.TELEOP, "pose")
             insist(lambda: buttons.press(0, 3), taken, "the phone's button takes over")
             along_x.clear()
