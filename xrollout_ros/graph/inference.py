@@ -13,8 +13,9 @@ from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.graph.conversions import chunk_to_msg
-from xrollout_ros.graph.node import GraphNode, clock
+from xrollout_ros.graph.node import GraphNode
 from xrollout_ros.graph.observing import Observer
+from xrollout_ros.graph.pulse import clock
 from xrollout_ros.graph.qos import COMMAND, EVENT
 from xrollout_ros.runtime.engines import DEFAULT_ENGINE, check_engine, make_engine
 from xrollout_ros.runtime.engines.control import Control

@@ -18,8 +18,8 @@ from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.graph.lifecycle import call
 from xrollout_ros.graph.middleware import prepare
 from xrollout_ros.graph.monitor import GraphObserver
-from xrollout_ros.graph.node import Pulse
 from xrollout_ros.graph.operating import Inputs
+from xrollout_ros.graph.pulse import Pulse
 from xrollout_ros.graph.spinning import SpinThread, make_executor
 from xrollout_ros.graph.teleoperation import Teleoperation
 from xrollout_ros.graph.topics import NAMESPACE

@@ -15,7 +15,7 @@ from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.core.modes import Phase
 from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.graph.node import Pulse, clock
+from xrollout_ros.graph.pulse import Pulse, clock
 from xrollout_ros.graph.qos import EVENT, LATCHED_EACH, sensor
 from xrollout_ros.graph.types import message_class
 from xrollout_ros.runtime.assembler import ObservationAssembler

@@ -12,8 +12,8 @@ from rclpy.wait_for_message import wait_for_message
 from sensor_msgs.msg import JointState, Joy
 
 from xrollout_ros.core.errors import GraphError
-from xrollout_ros.graph.node import clock
 from xrollout_ros.graph.probes import full_name
+from xrollout_ros.graph.pulse import clock
 from xrollout_ros.graph.qos import STREAM
 from xrollout_ros.runtime.operators.joy import JoyOperator
 from xrollout_ros.runtime.operators.keyboard import KeyboardOperator, parse_keys

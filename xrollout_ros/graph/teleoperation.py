@@ -12,8 +12,8 @@ from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.modes import Mode, Phase, Request
 from xrollout_ros.core.ports import Asked, Operator
 from xrollout_ros.graph.conversions import operator_to_msg, time_msg
-from xrollout_ros.graph.node import clock
 from xrollout_ros.graph.observing import Observer, ObservingNode
+from xrollout_ros.graph.pulse import clock
 from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED, LATCHED_EACH
 from xrollout_ros.runtime.operators.session import TeleopSession
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from xrollout_ros.core.clock import Clock, seconds
-from xrollout_ros.graph.node import Pulse
+from xrollout_ros.graph.pulse import Pulse
 
 
 class Ticker:

@@ -30,7 +30,8 @@ from xrollout_ros.graph.bag_keeper import NOT_CLOSED, BagKeeper
 from xrollout_ros.graph.conversions import time_msg
 from xrollout_ros.graph.inbox import Inbox, Wish
 from xrollout_ros.graph.lifecycle import LOST_S, Members, StopRequested, call
-from xrollout_ros.graph.node import Pulse, StopFlag, clock
+from xrollout_ros.graph.node import StopFlag
+from xrollout_ros.graph.pulse import Pulse, clock
 from xrollout_ros.graph.qos import LATCHED
 from xrollout_ros.graph.spinning import SpinThread, make_executor
 from xrollout_ros.runtime.attempt import AttemptWatch, Verdict

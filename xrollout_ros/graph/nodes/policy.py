@@ -13,7 +13,8 @@ from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.core.modes import Mode, Source
 from xrollout_ros.graph.conversions import time_msg
 from xrollout_ros.graph.inference import LOAD_TIMEOUT_S, InferenceNode
-from xrollout_ros.graph.node import clock, run_node
+from xrollout_ros.graph.node import run_node
+from xrollout_ros.graph.pulse import clock
 from xrollout_ros.graph.qos import STREAM
 from xrollout_ros.graph.slow_service import SlowService
 from xrollout_ros.runtime.engines.deployment import Deployment, Loaded

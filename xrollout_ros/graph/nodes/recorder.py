@@ -26,8 +26,9 @@ from xrollout_ros.episodes.recording import Recording
 from xrollout_ros.episodes.ring import Ring
 from xrollout_ros.episodes.strategies import DEFAULTS, Margin, RecordingStrategy, make_strategy
 from xrollout_ros.graph.highlighting import HighlightService
-from xrollout_ros.graph.node import GraphNode, clock, run_node
+from xrollout_ros.graph.node import GraphNode, run_node
 from xrollout_ros.graph.polling import Polled
+from xrollout_ros.graph.pulse import clock
 from xrollout_ros.graph.qos import EVENT, LATCHED, recording
 from xrollout_ros.graph.recorded import expected, history, recorded, wanted
 from xrollout_ros.graph.recorder_status import status_of

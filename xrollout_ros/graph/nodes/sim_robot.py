@@ -24,7 +24,8 @@ from xrollout_ros.core.resources import load_task
 from xrollout_ros.core.sensing import CameraSpec
 from xrollout_ros.graph.conversions import scene_to_msg, time_msg
 from xrollout_ros.graph.encodings import MESSAGES, decode
-from xrollout_ros.graph.node import GraphNode, clock, run_node
+from xrollout_ros.graph.node import GraphNode, run_node
+from xrollout_ros.graph.pulse import clock
 from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED_EACH, sensor
 from xrollout_ros.graph.types import message_class
 from xrollout_ros.sim.robot import make_sim_robot

@@ -23,7 +23,8 @@ from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.core.modes import Mode, Phase, Request, Source
 from xrollout_ros.graph.conversions import chunk_from_msg, on_steady_clock, operator_from_msg
-from xrollout_ros.graph.node import GraphNode, clock, run_node
+from xrollout_ros.graph.node import GraphNode, run_node
+from xrollout_ros.graph.pulse import clock
 from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED_EACH, STREAM
 from xrollout_ros.graph.sensors import listen, measured_topics
 from xrollout_ros.graph.telling import Teller

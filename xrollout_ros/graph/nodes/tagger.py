@@ -11,7 +11,8 @@ from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.core.modes import Phase
 from xrollout_ros.episodes import paths
 from xrollout_ros.graph.conversions import time_msg
-from xrollout_ros.graph.node import GraphNode, clock, run_node
+from xrollout_ros.graph.node import GraphNode, run_node
+from xrollout_ros.graph.pulse import clock
 from xrollout_ros.graph.qos import EVENT, LATCHED_EACH
 from xrollout_ros.mining.tagging import tag_episode
 

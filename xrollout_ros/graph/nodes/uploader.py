@@ -19,7 +19,8 @@ from xrollout_ros.episodes.upload_queue import UploadQueue
 from xrollout_ros.episodes.upload_target import Bandwidth, UploadTarget
 from xrollout_ros.episodes.uploader import Uploader
 from xrollout_ros.graph.conversions import time_msg
-from xrollout_ros.graph.node import Pulse, StopFlag, clock
+from xrollout_ros.graph.node import StopFlag
+from xrollout_ros.graph.pulse import Pulse, clock
 from xrollout_ros.graph.qos import LATCHED
 from xrollout_ros.graph.spinning import make_executor
 
