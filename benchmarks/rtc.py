@@ -26,7 +26,8 @@ HORIZON, EXECUTE = 48, 8
 
 def trained(folder: Path, demonstrations: int, max_prefix: int, horizon: int, execute: int) -> Path:
     """A checkpoint trained on demonstrations that are recorded here if need be."""
-    from xrollout_ros.learning.train import TrainOptions, train
+    from xrollout_ros.learning.train import train
+    from xrollout_ros.learning.train_options import TrainOptions
 
     data, task = folder / "demonstrations", folder / "demonstrated.yaml"
     if not data.exists():

@@ -23,7 +23,8 @@ from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, build_model
 from xrollout_ros.learning.networks import ParallelMLP
 from xrollout_ros.learning.policies import ChunkPolicy
 from xrollout_ros.learning.prefix import LARGEST_GAIN, Given, draw_lengths, guidance_gain, soft_weights
-from xrollout_ros.learning.train import TrainOptions, _prefix
+from xrollout_ros.learning.train import _prefix
+from xrollout_ros.learning.train_options import TrainOptions
 
 from ..checkpoints import make_checkpoint
 

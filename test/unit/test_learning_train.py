@@ -22,7 +22,8 @@ from xrollout_ros.learning.checkpoint import load_checkpoint, load_policy
 from xrollout_ros.learning.dataset import TrainingEpisode, TrainingSet
 from xrollout_ros.learning.fit import Progress, one_thread
 from xrollout_ros.learning.metadata import read_meta
-from xrollout_ros.learning.train import TrainOptions, TrainResult, train
+from xrollout_ros.learning.train import TrainResult, train
+from xrollout_ros.learning.train_options import TrainOptions
 
 ROBOT = load_robot("metaworld_sawyer")
 

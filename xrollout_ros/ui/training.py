@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from xrollout_ros.learning import fit
-from xrollout_ros.learning.train import TrainOptions, TrainResult, train
+from xrollout_ros.learning.train import TrainResult, train
+from xrollout_ros.learning.train_options import TrainOptions
 from xrollout_ros.ui import text
 
 PLAIN_LINES = 10

@@ -39,7 +39,7 @@ def train(**options: Any) -> None:
     """Train a policy from recorded episodes."""
     console = output()
     # PyTorch takes seconds to import, which `--help` and completion need not wait for.
-    from xrollout_ros.learning.train import TrainOptions
+    from xrollout_ros.learning.train_options import TrainOptions
     from xrollout_ros.ui.training import train_with_progress
 
     checked = TrainOptions.of(**{name: value for name, value in options.items() if value is not None})
