@@ -17,7 +17,7 @@ from xrollout_ros.core.episode import EpisodeKind, KeptSpan, Outcome
 from xrollout_ros.core.errors import BagError, SpecError
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.sensing import CameraSpec
-from xrollout_ros.episodes import highlights, mcap_file
+from xrollout_ros.episodes import highlights, sinks
 from xrollout_ros.episodes.bag_reader import open_bag, verify
 from xrollout_ros.episodes.definitions import MessageDefinition, load_definition
 from xrollout_ros.episodes.highlights import Clip
@@ -179,15 +179,13 @@ def test_a_full_disk_is_loud_and_stops_nothing_else(recorder: Recorder, monkeypa
     recording, meta = recorder.recording, recorder.bags.meta()
     recorder.send(20)
     path = recording.open(meta, recorder.now_ns)
-    write = mcap_file._Sink.write
 
     def refuse(self: Any, data: bytes) -> int:
-        if "_clip_" in self._file.name:
-            self.error = OSError(28, "No space left on device")
-            raise self.error
-        return write(self, data)
+        assert "_clip_" in self.path.name
+        self.error = OSError(28, "No space left on device")
+        raise self.error
 
-    monkeypatch.setattr(mcap_file._Sink, "write", refuse)
+    monkeypatch.setattr(sinks.DirectSink, "write", refuse)
     recorder.save()
     clip = recorder.clips.get(timeout=20)
     assert clip.path is None
@@ -213,14 +211,14 @@ def test_a_clip_that_the_disk_has_no_room_for_is_not_begun(recorder: Recorder, m
 
 
 def test_a_slow_disk_under_a_clip_never_delays_a_message(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    go, write = threading.Event(), mcap_file._Sink.write
+    go, write = threading.Event(), sinks.DirectSink.write
 
     def wait(self: Any, data: bytes) -> int:
         go.wait(20)
         return write(self, data)
 
     recorder.send(50)
-    monkeypatch.setattr(mcap_file._Sink, "write", wait)
+    monkeypatch.setattr(sinks.DirectSink, "write", wait)
     longest_s = 0.0
     for _ in range(highlights.MOST_AT_ONCE):
         begun_s = time.monotonic()

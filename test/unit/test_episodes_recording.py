@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from xrollout_ros.core.clock import NS, SystemClock
 from xrollout_ros.core.episode import Outcome, OutcomeSource
 from xrollout_ros.core.errors import BagError
-from xrollout_ros.episodes import mcap_file
+from xrollout_ros.episodes import sinks
 from xrollout_ros.episodes.bag_reader import open_bag, verify
 from xrollout_ros.episodes.definitions import MessageDefinition, load_definition, stamp_offset
 from xrollout_ros.episodes.losses import LossCounter
@@ -237,7 +237,7 @@ def test_a_failed_disk_is_told_and_what_comes_is_counted(recorder: Recorder, mon
         raise self.error
 
     recording.receive("/a", text("x"), 1, START_NS)
-    monkeypatch.setattr(mcap_file._Sink, "write", refuse)
+    monkeypatch.setattr(sinks.FileSink, "write", refuse)
     deadline_s = time.monotonic() + 5
     sequence = 1
     while not recording.failure:
@@ -259,13 +259,13 @@ def test_a_failed_disk_is_told_and_what_comes_is_counted(recorder: Recorder, mon
 @pytest.fixture
 def stalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """A disk that hangs until the event is set."""
-    go, write = threading.Event(), mcap_file._Sink.write
+    go, write = threading.Event(), sinks.FileSink.write
 
     def wait(self: Any, data: bytes) -> int:
         go.wait(20)
         return write(self, data)
 
-    monkeypatch.setattr(mcap_file._Sink, "write", wait)
+    monkeypatch.setattr(sinks.FileSink, "write", wait)
     yield go
     go.set()
 

@@ -60,8 +60,9 @@ class BagFile:
         task: TaskSpec | None,
         *,
         compress: bool,
+        at_once: bool = False,
     ) -> None:
-        """Make the folder, and begin the file.
+        """Make the folder, and begin the file; see :class:`McapFile` for ``compress`` and ``at_once``.
 
         Raises:
             BagError: the folder exists or cannot be made.
@@ -79,13 +80,15 @@ class BagFile:
             raise BagError(f"the bag {directory} exists already", remedy) from error
         except OSError as error:
             raise disk_error(directory, error) from error
-        self._file = self._begin(meta, robot, task, compress)
+        self._file = self._begin(meta, robot, task, compress, at_once)
         self._flushed_ns = self._synced_ns = clock.steady_ns()
 
-    def _begin(self, meta: EpisodeMeta, robot: RobotSpec, task: TaskSpec | None, compress: bool) -> McapFile:
+    def _begin(
+        self, meta: EpisodeMeta, robot: RobotSpec, task: TaskSpec | None, compress: bool, at_once: bool
+    ) -> McapFile:
         file: McapFile | None = None
         try:
-            file = McapFile(self.path, compress=compress)
+            file = McapFile(self.path, compress=compress, at_once=at_once)
             file.write_metadata(rosbag2.EPISODE, rosbag2.describe(meta))
             file.attach(rosbag2.ROBOT, robot.model_dump_json(), self._clock.wall_ns())
             if task is not None:

@@ -202,7 +202,9 @@ class Highlights:
     def _open(self, directory: Path, meta: EpisodeMeta) -> BagFile:
         # Images of a real camera hardly shrink, and a clip should be there at once.
         compress = self._stepped or not any(topic.raw_images for topic in self._topics)
-        return BagFile(directory, directory.name, meta, self._clock, self._robot, self._task, compress=compress)
+        return BagFile(
+            directory, directory.name, meta, self._clock, self._robot, self._task, compress=compress, at_once=True
+        )
 
     def _follow(self, tap: Tap, bag: _ClipBag, begun_ns: int, after_s: float) -> None:
         """Write what comes until the clip's end, and the images that were being encoded then."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from foxglove._foxglove_py import BaseChannel
 from foxglove.mcap import MCAPCompression, MCAPWriteOptions
 
 from xrollout_ros.core.errors import BagError
+from xrollout_ros.episodes.sinks import DirectSink, FileSink, Sink
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -31,46 +30,10 @@ def disk_error(path: Path, error: BaseException) -> BagError:
     return BagError(f"the bag {path} cannot be written: {reason}", remedy)
 
 
-class _Sink:
-    """The file as foxglove-sdk sees it.
-
-    The SDK logs a failed write and goes on; here the first error is kept, so that it can be asked for. A sink of our
-    own is as fast as the SDK's (2.4 GB/s of images), and its descriptor can be synced.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.error: OSError | None = None
-        self._file = path.open("xb", buffering=0)
-        # Whoever lists the data folder sees by this lock that the bag is being written, not torn. Only one who is just
-        # listing can hold it now, for a moment.
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-
-    def write(self, data: bytes | bytearray) -> int:
-        if self.error is not None:
-            raise self.error
-        try:
-            return self._file.write(data)
-        except OSError as error:
-            self.error = error
-            raise
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def flush(self) -> None:
-        """Nothing is buffered here."""
-
-    def sync(self) -> None:
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
-
-
 class McapChannel:
     """One topic of the file."""
 
-    def __init__(self, channel: BaseChannel, sink: _Sink) -> None:
+    def __init__(self, channel: BaseChannel, sink: Sink) -> None:
         self._channel = channel
         self._sink = sink
 
@@ -92,14 +55,15 @@ class McapFile:
         OSError: the file exists or cannot be made.
     """
 
-    def __init__(self, path: Path, *, compress: bool = True) -> None:
+    def __init__(self, path: Path, *, compress: bool = True, at_once: bool = False) -> None:
         """Begin the file.
 
         Args:
             path: where; nothing may be there yet.
             compress: zstd chunks, else plain ones. A camera's raw images shrink by a sixth for 5 times the work.
+            at_once: all of it is written as fast as the disk takes it, and is of no use before :meth:`finish`.
         """
-        self._sink = _Sink(path)
+        self._sink: Sink = DirectSink(path) if at_once else FileSink(path)
         self._context = Context()  # of its own, or two files open at once would get each other's messages
         # Threads of the compressor would compete with the control path; one is fast enough. Level 1 is four times as
         # fast on images as the default and makes states and images as small within 2 %.
@@ -108,6 +72,7 @@ class McapFile:
             compression=MCAPCompression.Zstd if compress else None,
             compression_level=1,
             compression_threads=0,
+            disable_seeking=self._sink.appends,
         )
         self._writer = foxglove.open_mcap(self._sink, context=self._context, writer_options=options)
 
