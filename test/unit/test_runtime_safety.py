@@ -197,6 +197,20 @@ def test_a_limit_may_be_more_than_clipped() -> None:
     assert drive.mode is Mode.HOLD
 
 
+@pytest.mark.parametrize("severity", ["clip", "hold"])
+def test_a_row_beyond_a_limit_is_told_when_it_is_due_however_smoothly_the_motion_would_get_there(severity: str) -> None:
+    drive = Drive(robot(ARM, safety={"limit": severity}, motion={"blend_s": 0.1, "interpolation": "linear"}))
+    drive.chunk([[0, 0]] * 9)
+    drive.tick()
+    drive.chunk([[0, 0], [0, 3], [0, 3], [0, 3]])
+    assert drive.tick().source is Source.POLICY and not drive.events
+    command = drive.tick()
+    assert drive.told() == [("limit", Severity[severity.upper()], True)]
+    assert (drive.events[0].value, drive.events[0].limit) == (3, 1)
+    assert (command.source is Source.HOLD) == (severity == "hold")
+    assert (command.action <= 1).all()
+
+
 def test_the_most_restrictive_wins() -> None:
     drive = hand(
         workspace={**BOX, "severity": "hold"}, force={"observation": "joints", "limit": 0.1, "severity": "stop"}

@@ -42,6 +42,11 @@ class Ticker:
             self._thread.join(1.0)
             self._thread = None
 
+    @property
+    def ticking(self) -> bool:
+        """Whether it was started, and not stopped."""
+        return self._ticking.is_set()
+
     def check(self) -> None:
         """Raise what ended the thread, if anything did."""
         if self._failure is not None:

@@ -34,6 +34,8 @@ class Played:
     """This policy step has been played before, from this chunk or from the one before it."""
     fading: bool = False
     """The chunk has run out: this only brings the motion to rest."""
+    row: Array | None = None
+    """(A,) the row that is due, which the motion is perhaps still on its way to; None: there is none any more."""
 
 
 class Acceptance(str, Enum):
@@ -160,7 +162,7 @@ class ChunkPlayer:
         if not repeated:
             self._last_row_ns = row_ns
             self.consumed += 1
-        return Played(action, chunk.sequence, index, chunk.accepted_ns, repeated)
+        return Played(action, chunk.sequence, index, chunk.accepted_ns, repeated, row=chunk.actions[index])
 
     def _splice(self, track: _Track, t_ns: int) -> None:
         before = self._track

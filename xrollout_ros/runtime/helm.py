@@ -40,6 +40,8 @@ class Choice:
     course: Course = Course.HOLD
     action: Array | None = None
     """(A,), to drive."""
+    asked: Array | None = None
+    """(A,) what the policy asks for, which the motion is perhaps still on its way to."""
     source: Source = Source.HOLD
     sequence: int = -1
     index: int = -1
@@ -182,8 +184,9 @@ class Helm:
         # The end of a motion that nothing continues is no action of a policy's: it is how holding begins.
         source = Source.HOLD if played.fading else source
         return Choice(
-            course, played.action, source, played.sequence, played.index, played.accepted_ns, finding, progress
-        )
+            course, played.action, played.row, source, played.sequence, played.index, played.accepted_ns, finding,
+            progress,
+        )  # fmt: skip
 
     def _operator(self, t_ns: int, step: int) -> Choice:
         action, finding = self.operated.now(t_ns, step)
@@ -197,7 +200,7 @@ class Helm:
         if self._once and (self.operated.used or not self._due(Source.OPERATOR, t_ns)):
             return Choice(Course.WAIT)
         self.operated.use()
-        return Choice(Course.DRIVE, action, Source.OPERATOR)
+        return Choice(Course.DRIVE, action, source=Source.OPERATOR)
 
     def _recovery(self, t_ns: int, clear: bool) -> Choice:
         if self._turn != self.recoveries.used:
@@ -216,7 +219,7 @@ class Helm:
             return Choice(progress=progress)
         if self.recoveries.is_learned and self.recoveries.feed.played is not None:
             return self._played(self.recoveries.feed.played, Source.RECOVERY, progress=progress)
-        return Choice(Course.DRIVE, action, Source.RECOVERY, progress=progress)
+        return Choice(Course.DRIVE, action, source=Source.RECOVERY, progress=progress)
 
     # --- sending ------------------------------------------------------------------------------------------------
 
@@ -232,7 +235,8 @@ class Helm:
         if self.sent is not None and t_ns - self.sent.stamp_ns > 2 * self._period_ns:
             self.shaper.rest()
         dt_s, steered = self._since_sent_s(t_ns), choice.source is Source.RECOVERY and choice.sequence < 0
-        shaped = self.shaper.shape(action, choice.source, t_ns, dt_s, self.values, steered=steered)
+        asked = choice.asked if action is not None else None
+        shaped = self.shaper.shape(action, choice.source, t_ns, dt_s, self.values, steered=steered, asked=asked)
         if shaped.action is None:
             return None, shaped
         made = Choice() if shaped.held else choice

@@ -49,6 +49,15 @@ class Limiter:
         for axis in self._axes.values():
             axis.reset()
 
+    def beyond(self, action: Array) -> Finding | None:
+        """The value ``(A,)`` that is farthest out of the robot's range; None: none is."""
+        over = np.maximum(action - self.upper, self.lower - action)
+        worst = int(np.argmax(over))
+        if over[worst] <= 0:
+            return None
+        bound = self.upper if action[worst] > self.upper[worst] else self.lower
+        return Finding("limit", Severity.CLIP, float(action[worst]), float(bound[worst]), "clipped to the limit")
+
     def apply(self, action: Array, last: Array, dt_s: float) -> tuple[Array, Mask, list[Finding]]:
         """Limit one action.
 
@@ -61,16 +70,9 @@ class Limiter:
         Returns:
             The action to send, where it was changed ``(A,)``, and what was found.
         """
-        findings = []
-        goal = np.clip(action, self.lower, self.upper)
-        over = np.maximum(action - self.upper, self.lower - action)
-        if (over > 0).any():
-            worst = int(np.argmax(over))
-            bound = self.upper if action[worst] > self.upper[worst] else self.lower
-            findings.append(
-                Finding("limit", Severity.CLIP, float(action[worst]), float(bound[worst]), "clipped to the limit")
-            )
-        sent = goal
+        beyond = self.beyond(action)
+        findings = [beyond] if beyond is not None else []
+        sent = goal = np.clip(action, self.lower, self.upper)
         if self._rated:
             step = self.max_rate * dt_s
             rates = np.abs(goal - last) / dt_s

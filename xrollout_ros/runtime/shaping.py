@@ -77,6 +77,7 @@ class Shaper:
         values: dict[str, Array],
         *,
         steered: bool = False,
+        asked: Array | None = None,
     ) -> Shaped:
         """Make one action ready.
 
@@ -87,6 +88,8 @@ class Shaper:
             dt_s: time in which the robot may move on, s.
             values: newest values of the observations.
             steered: step by step from where the robot is, as recoveries do that no policy drives: it cannot leap.
+            asked: (A,) what ``wanted`` is on its way to: told, or held for, as soon as it is beyond a limit, however
+                smoothly the motion would get there; None: ``wanted`` itself.
         """
         findings: list[Finding] = []
         origin = self._posture.origin()
@@ -94,7 +97,7 @@ class Shaper:
         if action is not None:
             action, findings = self._driven(action, origin, source, t_ns, dt_s, values, steered)
         if action is not None:
-            sent, _, found = self._limit(action, origin, dt_s)
+            sent, _, found = self._limit(action, origin, dt_s, asked)
             findings += found
             if max((finding.severity for finding in found), default=Severity.CLIP) is Severity.CLIP:
                 self._posture.move()
@@ -134,7 +137,12 @@ class Shaper:
         action, found = self._fences.clip(action, origin, values)
         return action, findings + found
 
-    def _limit(self, action: Array, origin: Array, dt_s: float) -> tuple[Array, npt.NDArray[np.bool_], list[Finding]]:
+    def _limit(
+        self, action: Array, origin: Array, dt_s: float, asked: Array | None = None
+    ) -> tuple[Array, npt.NDArray[np.bool_], list[Finding]]:
         sent, clipped, found = self._limiter.apply(action, origin, dt_s)
+        if asked is not None and all(each.check != "limit" for each in found):
+            beyond = self._limiter.beyond(asked)
+            found += [beyond] if beyond is not None else []
         graded = [replace(each, severity=self._severities.get(each.check, each.severity)) for each in found]
         return sent, clipped, graded

@@ -30,7 +30,7 @@ from xrollout_ros.graph.sensors import listen, measured_topics
 from xrollout_ros.graph.telling import Teller
 from xrollout_ros.graph.ticking import Ticker
 from xrollout_ros.runtime.meter import Meter
-from xrollout_ros.runtime.modes import REQUESTED, Event
+from xrollout_ros.runtime.modes import DRIVING, REQUESTED, Event
 from xrollout_ros.runtime.overrides import with_interpolation
 from xrollout_ros.runtime.step_barrier import Answer, StepBarrier
 from xrollout_ros.runtime.supervisor import Supervisor, Tick
@@ -56,6 +56,8 @@ class SupervisorNode(GraphNode):
         self._episode: EpisodeState | None = None
         self._barrier = StepBarrier(measured_topics(self.robot))
         self._ticks = 0
+        self._stopped_ns = 0
+        """When a tick was made before its time, for an emergency stop."""
         self._teller = Teller(self, self.robot)
         self._ticker = Ticker(self.robot.control_period_ns, self._lock, self._tick, self.pulse, clock)
         self._own_services = [
@@ -154,19 +156,19 @@ class SupervisorNode(GraphNode):
         event = REQUESTED.get(Request(message.request)) if message.request in known else None
         if event is not None:
             self.logic.ask(event, message.reason or event.value, message.operator_id)
-            self._look()
+            self._look_at_once()
             self._try_step()
 
     def _on_stop_request(self, message: Bool) -> None:
         """Any true stops; a false takes nothing back."""
         if message.data:
             self.logic.ask(Event.EMERGENCY_STOP, "emergency stop requested on emergency_stop_request")
-            self._look()
+            self._look_at_once()
 
     def _on_enabling(self, message: Bool) -> None:
         self.logic.enabling(message.data, clock.steady_ns())
         if not message.data:
-            self._look()
+            self._look_at_once()
 
     def _on_heartbeat(self, message: Heartbeat) -> None:
         if message.node == "manager":
@@ -228,6 +230,8 @@ class SupervisorNode(GraphNode):
 
     def _tick(self, scheduled_ns: int, begin_ns: int) -> float:
         """Real time, in the ticking thread: one tick; gives how late it is, s."""
+        if scheduled_ns < self._stopped_ns + self.robot.control_period_ns // 2:
+            return 0.0  # this tick was made already, when the emergency stop came
         self._ticks += 1
         self._look()
         tick = self.logic.tick(scheduled_ns, self._ticks, begin_ns)
@@ -244,6 +248,15 @@ class SupervisorNode(GraphNode):
     def _look(self) -> None:
         """Watchdogs, and what was asked for."""
         self._publish(self.logic.watch(clock.steady_ns(), self._time()), self._stamp())
+
+    def _look_at_once(self) -> None:
+        """As :meth:`_look`; a robot that has to stop does not wait for the next tick."""
+        before = self.logic.mode
+        self._look()
+        if self._ticker.ticking and self.logic.mode is Mode.ESTOP and before in DRIVING:
+            self._stopped_ns = clock.steady_ns()
+            self._ticks += 1
+            self._publish(self.logic.tick(self._stopped_ns, self._ticks), clock.wall_ns())
 
     # --- outputs ------------------------------------------------------------------------------------------------
 
@@ -270,7 +283,7 @@ class SupervisorNode(GraphNode):
     def _on_emergency_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         with self._lock:
             self.logic.ask(Event.EMERGENCY_STOP, "emergency stop requested")
-            self._look()
+            self._look_at_once()
         response.success, response.message = True, f"mode is {self.logic.mode.name}"
         return response
 
