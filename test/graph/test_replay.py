@@ -16,8 +16,11 @@ from .conftest import Graph
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(120)]
 
 
-def test_what_the_graph_recorded_replays_bit_for_bit(start_graph: Callable[..., Graph], checkpoint: Path) -> None:
-    graph = start_graph("deploy", model=checkpoint, episodes=1, seed=21, start="wide")
+@pytest.mark.parametrize(("engine", "delay"), [("rtc", 0), ("sync", 2)])
+def test_what_the_graph_recorded_replays_bit_for_bit(
+    start_graph: Callable[..., Graph], checkpoint: Path, engine: str, delay: int
+) -> None:
+    graph = start_graph("deploy", model=checkpoint, episodes=1, seed=21, start="wide", engine=engine, delay_steps=delay)
     assert graph.wait(90) == 0, graph.output()
     [entry] = graph.entries()
     told = json.loads(CliRunner().invoke(cli, ["replay", str(entry.path), "--json"]).output)["actions"]

@@ -198,6 +198,9 @@ def test_reproducing_varies_the_policy_alone(bags: Bags, attempt: Attempt) -> No
     assert (found.rate.successes, found.rate.attempts) == (3, 3)
     assert found.identical
     assert found.remarks == ()
+    parameters = {"drive": "real_time", "engine": "sync"}
+    [remark] = reproduce(read_episode(recorded(bags, attempt, parameters=parameters)), policy, 1).remarks
+    assert "against the clock" in remark
     with pytest.raises(DataError, match="0 attempts to reproduce"):
         reproduce(episode, policy, 0)
 

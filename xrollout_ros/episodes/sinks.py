@@ -30,7 +30,7 @@ class Sink(Protocol):
     appends: bool
     """Whether it can only be appended to."""
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | bytearray) -> int:
         """Take some more; raises the first OSError now and ever after."""
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -70,7 +70,7 @@ class FileSink:
         self.error: OSError | None = None
         self._file = os.fdopen(_create(path), "wb", buffering=0)
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | bytearray) -> int:
         if self.error is not None:
             raise self.error
         try:
@@ -118,7 +118,7 @@ class DirectSink:
         self._thread = threading.Thread(target=self._run, name=f"disk {path.name}", daemon=True)
         self._thread.start()
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | bytearray) -> int:
         left = memoryview(data)
         while left:
             if self.error is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from xrollout_ros.core.action import Interpolation
-from xrollout_ros.core.episode import EpisodeKind
+from xrollout_ros.core.episode import DELAY_STEPS, EpisodeKind
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.ports import Expert
 from xrollout_ros.core.resources import load_robot, load_task
@@ -65,7 +65,7 @@ ARGUMENTS: dict[Graph, tuple[Argument, ...]] = {
             "",
             "who may take over: keyboard, joy, leader, pose, scripted, several (joy,pedal) or a YAML file",
         ),
-        Argument("delay_steps", "0", "simulated inference delay in policy steps (stepped drive)"),
+        Argument(DELAY_STEPS, "0", "simulated inference delay in policy steps (stepped drive)"),
         *_COMMON,
     ),
     "record": (
@@ -162,9 +162,11 @@ def _deploy(given: Mapping[str, str]) -> GraphDescription:
         "model_hash": sha256(read_bytes(model)),
         "engine": given["engine"],
         "device": given["device"],
-        "delay_steps": _whole("delay_steps", given["delay_steps"], 0),
+        DELAY_STEPS: _whole(DELAY_STEPS, given[DELAY_STEPS], 0),
     }
-    manager: dict[str, Value] = {"model": str(model), "kind": given["kind"], "tags": given["tags"]}
+    manager: dict[str, Value] = {
+        "model": str(model), "kind": given["kind"], "tags": given["tags"], DELAY_STEPS: parameters[DELAY_STEPS],
+    }  # fmt: skip
     drivers = [Process("policy", parameters)]
     recovery = _recovery_model(given, robot)
     if recovery is not None:

@@ -10,12 +10,13 @@ import numpy.typing as npt
 
 from xrollout_ros import __version__
 from xrollout_ros.core.chunk import Array
-from xrollout_ros.core.episode import EpisodeMeta, Outcome, OutcomeSource, Result
+from xrollout_ros.core.episode import DELAY_STEPS, ENGINE, EpisodeMeta, Outcome, OutcomeSource, Result
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.ports import Policy, SimRobot
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes.reader import EpisodeData
 from xrollout_ros.mining.statistics import SuccessRate, success_rate_of
+from xrollout_ros.runtime.engines import DEFAULT_ENGINE
 from xrollout_ros.sim.loop import Attempt, run_attempt
 from xrollout_ros.sim.robot import make_sim_robot
 
@@ -119,7 +120,7 @@ def reproduce(
     """Let a policy try again from the very start of a recorded attempt.
 
     The first attempt takes the recorded seed for the policy's randomness too, as the graph did; each further one
-    takes the next.
+    takes the next. All of them have the recorded inference engine and simulated delay.
 
     Args:
         episode: gives robot, task, start and seed.
@@ -129,12 +130,14 @@ def reproduce(
 
     Raises:
         DataError: as for :func:`replay_actions`, or ``attempts`` is less than 1.
-        SpecError: the simulator cannot be made, or the task has no such start.
+        SpecError: the simulator cannot be made, the task has no such start, or there is no such engine any more.
     """
     if attempts < 1:
         raise DataError(f"{attempts} attempts to reproduce", "Ask for 1 or more.")
     task, seed = check_start(episode)
-    remarks = _versions(episode.meta)
+    remarks, known = _versions(episode.meta), episode.meta.parameters
+    if known.get("drive") == "real_time":
+        remarks.append("it ran against the clock: here the simulator waits for the policy, as if it took no time")
     if episode.meta.checkpoint_hash != policy.info.checkpoint_hash:
         remarks.append(f"the attempt was not driven by this policy, but by {episode.meta.policy_id or 'an operator'}")
     sim = make_sim_robot(episode.robot, task, shapes=False)
@@ -142,8 +145,11 @@ def reproduce(
     try:
         for number in range(attempts):
             made.append(
-                run_attempt(sim, episode.robot, seed, episode.meta.start, policy=policy, policy_seed=seed + number)
-            )
+                run_attempt(
+                    sim, episode.robot, seed, episode.meta.start, policy=policy, policy_seed=seed + number,
+                    engine=known.get(ENGINE) or DEFAULT_ENGINE, delay_steps=known.get(DELAY_STEPS, 0),
+                )
+            )  # fmt: skip
             if on_attempt is not None:
                 on_attempt(made[-1].outcome)
     finally:

@@ -16,7 +16,7 @@ from xrollout.msg import EpisodeState
 from xrollout.srv import ResetSim
 from xrollout_ros import __version__
 from xrollout_ros.core.clock import NS, seconds
-from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome, OutcomeSource
+from xrollout_ros.core.episode import DELAY_STEPS, ENGINE, EpisodeKind, EpisodeMeta, Outcome, OutcomeSource
 from xrollout_ros.core.errors import GraphError, XRolloutError
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.modes import Mode, Phase
@@ -47,7 +47,7 @@ _TEXTS = (
 )  # fmt: skip
 _DEFAULTS: dict[str, object] = {
     "drive": "stepped", "strategy": "episodic", "kind": "attempt", "episodes": 0, "seed": 0, "resume": False,
-    "reset_seconds": 0.0,
+    "reset_seconds": 0.0, DELAY_STEPS: 0,
 }  # fmt: skip
 GAP_NS = NS
 """Simulated time between two attempts, at least."""
@@ -264,7 +264,7 @@ class ManagerNode(Node):
             dataset_version=policy.next_dataset_version if policy else "",
             software_version=__version__,
             parameters={"drive": self._text("drive"), RATE: self.robot.control_rate_hz}
-            | ({"engine": policy.engine} if policy else {})
+            | ({ENGINE: policy.engine, DELAY_STEPS: self.get_parameter(DELAY_STEPS).value} if policy else {})
             | {name: self._text(name) for name in ("recovery_policy", "recovery_hash") if self._text(name)},
             tags=[tag for tag in self._text("tags").split(",") if tag],
             started_at=datetime.fromtimestamp(wall_ns / NS, tz=timezone.utc).isoformat(timespec="milliseconds"),

@@ -45,7 +45,8 @@ def replay(
     Without --model the attempt's commands are sent to the simulated robot again, from the same start; in the stepped
     drive the same states must come, bit for bit. With --model its observations are fed into that policy, and what the
     policy would have done is compared with what was done; with --reproduce N the policy also drives N attempts from
-    that very start. A real robot is never moved: of its episodes only the observations can be replayed.
+    that very start, with the engine and the simulated inference delay of the attempt; of one that ran against the clock
+    the delay is not reproduced. A real robot is never moved: of its episodes only the observations can be replayed.
 
     EPISODE is the path of a bag, or an episode's id; its first or last characters are enough.
     """
