@@ -78,7 +78,7 @@ class Recorder:
 
     def encoded(self) -> None:
         """Wait until the ring has all images: one that is late brings more of those before it into a clip."""
-        for event in self.recording._all_encoded():
+        for event in self.recording._cameras.reached():
             assert event.wait(30)
 
     def save(self, after_s: float = 0.0) -> None:

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from xrollout_ros.core.clock import Clock, seconds
-from xrollout_ros.core.episode import EpisodeMeta, KeptSpan, Outcome, OutcomeSource, Strategy, TopicCount
+from xrollout_ros.core.episode import EpisodeMeta, KeptSpan, Strategy, TopicCount
 from xrollout_ros.core.errors import BagError, SpecError
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import paths
 from xrollout_ros.episodes.bag_file import BagSummary
 from xrollout_ros.episodes.bag_writer import QUEUE_BYTES, BagWriter
-from xrollout_ros.episodes.camera_track import CameraTrack
+from xrollout_ros.episodes.camera_tracks import ENCODE_TIMEOUT_S, CameraTracks
 from xrollout_ros.episodes.corrections import DISK_WAIT_S, Corrections
 from xrollout_ros.episodes.highlights import Highlights
+from xrollout_ros.episodes.open_attempt import OpenAttempt
 from xrollout_ros.episodes.recorded_topic import RecordedTopic
 from xrollout_ros.episodes.ring import Ring
 from xrollout_ros.episodes.strategies import RecordingStrategy, make_strategy
-
-ENCODE_TIMEOUT_S = 5.0
-
-
-@dataclass
-class _Open:
-    writer: BagWriter
-    corrections: Corrections | None
-    meta: EpisodeMeta
-    start_ns: int
-    begun_steady_ns: int
 
 
 class Recording:
@@ -88,29 +76,17 @@ class Recording:
             )
         self._closed_id = ""
         self._clock_ns = 0
-        self._open: _Open | None = None
-        self._tracks = self._new_tracks()
+        self._open: OpenAttempt | None = None
+        self._cameras = CameraTracks(self.topics, ring)
         self.highlights: Highlights | None = None
         if ring is not None:
             self.highlights = Highlights(
-                data, ring, clock, robot, task, topics, stepped=stepped, encoded=self._all_encoded
+                data, ring, clock, robot, task, topics, stepped=stepped, encoded=self._cameras.reached
             )
-
-    def _new_tracks(self) -> dict[str, CameraTrack]:
-        return {
-            topic.name: CameraTrack(topic.encoded.camera, topic.name, topic.kept_as, self.ring)
-            for topic in self.topics.values()
-            if topic.encoded is not None
-        }
 
     def end(self) -> None:
         """Let go of the cameras' threads; nothing may be open. The next bag begins new ones."""
-        for track in self._tracks.values():
-            track.close()
-        self._tracks = {}
-
-    def _all_encoded(self) -> list[threading.Event]:
-        return [track.reached() for track in self._tracks.values()]
+        self._cameras.end()
 
     @property
     def meta(self) -> EpisodeMeta | None:
@@ -138,31 +114,11 @@ class Recording:
         highlight = self.highlights.problem if self.highlights else ""
         if self._open is None:
             return self.problem or highlight
-        if self._open.writer.failure:
-            return str(self._open.writer.failure)
-        if self._open.corrections is not None and self._open.corrections.problem:
-            return self._open.corrections.problem
-        return next((track.problem for track in self._tracks.values() if track.problem), self.problem or highlight)
+        return self._open.failure or self._cameras.problem or self.problem or highlight
 
     def counts(self) -> dict[str, TopicCount]:
         """Taken into the open bag, and known to be missing from it."""
-        if self._open is None:
-            return {}
-        lost = self._lost(self._open)
-        return {
-            name: TopicCount(received=count.received, lost=count.lost + lost.get(name, 0))
-            for name, count in self._open.writer.counts().items()
-        }
-
-    def _lost(self, opened: _Open) -> dict[str, int]:
-        """What is missing by topic, beside what the writer has dropped."""
-        lost = {topic.kept_as: topic.lost for topic in self.topics.values() if topic.lost}
-        more = {track.topic: track.lost for track in self._tracks.values()}
-        for found in (more, opened.corrections.lost() if opened.corrections else {}):
-            for name, count in found.items():
-                if count:
-                    lost[name] = lost.get(name, 0) + count
-        return lost
+        return self._open.counts(self.topics, self._cameras) if self._open is not None else {}
 
     def receive(self, name: str, cdr: bytes, sequence: int | None, received_ns: int) -> None:
         """A message has come.
@@ -181,9 +137,7 @@ class Recording:
         if self._open is not None:
             topic.lost += missing
         log_time_ns = self._log_time(stamp_ns, received_ns)
-        track = self._tracks.get(name)
-        if track is not None:
-            track.put(cdr, log_time_ns)
+        if self._cameras.put(name, cdr, log_time_ns):
             return
         if self.ring is not None:
             self.ring.add(name, cdr, log_time_ns, latched=topic.latched)
@@ -234,15 +188,14 @@ class Recording:
             topic.losses.begin()
             if topic.encoded is None and topic.latest is not None:
                 writer.write(topic.name, topic.latest, start_ns)
-        self._tracks = self._tracks or self._new_tracks()
+        self._cameras.start()
         margin, corrections = self._strategy.corrections, None
         if margin is not None and self.ring is not None:
             corrections = Corrections(self.ring, writer, margin, start_ns)
         else:
-            for track in self._tracks.values():
-                track.begin(writer)
+            self._cameras.begin(writer)
         self._clock_ns = start_ns
-        self._open = _Open(writer, corrections, meta, start_ns, self._clock.steady_ns())
+        self._open = OpenAttempt(writer, corrections, meta, start_ns, self._clock.steady_ns())
         return writer.path
 
     def close(self, meta: EpisodeMeta, *, discard: bool = False) -> BagSummary:
@@ -258,29 +211,24 @@ class Recording:
             )
         opened, self._open = self._open, None
         self.last_bag = opened.writer.path
-        for track in self._tracks.values():
-            track.finish(ENCODE_TIMEOUT_S)
-            self.problem = track.problem or self.problem
+        self.problem = self._cameras.finish() or self.problem
         kept = self._finish_corrections(opened) if opened.corrections else None
-        lost = {name: TopicCount(lost=count) for name, count in self._lost(opened).items()}
+        lost = {name: TopicCount(lost=count) for name, count in opened.lost(self.topics, self._cameras).items()}
         try:
             summary = opened.writer.close(meta.model_copy(update={"topics": lost, "kept": kept}))
         except BagError as error:
             self.problem = str(error)
             raise
         finally:
-            for track in self._tracks.values():
-                track.release()
-            if self.ring is None:
-                self.end()
+            self._cameras.release()
         self._closed_id = meta.episode_id
         if discard:
             self.last_bag = paths.discard(self.data, summary.path)
         return summary
 
-    def _finish_corrections(self, opened: _Open) -> list[KeptSpan]:
+    def _finish_corrections(self, opened: OpenAttempt) -> list[KeptSpan]:
         assert opened.corrections is not None
-        for event in self._all_encoded():
+        for event in self._cameras.reached():
             event.wait(ENCODE_TIMEOUT_S)
         end_ns = self._clock_ns if self._stepped else self._clock.wall_ns()
         kept = opened.corrections.finish(end_ns, DISK_WAIT_S)
@@ -313,16 +261,7 @@ class Recording:
             duration_s = seconds(self._clock_ns - opened.start_ns)
         else:
             duration_s = seconds(self._clock.steady_ns() - opened.begun_steady_ns)
-        return self.close(
-            opened.meta.model_copy(
-                update={
-                    "outcome": Outcome.ABORT,
-                    "outcome_source": OutcomeSource.SYSTEM,
-                    "outcome_reason": reason,
-                    "duration_s": duration_s,
-                }
-            )
-        )
+        return self.close(opened.abandoned(reason, duration_s))
 
     def _log_time(self, stamp_ns: int | None, received_ns: int) -> int:
         if not self._stepped:
