@@ -11,6 +11,7 @@ import shutil
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,18 @@ _SAMPLE_S = 1.0
 
 
 class Watch:
-    """Memory of the recorder's process, and how late its polls are, by what it says each second."""
+    """Memory of the recorder's process, how long its polls take (it says so each second), and how long they wait."""
 
     def __init__(self, recorder: RecorderProcess) -> None:
         self.memory: list[tuple[float, float]] = []
         """Time, s, and resident set, MiB."""
         self.polls: list[tuple[float, float]] = []
         """Time, s, and the longest poll of that second, ms."""
+        self.waits: list[tuple[float, float]] = []
+        """Time, s, and for how much of the last second the polling thread was ready and had no processor, ms."""
         assert recorder.process is not None
-        self._status = Path(f"/proc/{recorder.process.pid}/status")
+        process = Path(f"/proc/{recorder.process.pid}")
+        self._status, self._schedule = process / "status", process / "task" / str(recorder.process.pid) / "schedstat"
         self._begun_s = time.monotonic()
         self._stop = threading.Event()
         self._subscription = recorder.node.create_subscription(DiagnosticArray, "/diagnostics", self._on, EVENT)
@@ -54,17 +58,19 @@ class Watch:
                 self.polls.append((self.now_s(), float(values["worst_tick_ms"])))
 
     def _run(self) -> None:
+        waited_ns = self._waited_ns()
         while not self._stop.wait(_SAMPLE_S):
+            before_ns, waited_ns = waited_ns, self._waited_ns()
+            self.waits.append((self.now_s(), (waited_ns - before_ns) / 1e6))
             line = next(line for line in self._status.read_text().splitlines() if line.startswith("VmRSS"))
             self.memory.append((self.now_s(), int(line.split()[1]) / 1024))
+
+    def _waited_ns(self) -> int:
+        return int(self._schedule.read_text().split()[1])
 
     def stop(self) -> None:
         self._stop.set()
         self._thread.join()
-
-    def worst_poll_ms(self, begin_s: float, end_s: float) -> float:
-        """The longest poll between two moments; what is said at one second is of the second before."""
-        return max((worst for at_s, worst in self.polls if begin_s <= at_s <= end_s + 1.0), default=0.0)
 
     def memory_of(self, begin_s: float, end_s: float) -> float:
         """Median, MiB."""
@@ -104,18 +110,23 @@ def measure(recorder: RecorderProcess, record: str, seconds: float, ring_s: floa
     check = verify(path)
     lost = sum(count - check.topics.get(topic, 0) for topic, count in wanted.items())
     third_s = (lasted_s - ring_s) / 3
-    during = max(watch.worst_poll_ms(begun_s, ended_s) for begun_s, ended_s, *_ in saves)
-    quiet = max(
-        (worst for at_s, worst in watch.polls if all(not b <= at_s <= e + 1.0 for b, e, *_ in saves)), default=0.0
-    )
     whole = [record, sum(sent), lost, f"{watch.memory_of(ring_s, ring_s + third_s):.0f}",
              f"{watch.memory_of(lasted_s - third_s, lasted_s):.0f}", f"{max(mib for _, mib in watch.memory):.0f}",
-             f"{quiet:.1f}", f"{during:.1f}"]  # fmt: skip
+             *worst(watch.polls, saves), *worst(watch.waits, saves)]  # fmt: skip
     sizes = [sum(file.stat().st_size for file in clip.iterdir()) / 1e6 for *_, clip in saves]
     different = sum(differing(clip, path, wanted) for *_, clip in saves)
     clips = [record, f"{min(lasted for *_, lasted, _ in saves):.1f}", f"{max(sizes):.0f}",
              ", ".join(f"{ended_s - begun_s:.2f}" for begun_s, ended_s, *_ in saves), different]  # fmt: skip
     return whole, clips
+
+
+def worst(values: list[tuple[float, float]], saves: Sequence[tuple[float, float, float, Path]]) -> list[str]:
+    """The largest while nothing was saved, and while something was; each value is of the second before its time."""
+    saving = [any(begun_s <= at_s <= ended_s + 1.0 for begun_s, ended_s, *_ in saves) for at_s, _ in values]
+    return [
+        f"{max((value for (_, value), on in zip(values, saving, strict=True) if on is wanted), default=0.0):.1f}"
+        for wanted in (False, True)
+    ]
 
 
 def times_of(bag: Path, topics: dict[str, int], begin_ns: int = 0, end_ns: int = 2**62) -> Counter[tuple[str, int]]:
@@ -170,7 +181,7 @@ def main() -> None:
     table(
         f"{title}{options.seconds:g} s",
         ["recorded", "sent", "lost", "RSS in the first third, MiB", "in the last", "most", "longest poll, ms",
-         "while saving"],
+         "while saving", "without a processor in a second, at most, ms", "while saving"],
         rows,
     )  # fmt: skip
     table(
