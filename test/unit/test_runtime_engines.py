@@ -66,7 +66,8 @@ def test_an_unknown_engine_is_refused_by_name() -> None:
 def test_a_simulated_delay_releases_the_chunk_later_with_its_own_start(name: str) -> None:
     found = answers(engine(name, Counting(), 1), 4)
     assert [len(answer.actions) for answer in found] == [0, 4, 0, 4]
-    assert [found[1].start_ns, found[3].start_ns] == [0, 2 * PERIOD_NS]
+    # Nothing could be played while the first one was made: it begins when it is there.
+    assert [found[1].start_ns, found[3].start_ns] == [PERIOD_NS, 2 * PERIOD_NS]
     assert [found[1].prefix_length, found[3].prefix_length] == [0, 1 if name == "rtc" else 0]
 
 
@@ -117,19 +118,50 @@ def test_what_is_played_while_the_policy_thinks_is_what_its_chunk_begins_with(
     policy = Counting(horizon, min(execute, horizon))
     made, player = engine("rtc", policy, delay), ChunkPlayer(DELTA)
     played: dict[int, float] = {}
+    asked_at: list[int] = []
     for step in range(50):
+        asked = policy.asked
         answer = made.answer(observation(step))
+        asked_at += [step] * (policy.asked - asked)
         if len(answer.actions):
             player.accept(answer)
-            begun = answer.start_ns // PERIOD_NS
+            planned = asked_at[answer.sequence]
             for row in range(answer.prefix_length):
-                assert answer.actions[row, 0] == played.get(begun + row)
-            # Nothing that was played between goes unfrozen, unless the chunk before had run out.
-            assert answer.prefix_length >= sum(begun <= at < step for at in played)
+                assert answer.actions[row, 0] == played.get(planned + row)
+            # Nothing that was played between goes unfrozen.
+            assert answer.prefix_length >= sum(planned <= at < step for at in played)
         now = player.play(step * PERIOD_NS)
         if now is not None and not now.fading:
             played[step] = now.action[0]
     assert player.discarded == made.discarded == 0
+
+
+@settings(deadline=None)
+@given(
+    name=st.sampled_from(["rtc", "sync"]),
+    delay=st.integers(0, 20),
+    horizon=st.integers(1, 12),
+    execute=st.integers(1, 12),
+)
+def test_no_row_is_skipped_for_whose_time_the_robot_held(name: str, delay: int, horizon: int, execute: int) -> None:
+    """Of a chunk, only as many rows count as past as were played meanwhile, however long it took."""
+    policy = Counting(horizon, min(execute, horizon))
+    made, player = engine(name, policy, delay), ChunkPlayer(DELTA)
+    played: list[int] = []
+    asked_at: list[int] = []
+    for step in range(80):
+        asked = policy.asked
+        answer = made.answer(observation(step))
+        asked_at += [step] * (policy.asked - asked)
+        player.accept(answer)
+        now = player.play(step * PERIOD_NS)
+        if len(answer.actions):
+            since = sum(asked_at[answer.sequence] <= at < step for at in played)
+            assert (None if now is None or now.fading else now.index) == (since if since < horizon else None)
+        if now is not None and not now.fading:
+            played.append(step)
+    # Also where an inference takes longer than a chunk lasts.
+    assert len(played) > (80 - 2 * delay) * horizon / (2 * (horizon + delay))
 
 
 def test_without_a_prefix_chunks_are_spliced_in_as_they_are() -> None:
@@ -234,6 +266,7 @@ def test_ensembling_is_the_weighted_mean_of_all_chunks_that_reach_a_moment(horiz
     policy = Counting(horizon, 1)
     made = engine("temporal_ensembling", policy, delay)
     asked_at: list[int] = []
+    begun: list[int] = []
     for step in range(20):
         before = policy.asked
         answer = made.answer(observation(step))
@@ -241,12 +274,13 @@ def test_ensembling_is_the_weighted_mean_of_all_chunks_that_reach_a_moment(horiz
             asked_at.append(step)
         if not len(answer.actions):
             continue
-        begun = answer.start_ns // PERIOD_NS
+        planned = asked_at[answer.sequence]
         for row in range(horizon):
-            reaching = [k for k, at in enumerate(asked_at) if at <= begun and at + horizon > begun + row]
+            reaching = [k for k, at in enumerate([*begun, planned]) if at + horizon > planned + row]
             weights = np.exp(-0.01 * np.arange(len(reaching)))
             mean = np.dot(weights, np.array(reaching) + 1) / weights.sum()
             assert answer.actions[row, 0] == pytest.approx(mean, rel=1e-5)
+        begun.append(answer.start_ns // PERIOD_NS)
 
 
 def test_scores_say_how_far_a_plan_disagrees_with_the_one_in_play() -> None:

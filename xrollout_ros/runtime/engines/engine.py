@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -138,8 +139,25 @@ class Engine:
         if chunk.start_ns < self._since_ns or not self._fits(chunk, played, now_ns):
             self.discarded += 1
             return None
+        chunk = self._after_a_hold(chunk, now_ns)
         self._in_play = chunk
         return chunk
+
+    def _after_a_hold(self, chunk: ActionChunk, now_ns: int) -> ActionChunk:
+        """The chunk, later by as long as the robot has held while it was made, for want of anything to play.
+
+        Nothing moved meanwhile, so the rows of that time are not past but still to be done. Skipping them would lose
+        the beginning of each attempt, and all of it where an inference takes longer than a chunk.
+        """
+        moved_ns = chunk.start_ns
+        old = self._in_play
+        if old is not None and old.start_ns >= self._since_ns:
+            moved_ns = max(moved_ns, old.start_ns + len(old.actions) * old.period_ns)
+        held_ns = now_ns - moved_ns
+        if held_ns <= 0:
+            return chunk
+        self._held(held_ns)
+        return replace(chunk, start_ns=chunk.start_ns + held_ns)
 
     def _infer(self, observation: Observation) -> ActionChunk:
         if self._in_play is not None and self._in_play.start_ns < self._since_ns:
@@ -209,6 +227,9 @@ class Engine:
     def _combine(self, actions: Rows, start_ns: int) -> Rows:
         """What is sent for what the policy said."""
         return actions
+
+    def _held(self, held_ns: int) -> None:
+        """The newest chunk begins so much later than it was planned."""
 
     def _fits(self, chunk: ActionChunk, played: int, now_ns: int) -> bool:
         """Whether a chunk can be spliced in now that so many of its rows are past."""

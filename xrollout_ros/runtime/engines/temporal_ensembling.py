@@ -50,3 +50,7 @@ class TemporalEnsembling(Engine):
             return actions
         mean: Rows = (total / weights).astype(np.float32)
         return mean
+
+    def _held(self, held_ns: int) -> None:
+        begun_ns, plan = self._plans[-1]
+        self._plans[-1] = (begun_ns + held_ns, plan)
