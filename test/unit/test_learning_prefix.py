@@ -19,7 +19,7 @@ from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.ports import PolicyInfo, Prefix
 from xrollout_ros.learning.checkpoint import load_policy
 from xrollout_ros.learning.devices import WORTH_A_GPU, choose_device
-from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, build_model
+from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, FlowModel, build_model
 from xrollout_ros.learning.networks import ParallelMLP
 from xrollout_ros.learning.policies import ChunkPolicy
 from xrollout_ros.learning.prefix import LARGEST_GAIN, Given, draw_lengths, guidance_gain, soft_weights
@@ -113,6 +113,47 @@ def test_a_plan_under_way_is_gone_on_with(max_prefix: int) -> None:
     for sign in (-1.0, 1.0):
         assert kept(Given(torch.full((3, 1), sign), 2), sign) > (0.9 if max_prefix else 0.7)
         assert 0.2 < kept(None, sign) < 0.8
+
+
+def wave(phases: torch.Tensor) -> torch.Tensor:
+    """Plans ``(B, 12, 1)``: a sine, from any phase on."""
+    return torch.sin(phases.view(-1, 1, 1) + 0.5 * torch.arange(12).view(1, -1, 1))
+
+
+def wave_model(max_prefix: int) -> FlowModel:
+    """A flow fitted to sines whose phase the state does not tell."""
+    torch.manual_seed(0)
+    sizes = {"state_dim": 1, "action_dim": 1, "horizon": 12, "width": 64, "depth": 2, "max_prefix": max_prefix}
+    model = build_model("flow", sizes)
+    assert isinstance(model, FlowModel)
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(500):
+        actions = wave(2 * math.pi * torch.rand(128, generator=generator))
+        optimizer.zero_grad()
+        model.loss(torch.zeros(128, 1), actions, torch.ones(128, 12), generator).mean().backward()
+        optimizer.step()
+    return model.requires_grad_(False)
+
+
+@pytest.mark.parametrize("max_prefix", [0, 6])
+def test_a_chunk_keeps_to_the_given_rows_and_goes_on_without_a_jump(max_prefix: int) -> None:
+    model, generator, frozen = wave_model(max_prefix), torch.Generator().manual_seed(1), 4
+    before_splice, jumps, unguided = [], [], []
+    for plan in wave(torch.linspace(0, 6, 40)):
+        prefix = Given(plan[:9], frozen)
+        chunk = model.sample(torch.zeros(1), generator, prefix)[0]
+        assert torch.equal(chunk[:frozen], plan[:frozen])
+        jumps.append(float((chunk[frozen] - plan[frozen]).abs()))
+        unguided.append(float((model.sample(torch.zeros(1), generator)[0][frozen] - plan[frozen]).abs()))
+        if not max_prefix:
+            # What the guidance itself makes of the frozen rows, before they are put in exactly.
+            raw = model._guided(torch.zeros(1, 1), torch.randn(1, 12, generator=generator), prefix)
+            before_splice.append(float((raw[0, :frozen] - plan[:frozen, 0]).abs().mean()))
+    assert np.mean(unguided) > 0.5
+    assert np.mean(jumps) < (0.2 if max_prefix else 0.35)
+    if not max_prefix:
+        assert np.mean(before_splice) < 0.35
 
 
 def test_prefix_lengths_are_none_for_half_and_else_any_up_to_the_most() -> None:

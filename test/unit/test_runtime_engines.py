@@ -177,6 +177,20 @@ def real_time(made: Engine, clock: FakeClock, at: int, late_ns: int) -> ActionCh
     return made.answer(Observation("e", 0, at, np.zeros(2)))
 
 
+@pytest.mark.parametrize("name", ["rtc", "sync"])
+def test_in_real_time_the_first_chunk_begins_when_it_is_there_and_the_next_at_its_observation(name: str) -> None:
+    clock = FakeClock()
+    made = engine(name, Counting(horizon=20, execute=5), clock=clock)
+    late_ns = 3 * PERIOD_NS + 17
+    first = real_time(made, clock, 0, late_ns)
+    assert (first.stamp_ns, first.start_ns) == (0, late_ns), "stale or not is told by the stamp"
+    second = real_time(made, clock, 6 * PERIOD_NS, 2 * PERIOD_NS)
+    assert second.start_ns == 6 * PERIOD_NS
+    # The second one ends at 26 periods; the robot holds from then on.
+    third = real_time(made, clock, 24 * PERIOD_NS, 5 * PERIOD_NS)
+    assert third.start_ns == (24 + 3) * PERIOD_NS
+
+
 def test_as_many_rows_are_frozen_as_were_consumed_at_most_in_the_last_ten_inferences() -> None:
     clock, policy = FakeClock(), Counting(horizon=20, execute=5)
     made = engine("rtc", policy, clock=clock)
