@@ -113,7 +113,6 @@ class Stream:
         self.woke = silence_s > MAYBE_SILENT_S
         if stopped and abs(value) > allowed * (1 + RELATIVE):
             self.stale += 1
-            value = 0.0  # what comes next must begin at rest
         self.last = value
 
 

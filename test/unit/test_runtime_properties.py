@@ -290,7 +290,7 @@ class AnythingHappens(RuleBasedStateMachine):
         assert command.source in drivers.get(command.mode, set()) | {Source.HOLD}
         really_ns = self.t_ns + self.late_ns
         self.came_late = self.last is not None and really_ns - self.sent_ns > max(100 * MS, 2 * self.period_ns)
-        self.supervisor.sent(really_ns)
+        self.supervisor.sent(really_ns, really_ns)
         self.last, self.sent_ns = command, really_ns
 
 

@@ -47,7 +47,7 @@ class Run:
         for _ in range(count):
             made.append(self.supervisor.tick(self.t_ns, 0))
             if made[-1].command is not None:
-                self.supervisor.sent(self.t_ns)
+                self.supervisor.sent(self.t_ns, self.t_ns)
             self.t_ns += self.spec.control_period_ns
         return made
 
@@ -215,10 +215,21 @@ def test_after_a_command_that_was_long_under_way_a_velocity_begins_from_rest_and
         late = run.supervisor.tick(run.t_ns, 0)  # chosen at once, sent when the robot has stopped
         assert late.command is not None and late.command.action[0] >= before
         run.t_ns += (late_ms - 10) * MS
-        run.supervisor.sent(run.t_ns)
+        run.supervisor.sent(run.t_ns, run.t_ns)
         run.t_ns += 1 * MS
         after = run.sent(1)[0].action[0]
         assert (abs(after) <= 5.0 * 0.01 * (1 + 1e-9)) == rests
+
+
+def test_a_command_of_which_nobody_knows_when_it_went_is_taken_for_no_silence() -> None:
+    run = Run(robot([dim("wheel", "velocity", max_rate=5.0)]))
+    run.chunk([[1.0]] * 100)
+    before = run.sent(20)[-1].action[0]
+    assert run.supervisor.tick(run.t_ns, 0).command is not None
+    # Somewhere in these 150 ms: the robot may still move.
+    run.supervisor.sent(run.t_ns, run.t_ns + 150 * MS)
+    run.t_ns += 151 * MS
+    assert abs(run.sent(1)[0].action[0] - before) <= 2 * 5.0 * 0.01 * (1 + 1e-9)
 
 
 def test_the_first_command_of_an_attempt_begins_where_the_robot_stands_now() -> None:

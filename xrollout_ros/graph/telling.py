@@ -5,6 +5,7 @@ from __future__ import annotations
 from rclpy.node import Node
 
 from xrollout.msg import Command, SafetyEvent, SupervisorState
+from xrollout_ros.core.clock import Clock
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.graph.conversions import command_to_msg, event_to_msg, time_msg
 from xrollout_ros.graph.encodings import MESSAGES, encode
@@ -18,10 +19,13 @@ class Teller:
     Args:
         node: the supervisor's node.
         robot: whose commands are sent.
+        clock: the machine's.
     """
 
-    def __init__(self, node: Node, robot: RobotSpec) -> None:
-        self._node, self._robot = node, robot
+    def __init__(self, node: Node, robot: RobotSpec, clock: Clock) -> None:
+        self._node, self._robot, self._clock = node, robot, clock
+        self.sent_ns = (0, 0)
+        """Steady time just before and just after the last command went to the robot."""
         self._commands = node.create_publisher(Command, "command", EVENT)
         self._robot_commands = node.create_publisher(MESSAGES[robot.command.encoding], robot.command.topic, COMMAND)
         self._state = node.create_publisher(SupervisorState, "supervisor/state", LATCHED)
@@ -44,8 +48,11 @@ class Teller:
         if tick.command is None:
             return False
         self._last = command_to_msg(tick.command, stamp, late_s)
+        message = encode(self._robot, tick.command.action, stamp)
+        begin_ns = self._clock.steady_ns()
+        self._robot_commands.publish(message)
+        self.sent_ns = begin_ns, self._clock.steady_ns()
         self._commands.publish(self._last)
-        self._robot_commands.publish(encode(self._robot, tick.command.action, stamp))
         return True
 
     def command_again(self) -> None:

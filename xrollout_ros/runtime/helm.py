@@ -107,10 +107,10 @@ class Helm:
         if not self._stepped and self._spoke_ns is not None and now_ns - self._spoke_ns > self._silence_ns:
             self.posture.silent()
 
-    def spoke(self, now_ns: int) -> None:
-        """Something was really sent, perhaps long after it was chosen: then the driver had stopped the robot."""
-        self.notice_silence(now_ns)
-        self._spoke_ns = now_ns
+    def spoke(self, begin_ns: int, end_ns: int) -> None:
+        """Something was really sent between these, perhaps long after it was chosen: then the driver had stopped it."""
+        self.notice_silence(begin_ns)
+        self._spoke_ns = end_ns
 
     def measured(self, observation: str, value: Array) -> None:
         """The newest value of an observation."""

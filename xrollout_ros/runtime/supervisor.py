@@ -213,9 +213,14 @@ class Supervisor:
         choice = Choice() if holds else self._choose(t_ns, step)
         return self._tick(self._send(choice, t_ns, step))
 
-    def sent(self, now_ns: int) -> None:
-        """The command of the last tick has really been sent now; to be told after each, before the next tick."""
-        self._helm.spoke(now_ns)
+    def sent(self, begin_ns: int, end_ns: int) -> None:
+        """The command of the last tick has really been sent; to be told after each, before the next tick.
+
+        Args:
+            begin_ns: just before it was handed over, on the clock of ``now_ns``.
+            end_ns: just after.
+        """
+        self._helm.spoke(begin_ns, end_ns)
 
     # --- inside: modes ------------------------------------------------------------------------------------------
 

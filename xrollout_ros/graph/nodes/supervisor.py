@@ -58,7 +58,7 @@ class SupervisorNode(GraphNode):
         self._ticks = 0
         self._stopped_ns = 0
         """When a tick was made before its time, for an emergency stop."""
-        self._teller = Teller(self, self.robot)
+        self._teller = Teller(self, self.robot, clock)
         self._ticker = Ticker(self.robot.control_period_ns, self._lock, self._tick, self.pulse, clock)
         self._own_services = [
             self.create_service(Trigger, "emergency_stop", self._on_emergency_stop),
@@ -272,7 +272,7 @@ class SupervisorNode(GraphNode):
 
     def _publish(self, tick: Tick, stamp: int, late_s: float = 0.0) -> None:
         if self._teller.command(tick, stamp, late_s):
-            self.logic.sent(self._time())
+            self.logic.sent(*self._teller.sent_ns)
         drivers = {Source.OPERATOR: self.logic.driver is Source.OPERATOR}
         drivers[Source.RECOVERY] = self.logic.awaits_recovery_policy
         self._barrier.await_also(source for source, drives in drivers.items() if drives)
