@@ -163,7 +163,7 @@ def test_a_size_that_cannot_be_recorded_as_the_spec_says_is_refused(data: Path, 
 
 def test_a_topic_that_nobody_publishes_is_named_with_those_there_are(data: Path) -> None:
     with leader(), pytest.raises(GraphError, match=r"nobody publishes /other/actions .*/leader/joint_states"):
-        ROS2DataCollector("so100", action_topic="/other/actions", camera_topics=[], data=data, timeout_s=1.0)
+        ROS2DataCollector("so100", action_topic="/other/actions", camera_topics=[], data=data, timeout_s=3.0)
 
 
 def test_a_topic_of_another_type_is_named_with_its_publisher(data: Path) -> None:
@@ -175,13 +175,13 @@ def test_a_topic_of_another_type_is_named_with_its_publisher(data: Path) -> None
 
 def test_a_silent_sensor_missing_joints_and_foreign_time_are_named(data: Path) -> None:
     def connect(**topics: Any) -> None:
-        known = {"action_topic": "/leader/joint_states", "camera_topics": [], "data": data, "timeout_s": 3.0}
+        known = {"action_topic": "/leader/joint_states", "camera_topics": [], "data": data, "timeout_s": 6.0}
         ROS2DataCollector("so100", **{**known, **topics}).close()
 
     with spinning("silent") as node, leader() as leading:
         node.create_publisher(JointState, "/silent", qos_profile_sensor_data)
         with pytest.raises(GraphError, match="no message came on /silent"):
-            connect(state_topic="/silent", timeout_s=1.0)
+            connect(state_topic="/silent", timeout_s=3.0)
         others = node.create_publisher(JointState, "/others", qos_profile_sensor_data)
         node.create_timer(0.02, lambda: others.publish(JointState(name=["knee"], position=[0.0])))
         with pytest.raises(GraphError, match=r"/others does not fit robot 'so100'.*no joint shoulder_pan"):

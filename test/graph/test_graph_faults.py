@@ -184,6 +184,26 @@ def test_a_node_stopped_for_a_while_leaves_every_bag_closed_and_the_attempts_go_
     assert second.path != first.path
 
 
+def test_what_the_recorder_closed_as_aborted_meanwhile_is_what_the_manager_tells(
+    start_graph: Start, checkpoint: Path
+) -> None:
+    with observe() as observer:
+        # Its time limit of 2 s passes while the manager is stopped, which then has a verdict of its own.
+        graph = start_graph("deploy", model=checkpoint, task="pick_and_place", drive="real_time", episodes=1)
+        wait_for_policy_commands(observer, 1)
+        graph.kill("manager", signal.SIGSTOP)
+        wait_for(lambda: "was closed as aborted" in graph.output(), 30, "the recorder waits no longer")
+        graph.kill("manager", signal.SIGCONT)
+        assert graph.wait(60) == 0, graph.output()
+    [entry] = graph.entries()
+    verify(entry.path)
+    assert entry.meta is not None
+    assert (entry.meta.outcome, entry.meta.outcome_source) == (Outcome.ABORT, OutcomeSource.SYSTEM)
+    assert "the manager has been silent" in entry.meta.outcome_reason
+    assert f"abort (system: {entry.meta.outcome_reason})" in graph.output()
+    assert "was not closed" not in graph.output()
+
+
 def test_a_node_that_dies_too_often_ends_the_graph_loudly(
     start_graph: Start, checkpoint: Path, long_task: Path
 ) -> None:

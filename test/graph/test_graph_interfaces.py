@@ -65,7 +65,7 @@ def running(observer: GraphObserver, number: int) -> None:
         episode = observer.model().episode
         return episode is not None and (episode.number, episode.phase) == (number, Phase.RUNNING)
 
-    wait_for(check, 30, f"attempt {number} runs")
+    wait_for(check, 60, f"attempt {number} runs")
 
 
 def closed(observer: GraphObserver, number: int) -> None:

@@ -199,6 +199,7 @@ def test_abandoned_bags_say_why(recorder: Recorder) -> None:
     recording.open(recorder.meta, START_NS)
     assert recording.episode_id == recorder.meta.episode_id
     summary = recording.abandon("the manager is silent")
+    assert recording.aborted is not None and recording.aborted.outcome_reason == "the manager is silent"
     assert summary is not None
     meta = open_bag(summary.path).meta
     assert (meta.outcome, meta.outcome_source) == (Outcome.ABORT, OutcomeSource.SYSTEM)

@@ -62,6 +62,8 @@ class Recording:
         self.data = data
         self.topics = {topic.name: topic for topic in topics}
         self.last_bag: Path | None = None
+        self.aborted: EpisodeMeta | None = None
+        """The attempt that was abandoned last."""
         self.problem = ""
         self.ring = ring
         self._robot, self._task, self._clock, self._stepped = robot, task, clock, stepped
@@ -261,7 +263,10 @@ class Recording:
             duration_s = seconds(self._clock_ns - opened.start_ns)
         else:
             duration_s = seconds(self._clock.steady_ns() - opened.begun_steady_ns)
-        return self.close(opened.abandoned(reason, duration_s))
+        meta = opened.abandoned(reason, duration_s)
+        summary = self.close(meta)
+        self.aborted = meta
+        return summary
 
     def _log_time(self, stamp_ns: int | None, received_ns: int) -> int:
         if not self._stepped:

@@ -40,12 +40,15 @@ class BagKeeper:
         if not answer.opened:
             raise GraphError(f"the attempt cannot be recorded: {answer.message}", "Mend that and start again.")
 
-    def close(self, meta: EpisodeMeta, timeout_s: float, *, discard: bool) -> str:
-        """Have it closed; where it is, or why it could not be."""
+    def close(self, meta: EpisodeMeta, timeout_s: float, *, discard: bool) -> tuple[str, EpisodeMeta]:
+        """Have it closed; where it is, or why it could not be, and what holds for the attempt.
+
+        A recorder that had not heard the manager for a while has closed the bag as aborted by then; the bag is right.
+        """
         if self._members.is_lost("recorder"):
             self._log.error("the bag was not closed: the recorder is silent or dead; the next one repairs it")
             self._unclosed = (meta, discard)
-            return NOT_CLOSED
+            return NOT_CLOSED, meta
         request = CloseEpisode.Request(metadata=meta.model_dump_json(), discard=discard)
         try:
             answer = call(self._close, request, timeout_s, "close the bag", self._replaced)
@@ -53,18 +56,21 @@ class BagKeeper:
             self._log.error(f"the bag was not closed: {error.what}")
             if self._members.is_lost("recorder"):
                 self._unclosed = (meta, discard)
-            return NOT_CLOSED
+            return NOT_CLOSED, meta
         if not answer.closed:
             self._log.error(f"the bag was not closed: {answer.message}")
-            return NOT_CLOSED
-        return str(answer.bag)
+            return NOT_CLOSED, meta
+        if answer.recorded:
+            meta = EpisodeMeta.model_validate_json(answer.recorded)
+            self._log.warning(f"the bag had been closed before: {meta.outcome_reason}")
+        return str(answer.bag), meta
 
     def settle(self) -> None:
         """Before the next attempt: a recorder that was silent for a while, and not dead, has its last bag open."""
         unclosed, self._unclosed = self._unclosed, None
         if unclosed is not None and not self._members.is_lost("recorder"):
             meta, discard = unclosed
-            where = self.close(meta, OPEN_TIMEOUT_S, discard=discard)
+            where, _ = self.close(meta, OPEN_TIMEOUT_S, discard=discard)
             self._log.info(f"the bag of attempt {meta.episode_id}: {where}")
 
     def _replaced(self) -> bool:
@@ -72,4 +78,4 @@ class BagKeeper:
 
     def take_back(self, meta: EpisodeMeta) -> bool:
         """Have the bag of the last attempt, which is closed, moved to the trash; whether it was."""
-        return self.close(meta, OPEN_TIMEOUT_S, discard=True) != NOT_CLOSED
+        return self.close(meta, OPEN_TIMEOUT_S, discard=True)[0] != NOT_CLOSED

@@ -227,22 +227,24 @@ class ManagerNode(Node):
                 "safety_events": watch.events,
             }
         )
+        self._tell(Phase.CLOSING, final, verdict.discard)
+        where = "not recorded"
+        if self._strategy.keeps_attempts:
+            where, final = self._close_bag(final, verdict.discard)
         if not verdict.discard:
             self._durations.add(final)
             self._agenda.tally.add(final.result())
-        self._tell(Phase.CLOSING, final, verdict.discard)
-        where = self._close_bag(final, verdict.discard) if self._strategy.keeps_attempts else "not recorded"
         self._tell(Phase.CLOSED, final, verdict.discard)
         total, number = f"/{self._total}" if self._total else "", self._agenda.plan.number
         self.get_logger().info(
-            f"attempt {number}{total} seed {meta.seed}: {verdict.outcome.value} "
-            f"({verdict.source.value}: {verdict.reason}), {duration_s:.2f} s; "
+            f"attempt {number}{total} seed {meta.seed}: {final.outcome.value} "
+            f"({final.outcome_source.value}: {final.outcome_reason}), {final.duration_s:.2f} s; "
             f"{self._agenda.tally.text('/', number)}; {where}"
         )
         self._agenda.done(final, verdict, self._strategy.keeps_attempts and where != NOT_CLOSED)
 
-    def _close_bag(self, final: EpisodeMeta, discard: bool) -> str:
-        """Where the bag is, or why it could not be closed."""
+    def _close_bag(self, final: EpisodeMeta, discard: bool) -> tuple[str, EpisodeMeta]:
+        """Where the bag is, or why it could not be closed; and what holds for the attempt."""
         timeout_s = STOPPING_TIMEOUT_S if self._stop.is_set() else CLOSE_TIMEOUT_S
         return self._bags.close(final, timeout_s, discard=discard)
 

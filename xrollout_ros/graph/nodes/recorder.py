@@ -269,6 +269,11 @@ class RecorderNode(GraphNode):
             if request.discard and meta.episode_id != self._recording.episode_id:
                 response.bag, response.closed = str(self._recording.discard_closed(meta.episode_id)), True
                 return response
+            aborted = self._recording.aborted
+            if aborted is not None and aborted.episode_id == meta.episode_id:
+                response.closed, response.bag = True, str(self._recording.last_bag)
+                response.recorded = aborted.model_dump_json()
+                return response
             self._drain()
             summary = self._recording.close(meta, discard=request.discard)
             response.closed, response.messages, response.lost = True, summary.messages, summary.lost
