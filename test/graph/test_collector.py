@@ -109,7 +109,7 @@ def test_what_is_collected_lists_reads_and_trains(data: Path, tmp_path: Path) ->
     )
     assert (meta.operator, meta.outcome_reason, meta.robot, meta.task) == ("anna", "anna: neat", "so100", TASK)
     assert set(episode.source) == {Source.OPERATOR}
-    assert first.actions >= 60
+    assert first.actions >= 57  # what was on its way at the beginning and at the end may be missing
     assert len(episode) >= first.actions - 3
     sent = {tuple(position) for position in leading.sent}
     assert all(tuple(row) in sent for row in episode.action)

@@ -93,7 +93,7 @@ def test_it_withdraws_and_the_policy_goes_on_the_same_in_the_graph_and_in_proces
 def test_in_real_time_it_drives_until_its_node_dies_then_the_next_one_does(
     start_graph: Start, checkpoint: Path, recovery: Path, long_task: Path, tmp_path: Path
 ) -> None:
-    learned = {**LEARNED, "clear_s": 50.0, "time_limit_s": 60.0, "answer_s": 0.2}
+    learned = {**LEARNED, "clear_s": 50.0, "time_limit_s": 60.0, "answer_s": 0.1}
     path = alarmed(tmp_path, learned, {"kind": "hold", "duration_s": 30.0, "time_limit_s": 40.0})
     with observe() as observer:
         graph = start_graph(

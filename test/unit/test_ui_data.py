@@ -75,6 +75,7 @@ def _messages(step: int, episode_id: str, hand: Any, thing: Any) -> list[tuple[s
         late_s=0.0,
         action=np.zeros(4),
         help_wanted=False,
+        recovery="",
         clipped=np.zeros(4, dtype=bool),
     )
     point, posed = "geometry_msgs/msg/PointStamped", "geometry_msgs/msg/PoseStamped"
