@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from domains import hold_domain
@@ -77,6 +78,7 @@ def random_policy(path: Path, robot_file: str, task: str) -> Path:
         "width": 256,
         "depth": 3,
         "steps": 5,
+        "max_prefix": 4,
     }
     interface = interface_of(robot)
     meta = CheckpointMeta(
@@ -111,8 +113,19 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def run_graph(graph: str, arguments: Mapping[str, str], on_line: Callable[[str, str], None] | None = None) -> None:
+def run_graph(
+    graph: str,
+    arguments: Mapping[str, str],
+    on_line: Callable[[str, str], None] | None = None,
+    recorder: Mapping[str, Any] | None = None,
+) -> None:
     """Run a graph to its end, quietly.
+
+    Args:
+        graph: its name.
+        arguments: as on the command line.
+        on_line: called with each line that a node says, and its name.
+        recorder: parameters of the recorder that no argument sets.
 
     Raises:
         RuntimeError: it ended with another status than 0.
@@ -127,6 +140,10 @@ def run_graph(graph: str, arguments: Mapping[str, str], on_line: Callable[[str, 
         if on_line is not None:
             on_line(name, line)
 
-    status = run(describe(graph, arguments), keep)
+    description = describe(graph, arguments)
+    for process in description.processes:
+        if process.name == "recorder":
+            process.parameters.update(recorder or {})
+    status = run(description, keep)
     if status != 0:
         raise RuntimeError(f"the graph ended with status {status}:\n" + "\n".join(said[-20:]))

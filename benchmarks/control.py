@@ -1,32 +1,44 @@
 """Control in real time: 100 Hz for a minute, all nodes up and recording.
 
-python benchmarks/control.py [--seconds 60] [--runs 1]
+python benchmarks/control.py [--seconds 60] [--runs 1] [--cameras raw|jpeg|h264]
 """
 
 from __future__ import annotations
 
 import argparse
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import yaml
 from common import percentiles, random_policy, run_graph, scratch, table
+from recorder import CAMERAS
+from recorder_process import sender
 
 from xrollout_ros.core.resources import share_dir
 from xrollout_ros.episodes.store import find_episodes
 from xrollout_ros.episodes.trace import Trace, trace
 
 RATE_HZ = 100.0
+IMAGE_HZ = 30.0
+IMAGES = {"width": 640, "height": 480, "rate_hz": IMAGE_HZ}
 
 
-def specs(folder: Path, seconds: float) -> tuple[Path, Path]:
-    """A simulated robot at 100 Hz whose attempt lasts as long as asked."""
+def specs(folder: Path, seconds: float, cameras: str) -> tuple[Path, Path]:
+    """A simulated robot at 100 Hz whose attempt lasts as long as asked; with cameras that are recorded as said."""
     config = share_dir() / "config"
     robot = yaml.safe_load((config / "robots/gym_mountain_car.yaml").read_text())
     robot |= {"id": "car_100hz", "control_rate_hz": RATE_HZ, "policy_rate_hz": RATE_HZ}
     robot["sim"] |= {"make": {"max_episode_steps": 10**6, "goal_velocity": 1.0}}
     for entry in robot["observations"]:
         entry["rate_hz"] = RATE_HZ
+    if cameras:
+        robot["cameras"] = [
+            {"name": f"camera{place}", "topic": topic, "record": cameras, **IMAGES}
+            for place, topic in enumerate(CAMERAS)
+        ]
     task = yaml.safe_load((config / "tasks/mountain_car.yaml").read_text())
     task |= {"id": "drive", "robot": "car_100hz", "time_limit_s": seconds, "success": {"signal": "human"}}
     paths = (folder / "robot.yaml", folder / "task.yaml")
@@ -35,9 +47,34 @@ def specs(folder: Path, seconds: float) -> tuple[Path, Path]:
     return paths
 
 
-def measure(seconds: float, runs: int) -> list[Trace]:
+@contextmanager
+def filming(cameras: str, seconds: float) -> Iterator[None]:
+    """Three cameras in a process of their own, from when the recorder listens."""
+    if not cameras:
+        yield
+        return
+
+    def film() -> None:
+        with suppress(RuntimeError), sender(CAMERAS, IMAGE_HZ, 0.0, seconds) as process:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            over.wait()
+            process.terminate()
+
+    over = threading.Event()
+    thread = threading.Thread(target=film)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def measure(seconds: float, runs: int, cameras: str) -> list[Trace]:
     with scratch() as folder:
-        robot, task = specs(folder, seconds)
+        robot, task = specs(folder, seconds, cameras)
         model = random_policy(folder / "checkpoint.pt", str(robot), "drive")
         arguments = {
             "model": str(model),
@@ -47,16 +84,24 @@ def measure(seconds: float, runs: int) -> list[Trace]:
             "episodes": str(runs),
             "data": str(folder / "data"),
         }
-        run_graph("deploy", arguments)
-        return [trace(entry.path) for entry in find_episodes(folder / "data")]
+        with filming(cameras, runs * (seconds + 10) + 60):
+            run_graph("deploy", arguments, recorder={"cameras": bool(cameras)})
+        entries = find_episodes(folder / "data")
+        for entry in entries:
+            assert entry.meta is not None
+            for name, count in entry.meta.topics.items():
+                if count.lost or "image_raw" in name:
+                    print(f"{name}: {count.received} received, {count.lost} lost")
+        return [trace(entry.path) for entry in entries]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--cameras", default="", choices=["raw", "jpeg", "h264"], help="record three, in this way")
     options = parser.parse_args()
-    traces = measure(options.seconds, options.runs)
+    traces = measure(options.seconds, options.runs, options.cameras)
     rows: list[list[object]] = []
     for letter, name, what, aim in (
         ("(a)", "acceptance", "observation stamp → chunk accepted", "p99 ≤ 4"),
@@ -73,6 +118,7 @@ def main() -> None:
     commands = sum(found.commands for found in traces)
     rows.insert(2, ["(c) ticks more than half a period late", late, "", "", commands, "0"])
     title = f"Control at {RATE_HZ:g} Hz, {options.runs} × {options.seconds:g} s, all nodes up and recording"
+    title += f", with 3 × 640×480×3 at {IMAGE_HZ:g} Hz as {options.cameras}" if options.cameras else ""
     table(title, ["", "p50", "p99", "max", "count", "aim"], rows)
 
 

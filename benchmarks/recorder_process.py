@@ -47,7 +47,7 @@ rclpy.init()
 node = rclpy.create_node("sender")
 sensor = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 images = [node.create_publisher(Image, topic, sensor) for topic in cameras]
-states = node.create_publisher(JointState, "/joint_states", sensor)
+states = [node.create_publisher(JointState, "/joint_states", sensor)] if state_hz else []
 # Like a camera's: a scene that moves, with noise in the last bits.
 y, x = np.mgrid[0:480, 0:640]
 noise = np.random.default_rng(0)
@@ -60,7 +60,7 @@ frames = [
 ]
 message = Image(height=480, width=640, encoding="rgb8", step=1920)
 state = JointState(name=[f"joint{i}" for i in range(6)], position=[0.0] * 6, velocity=[0.0] * 6)
-publishers = [*images, states]
+publishers = [*images, *states]
 while not all(publisher.get_subscription_count() for publisher in publishers):
     time.sleep(0.02)
 time.sleep(0.3)
@@ -68,8 +68,10 @@ print("ready", flush=True)
 if sys.stdin.readline() != "go\\n":
     sys.exit(1)
 begin = time.monotonic()
-due = [begin + number / (len(images) or 1) / (image_hz or 1) for number in range(len(images))] + [begin]
-period = [1 / image_hz if image_hz else 0] * len(images) + [1 / state_hz]
+due = [begin + number / (len(images) or 1) / (image_hz or 1) for number in range(len(images))]
+period = [1 / image_hz if image_hz else 0] * len(images)
+if states:
+    due, period = [*due, begin], [*period, 1 / state_hz]
 sent = [0] * len(publishers)
 while True:
     which = min(range(len(due)), key=due.__getitem__)
@@ -233,7 +235,10 @@ class RecorderProcess:
 
 @contextmanager
 def sender(cameras: Sequence[str], image_hz: float, state_hz: float, seconds: float) -> Iterator[subprocess.Popen[str]]:
-    """A process that will send when ``go`` is written to it; it says ``ready``, and at the end what it sent."""
+    """A process that will send when ``go`` is written to it; it says ``ready``, and at the end what it sent.
+
+    A rate of 0 leaves the joints' states out.
+    """
     arguments = json.dumps([list(cameras), image_hz, state_hz, seconds])
     process = subprocess.Popen(
         [sys.executable, "-c", SENDER, arguments],
