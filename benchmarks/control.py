@@ -60,7 +60,7 @@ def filming(cameras: str, seconds: float) -> Iterator[None]:
             process.stdin.write("go\n")
             process.stdin.flush()
             over.wait()
-            process.terminate()
+            process.kill()
 
     over = threading.Event()
     thread = threading.Thread(target=film)

@@ -40,6 +40,7 @@ class FlowConfig(ModelConfig):
     max_prefix: Annotated[int, Field(ge=0, le=511)] = Field(
         default=0, description="most leading rows that it was trained to go on from; 0: trained without"
     )
+    skip: bool = Field(default=False, description="the noisy chunk has a way past the body, which a long chunk needs")
 
     @model_validator(mode="after")
     def _check(self) -> FlowConfig:
@@ -134,7 +135,8 @@ class FlowModel(ChunkModel):
         super().__init__(config)
         self._config = config
         flags = config.horizon if config.max_prefix else 0
-        self.net = VelocityNet(config.state_dim, config.horizon * config.action_dim, config.width, config.depth, flags)
+        chunk_dim = config.horizon * config.action_dim
+        self.net = VelocityNet(config.state_dim, chunk_dim, config.width, config.depth, flags, skip=config.skip)
         self.register_buffer("times", torch.arange(config.steps).view(-1, 1, 1) / config.steps, persistent=False)
 
     @property

@@ -28,21 +28,29 @@ class VelocityNet(nn.Module):
 
     The time enters as sine and cosine of octaves, as in Vaswani et al. 2017 (arXiv:1706.03762).
 
-    The velocity is the body's output plus the noisy chunk, times a factor learned as a function of the time: a skip as
-    in Karras et al. 2022 (arXiv:2206.00364, section 5). The velocity holds the whole noise, and for a long chunk (48
-    rows of 4 values) that does not pass through a body of 256 units beside the state.
+    With a skip the velocity is the body's output plus the noisy chunk, times a factor learned as a function of the time,
+    as in Karras et al. 2022 (arXiv:2206.00364, section 5). The velocity holds the whole noise, and for a long chunk (48
+    rows of 4 values) that does not pass through a body of 256 units beside the state. A short chunk is better without.
     """
 
     frequencies: Tensor
 
     def __init__(
-        self, state_dim: int, chunk_dim: int, width: int, depth: int, flags: int = 0, time_features: int = 16
+        self,
+        state_dim: int,
+        chunk_dim: int,
+        width: int,
+        depth: int,
+        flags: int = 0,
+        time_features: int = 16,
+        *,
+        skip: bool = False,
     ) -> None:
         super().__init__()
         octaves = math.pi * 2.0 ** torch.arange(time_features // 2, dtype=torch.float32) / 2
         self.register_buffer("frequencies", octaves, persistent=False)
         self.body = mlp(state_dim + chunk_dim + 2 * len(octaves) + flags, width, depth, chunk_dim)
-        self.skip = nn.Linear(2 * len(octaves), 1)
+        self.skip = nn.Linear(2 * len(octaves), 1) if skip else None
 
     def forward(self, state: Tensor, noisy: Tensor, time: Tensor, flags: Tensor | None = None) -> Tensor:
         """Velocity ``(B, H·A)`` at ``noisy (B, H·A)`` for ``state (B, D)`` and ``time (B, 1)`` in [0, 1].
@@ -52,9 +60,8 @@ class VelocityNet(nn.Module):
         angle = time * self.frequencies
         sine, cosine = angle.sin(), angle.cos()
         parts = [state, noisy, sine, cosine] if flags is None else [state, noisy, sine, cosine, flags]
-        past: Tensor = self.skip(torch.cat([sine, cosine], dim=-1)) * noisy
         out: Tensor = self.body(torch.cat(parts, dim=-1))
-        return out + past
+        return out if self.skip is None else out + self.skip(torch.cat([sine, cosine], dim=-1)) * noisy
 
 
 class ParallelMLP(nn.Module):

@@ -36,6 +36,9 @@ from xrollout_ros.learning.train_options import DEFAULT_HORIZON, DEFAULT_POLICY,
 from xrollout_ros.learning.windows import windows
 from xrollout_ros.runtime.processors import state_entries
 
+LONG_CHUNK = 64
+"""Values of a chunk beyond which a flow policy gets a way for the noise past its body."""
+
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -181,6 +184,8 @@ def _model(plan: _Plan, data: TrainingSet, training: Sequence[TrainingEpisode], 
         "horizon": plan.horizon,
         **plan.sizes,
     }
+    if "skip" in ARCHITECTURES[plan.architecture].config_type.model_fields:
+        sizes["skip"] = plan.horizon * data.robot.action_dim > LONG_CHUNK
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_model(plan.architecture, sizes)
