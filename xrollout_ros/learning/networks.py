@@ -28,7 +28,7 @@ class VelocityNet(nn.Module):
 
     The time enters as sine and cosine of octaves, as in Vaswani et al. 2017 (arXiv:1706.03762).
 
-    With a skip the velocity is the body's output plus the noisy chunk, times a factor learned as a function of the time,
+    With a skip the velocity is the body's output plus the noisy chunk, times a learned function of the time,
     as in Karras et al. 2022 (arXiv:2206.00364, section 5). The velocity holds the whole noise, and for a long chunk (48
     rows of 4 values) that does not pass through a body of 256 units beside the state. A short chunk is better without.
     """
