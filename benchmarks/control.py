@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,7 @@ def filming(cameras: str, seconds: float) -> Iterator[None]:
         return
 
     def film() -> None:
-        with suppress(RuntimeError), sender(CAMERAS, IMAGE_HZ, 0.0, seconds) as process:
+        with sender(CAMERAS, IMAGE_HZ, 0.0, seconds) as process:
             assert process.stdin is not None and process.stdout is not None
             process.stdin.write("go\n")
             process.stdin.flush()

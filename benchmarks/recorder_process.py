@@ -61,7 +61,10 @@ frames = [
 message = Image(height=480, width=640, encoding="rgb8", step=1920)
 state = JointState(name=[f"joint{i}" for i in range(6)], position=[0.0] * 6, velocity=[0.0] * 6)
 publishers = [*images, *states]
+patience = time.monotonic() + 60
 while not all(publisher.get_subscription_count() for publisher in publishers):
+    if time.monotonic() > patience:
+        sys.exit("nobody subscribes to what the sender has")
     time.sleep(0.02)
 time.sleep(0.3)
 print("ready", flush=True)

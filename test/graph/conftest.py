@@ -134,11 +134,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "random.pt")
 
 
+def pick_and_place(path: Path, time_limit_s: float) -> Path:
+    """Write the task with another time limit."""
+    task = yaml.safe_load((share_dir() / "config/tasks/pick_and_place.yaml").read_text())
+    task["time_limit_s"] = time_limit_s
+    path.write_text(yaml.safe_dump(task))
+    return path
+
+
 @pytest.fixture
 def long_task(tmp_path: Path) -> Path:
     """pick_and_place with a time limit that no test waits for."""
-    task = yaml.safe_load((share_dir() / "config/tasks/pick_and_place.yaml").read_text())
-    task["time_limit_s"] = 60.0
-    path = tmp_path / "long_task.yaml"
-    path.write_text(yaml.safe_dump(task))
-    return path
+    return pick_and_place(tmp_path / "long_task.yaml", 60.0)

@@ -21,7 +21,7 @@ from xrollout_ros.sim.loop import run_attempt
 from xrollout_ros.sim.robot import make_sim_robot
 
 from ..checkpoints import make_checkpoint
-from .conftest import Graph, wait_for, wait_for_policy_commands
+from .conftest import Graph, pick_and_place, wait_for, wait_for_policy_commands
 
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(180)]
 Start = Callable[..., Graph]
@@ -38,11 +38,7 @@ def recovery(tmp_path: Path) -> Path:
 @pytest.fixture
 def short_task(tmp_path: Path) -> Path:
     """pick_and_place with just enough time for two recoveries."""
-    task = yaml.safe_load((share_dir() / "config/tasks/pick_and_place.yaml").read_text())
-    task["time_limit_s"] = 4.0
-    path = tmp_path / "short_task.yaml"
-    path.write_text(yaml.safe_dump(task))
-    return path
+    return pick_and_place(tmp_path / "short_task.yaml", 4.0)
 
 
 def alarmed(folder: Path, *recoveries: dict[str, Any]) -> Path:

@@ -65,8 +65,7 @@ class Agenda:
         """
         made = made_before(data, like, self.plan.total)
         self.plan = AttemptPlan(self.plan.first_seed, self.plan.total, made.results)
-        for result in made.results.values():
-            self.tally.add(result)
+        self.tally = Tally.of(made.results.values())
         of, number = f" of {self.plan.total}" if self.plan.total else "", len(made.results)
         self._node.get_logger().info(f"resuming: {number}{of} attempts are there, {self.tally.text(' of ', number)}")
 

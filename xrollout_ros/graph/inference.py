@@ -9,6 +9,7 @@ from xrollout.msg import ActionChunk, Command, EpisodeState
 from xrollout_ros.core.chunk import ActionChunk as Chunk
 from xrollout_ros.core.chunk import Observation
 from xrollout_ros.core.clock import seconds
+from xrollout_ros.core.episode import DELAY_STEPS
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.core.task import TaskSpec
@@ -41,7 +42,7 @@ class InferenceNode(GraphNode):
         super().__init__(name)
         for parameter, default in (("model", ""), ("model_hash", ""), ("engine", DEFAULT_ENGINE), ("device", "auto")):
             self.declare_parameter(parameter, default)
-        self.declare_parameter("delay_steps", 0)
+        self.declare_parameter(DELAY_STEPS, 0)
         self.deployment: Deployment | None = None
         self.device = ""
         self.control = Control()
@@ -108,7 +109,7 @@ class InferenceNode(GraphNode):
             path, self.robot, self.fits(), expected_hash=expected_hash or None, device=self.text("device")
         )
         self.device = policy.device
-        delay_steps = int(self.get_parameter("delay_steps").value)
+        delay_steps = int(self.get_parameter(DELAY_STEPS).value)
         real_time = None if self.stepped else clock
         return make_engine(self.text("engine"), policy, self.robot, delay_steps=delay_steps, clock=real_time)
 

@@ -154,8 +154,8 @@ class Members:
 
     def lost(self) -> str:
         """Who has died since it was brought up, in words; empty: nobody."""
-        for member in self._members.values():
-            if member.incarnation != member.managed:
+        for name, member in self._members.items():
+            if self.is_replaced(name):
                 return f"{member.name} was restarted"
             if not self._alive(member):
                 return f"{member.name} has died (no heartbeat for {LOST_S:g} s)"
@@ -168,8 +168,7 @@ class Members:
 
     def is_lost(self, name: str) -> bool:
         """Whether a node has died, or has been replaced since it was brought up."""
-        member = self._members[name]
-        return member.incarnation != member.managed or not self._alive(member)
+        return self.is_replaced(name) or not self._alive(self._members[name])
 
     def bring_up(self, timeout_s: float) -> None:
         """Configure and activate, in order, every node that is not active, and verify it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from xrollout_ros.core.episode import Result
@@ -16,6 +16,14 @@ class Tally:
     successes: int = 0
     helped: int = 0
     """Attempts of a policy in which an operator drove for a while; none of them is among the successes."""
+
+    @classmethod
+    def of(cls, results: Iterable[Result]) -> Tally:
+        """What came of these attempts."""
+        tally = cls()
+        for result in results:
+            tally.add(result)
+        return tally
 
     def add(self, result: Result, attempts: int = 1) -> None:
         """Count an attempt; -1 attempts: it is taken back."""

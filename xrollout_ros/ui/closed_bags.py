@@ -56,10 +56,7 @@ class ClosedBags:
     @property
     def tally(self) -> Tally:
         """What came of all attempts, those of the earlier run included."""
-        tally = Tally()
-        for result in self.results:
-            tally.add(result)
-        return tally
+        return Tally.of(self.results)
 
     @property
     def commands(self) -> int:

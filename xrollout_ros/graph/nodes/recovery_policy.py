@@ -8,6 +8,7 @@ from xrollout.msg import Command, EpisodeState
 from xrollout_ros.core.chunk import ActionChunk, Observation
 from xrollout_ros.core.modes import Source
 from xrollout_ros.core.recoveries import LEARNED
+from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.graph.inference import InferenceNode
 from xrollout_ros.graph.node import run_node
@@ -43,16 +44,12 @@ class RecoveryPolicyNode(InferenceNode):
             current.processing(observation)
             if self.stepped:
                 # Always an answer: a recovery may begin before it is known here.
-                self.publish(_nothing(observation, current.info.policy_id, self.robot.action_dim, self._period_ns))
-
-    @property
-    def _period_ns(self) -> int:
-        return self.robot.policy_period_ns
+                self.publish(_nothing(observation, current.info.policy_id, self.robot))
 
 
-def _nothing(observation: Observation, policy_id: str, action_dim: int, period_ns: int) -> ActionChunk:
-    rows = np.zeros((0, action_dim), dtype=np.float32)
-    stamp = observation.stamp_ns
+def _nothing(observation: Observation, policy_id: str, robot: RobotSpec) -> ActionChunk:
+    rows = np.zeros((0, robot.action_dim), dtype=np.float32)
+    stamp, period_ns = observation.stamp_ns, robot.policy_period_ns
     return ActionChunk(observation.episode_id, policy_id, 0, observation.step, stamp, stamp, period_ns, rows)
 
 
