@@ -62,6 +62,11 @@ class Result(NamedTuple):
         return self.outcome is Outcome.SUCCESS and not self.helped
 
 
+def counts_in_rate(kind: EpisodeKind, outcome: Outcome) -> bool:
+    """Whether an episode is an attempt of a success rate: clips, demonstrations and unknown outcomes are not."""
+    return kind.counts and kind is not EpisodeKind.DEMONSTRATION and outcome is not Outcome.UNKNOWN
+
+
 class Strategy(str, Enum):
     """What is recorded."""
 

@@ -1,71 +1,67 @@
-"""The tag journal: what was judged after a bag was closed. Append-only; it overrides the bag."""
+"""The tag journal: what was said of episodes after their bags were closed. Append-only; it overrides the bags."""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from xrollout_ros.core.clock import NS, Clock
-from xrollout_ros.core.episode import EpisodeMeta, FailureJudgement, Outcome, OutcomeSource
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.ids import check_id, new_id
+from xrollout_ros.episodes.journal_entry import (
+    TAG_PATTERN,
+    Effective,
+    JournalEntry,
+    Judged,
+    PropertySet,
+    Retracted,
+    Reviewed,
+    Tagged,
+    What,
+    check_layer,
+    effective,
+)
 from xrollout_ros.episodes.rosbag2 import sync_folder
 
-TAG_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-"""Tags: lower-case letters, digits, dots, hyphens and underscores."""
+__all__ = [
+    "TAG_PATTERN",
+    "Effective",
+    "Journal",
+    "JournalEntry",
+    "Judged",
+    "PropertySet",
+    "Retracted",
+    "Reviewed",
+    "Said",
+    "Tagged",
+    "Tail",
+    "append",
+    "append_all",
+    "effective",
+    "read",
+    "read_from",
+]
+_MARK_BYTES = 512
 
 
-class Judged(BaseModel):
-    """Somebody said why the attempt failed."""
+class Said(NamedTuple):
+    """What is to be added to the journal."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: Literal["failure"] = "failure"
-    judgement: FailureJudgement
-
-
-class Reviewed(BaseModel):
-    """Somebody said how the attempt ended, against the bag."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: Literal["outcome"] = "outcome"
-    outcome: Outcome
-    source: OutcomeSource
-    reason: str = ""
-
-
-class Tagged(BaseModel):
-    """Somebody put a tag on the episode, or took one off it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: Literal["tag"] = "tag"
-    tag: Annotated[str, Field(pattern=TAG_PATTERN)]
-    on: bool = True
-    reason: str = ""
-
-
-What = Judged | Reviewed | Tagged
-
-
-class JournalEntry(BaseModel):
-    """One line of the journal."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    id: str
-    time: str = Field(description="ISO 8601, UTC")
     author: str
+    """E.g. ``human:ann``, ``rule:timeout``, ``model:clip``."""
     episode_id: str
-    what: Annotated[What, Field(discriminator="kind")]
+    what: What
+    layer: str = ""
+    """Empty: the one that the author's kind writes to."""
 
 
 @dataclass(frozen=True)
@@ -77,22 +73,63 @@ class Journal:
     """Lines that could not be read, each with its number and why."""
 
 
-def append(path: Path, author: str, episode_id: str, what: What, clock: Clock) -> JournalEntry:
+@dataclass(frozen=True)
+class Tail:
+    """What was written after some place of the journal."""
+
+    entries: tuple[JournalEntry, ...]
+    places: tuple[int, ...]
+    """Of each entry: where its line begins, bytes."""
+    problems: tuple[str, ...]
+    end: int
+    """Where the next reading goes on, bytes."""
+    mark: str
+    """Recognizes what lies before ``end``."""
+    from_start: bool
+    """Somebody has changed what lay before: this is the whole journal."""
+
+
+def append(path: Path, author: str, episode_id: str, what: What, clock: Clock, layer: str = "") -> JournalEntry:
     """Add one entry, durably; safe among processes.
 
     Raises:
         DataError: the disk refuses; the journal is as it was.
         SpecError: the episode id is no ULID.
     """
+    return append_all(path, [Said(author, episode_id, what, layer)], clock)[0]
+
+
+def append_all(path: Path, said: Sequence[Said], clock: Clock) -> list[JournalEntry]:
+    """Add entries, durably, all or none; safe among processes.
+
+    Raises:
+        DataError: the disk refuses, or a layer's name is not allowed; the journal is as it was.
+        SpecError: an episode id is no ULID.
+    """
     now = datetime.fromtimestamp(clock.wall_ns() / NS, tz=timezone.utc).isoformat()
-    entry = JournalEntry(id=new_id(), time=now, author=author, episode_id=check_id(episode_id), what=what)
-    line = entry.model_dump_json().encode() + b"\n"
+    batch, size = (new_id(), len(said)) if len(said) > 1 else ("", 0)
+    entries = [
+        JournalEntry(
+            id=new_id(),
+            time=now,
+            author=author,
+            episode_id=check_id(episode_id),
+            what=what,
+            layer=check_layer(layer) if layer else "",
+            batch=batch,
+            batch_size=size,
+        )
+        for author, episode_id, what, layer in said
+    ]
+    if not entries:
+        return []
+    lines = b"".join(entry.model_dump_json().encode() + b"\n" for entry in entries)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            _append_line(handle, line)
+            _append_lines(handle, lines)
         finally:
             os.close(handle)
         sync_folder(path.parent)
@@ -100,15 +137,15 @@ def append(path: Path, author: str, episode_id: str, what: What, clock: Clock) -
         raise DataError(
             f"the journal {path} cannot be written ({error})", "Free space or mend its rights; nothing was added to it."
         ) from error
-    return entry
+    return entries
 
 
-def _append_line(handle: int, line: bytes) -> None:
+def _append_lines(handle: int, lines: bytes) -> None:
     size = os.fstat(handle).st_size
     if size and os.pread(handle, 1, size - 1) != b"\n":
-        line = b"\n" + line  # a writer was killed in the middle of a line: that line stays, ours begins anew
+        lines = b"\n" + lines  # a writer was killed in the middle of a line: that line stays, ours begin anew
     try:
-        if os.write(handle, line) != len(line):
+        if os.write(handle, lines) != len(lines):
             raise OSError("the disk took only a part of the line")
         os.fsync(handle)
     except OSError:
@@ -122,58 +159,82 @@ def read(path: Path) -> Journal:
     Raises:
         DataError: the file cannot be read.
     """
+    tail = _parse(path, _bytes(path, 0), 0, torn_end=True)
+    return Journal(tail.entries, tail.problems)
+
+
+def read_from(path: Path, begin: int, mark: str) -> Tail:
+    """What was written since the last reading; the whole journal if what had been read is no longer there.
+
+    Args:
+        path: the journal.
+        begin: ``end`` of the last reading, 0 at first.
+        mark: that reading's ``mark``.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    known = max(0, begin - _MARK_BYTES)
+    content = _bytes(path, known)
+    before = content[: begin - known]
+    if begin and (len(before) < begin - known or _mark(before) != mark):
+        return _parse(path, _bytes(path, 0), 0, from_start=True)
+    tail = _parse(path, content[begin - known :], begin)
+    whole = content[: tail.end - known]
+    return Tail(tail.entries, tail.places, tail.problems, tail.end, _mark(whole[-_MARK_BYTES:]), from_start=False)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of the journal; 0 where there is none."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        return path.stat().st_size
     except FileNotFoundError:
-        return Journal()
+        return 0
+
+
+def _mark(before: bytes) -> str:
+    return hashlib.sha256(before).hexdigest()[:16]
+
+
+def _bytes(path: Path, begin: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            # Whoever is writing several lines in one go is waited for.
+            fcntl.flock(file, fcntl.LOCK_SH)
+            file.seek(begin)
+            return file.read()
+    except FileNotFoundError:
+        return b""
     except OSError as error:
         raise DataError(f"the journal {path} cannot be read ({error})", "Mend its rights.") from error
-    entries, problems = [], []
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
-        try:
-            entries.append(JournalEntry.model_validate_json(line))
-        except ValidationError as error:
-            reason = "it is torn" if not line.endswith(b"}") else error.errors()[0]["msg"]
-            problems.append(f"{path} line {number}: {reason}")
-    return Journal(tuple(entries), tuple(problems))
 
 
-@dataclass(frozen=True)
-class Effective:
-    """What holds for an episode, the bag and the journal together."""
+def _parse(path: Path, content: bytes, begin: int, *, torn_end: bool = False, from_start: bool = False) -> Tail:
+    """Entries of whole lines; ``torn_end``: what follows the last newline is a torn line."""
+    end = len(content) if torn_end else content.rfind(b"\n") + 1
+    entries: list[JournalEntry] = []
+    places: list[int] = []
+    problems: list[str] = []
+    place = begin
+    for number, line in enumerate(content[:end].split(b"\n"), start=1):
+        if line:
+            try:
+                entries.append(JournalEntry.model_validate_json(line))
+                places.append(place)
+            except ValidationError as error:
+                reason = "it is torn" if not line.endswith(b"}") else error.errors()[0]["msg"]
+                where = f"line {number}" if not begin else f"byte {place}"
+                problems.append(f"{path} {where}: {reason}")
+        place += len(line) + 1
+    torn = _torn_batches(entries)
+    problems += [f"{path}: batch {batch} is torn; nothing of it counts" for batch in sorted(torn)]
+    kept = [(entry, at) for entry, at in zip(entries, places, strict=True) if entry.batch not in torn]
+    whole = tuple(entry for entry, _ in kept)
+    mark = _mark(content[:end][-_MARK_BYTES:])
+    return Tail(whole, tuple(at for _, at in kept), tuple(problems), begin + end, mark, from_start)
 
-    outcome: Outcome
-    source: OutcomeSource
-    reason: str
-    judgements: tuple[FailureJudgement, ...] = ()
-    """The latest of each author, people before rules and models; none for a success."""
-    tags: dict[str, str] = field(default_factory=dict)
-    """Who put each of the episode's tags on it, and why; empty: it was made with it."""
 
-    @property
-    def failure_mode(self) -> str:
-        """The mode that counts; empty: none."""
-        return self.judgements[0].mode if self.judgements else ""
-
-
-def effective(meta: EpisodeMeta, entries: Sequence[JournalEntry]) -> Effective:
-    """What holds for an episode: the journal's latest word on outcome and tags, else the bag's; and who says why."""
-    outcome, source, reason = meta.outcome, meta.outcome_source, meta.outcome_reason
-    latest: dict[str, FailureJudgement] = {}
-    tags = dict.fromkeys(meta.tags, "")
-    for entry in entries:
-        if entry.episode_id != meta.episode_id:
-            continue
-        if isinstance(entry.what, Reviewed):
-            outcome, source, reason = entry.what.outcome, entry.what.source, entry.what.reason
-        elif isinstance(entry.what, Tagged):
-            if entry.what.on:
-                tags[entry.what.tag] = ": ".join(part for part in (entry.author, entry.what.reason) if part)
-            else:
-                tags.pop(entry.what.tag, None)
-        else:
-            latest[entry.what.judgement.author] = entry.what.judgement
-    judgements = sorted(latest.values(), key=lambda judgement: not judgement.author.startswith("human:"))
-    return Effective(outcome, source, reason, () if outcome is Outcome.SUCCESS else tuple(judgements), tags)
+def _torn_batches(entries: Sequence[JournalEntry]) -> frozenset[str]:
+    found = Counter(entry.batch for entry in entries if entry.batch)
+    sizes = {entry.batch: entry.batch_size for entry in entries if entry.batch}
+    return frozenset(batch for batch, count in found.items() if count != sizes[batch])

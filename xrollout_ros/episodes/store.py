@@ -15,6 +15,8 @@ from xrollout_ros.episodes.manifest import manifest_as_written
 
 TORN = f"torn: it has no {rosbag2.METADATA_FILE}"
 """The problem of a bag whose recorder was killed."""
+RECORDED = "it is being recorded"
+"""The problem of a bag that is not closed yet."""
 _ID_LENGTH = 26
 
 
@@ -45,11 +47,12 @@ def find_episodes(data: Path) -> list[EpisodeEntry]:
             f"the data folder {data} is not there",
             "Give the folder that was recorded to (`--data`, XROLLOUT_DATA), or record first.",
         )
-    entries = [_entry(folder) for folder in _bags(data)]
+    entries = [entry_of(folder) for folder in bags_below(data)]
     return sorted(entries, key=lambda entry: (entry.meta.started_at if entry.meta else "", entry.path))
 
 
-def _bags(data: Path) -> Iterator[Path]:
+def bags_below(data: Path) -> Iterator[Path]:
+    """Folders of bags, closed or not; hidden ones, and so the trash, are left out."""
     for folder, below, files in os.walk(data):
         if rosbag2.METADATA_FILE in files or any(name.endswith(".mcap") for name in files):
             below.clear()
@@ -58,11 +61,12 @@ def _bags(data: Path) -> Iterator[Path]:
             below[:] = [name for name in below if not name.startswith(".")]
 
 
-def _entry(folder: Path) -> EpisodeEntry:
+def entry_of(folder: Path) -> EpisodeEntry:
+    """What one folder holds that is, or should be, a bag."""
     size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
     meta, problem = None, ""
     if not (folder / rosbag2.METADATA_FILE).is_file():
-        problem = "it is being recorded" if _being_written(folder) else TORN
+        problem = RECORDED if being_written(folder) else TORN
     else:
         try:
             known = manifest_as_written(folder)
@@ -81,12 +85,12 @@ def torn_bags(data: Path) -> list[Path]:
     """
     return sorted(
         folder
-        for folder in _bags(data)
-        if not (folder / rosbag2.METADATA_FILE).is_file() and not _being_written(folder)
+        for folder in bags_below(data)
+        if not (folder / rosbag2.METADATA_FILE).is_file() and not being_written(folder)
     )
 
 
-def _being_written(folder: Path) -> bool:
+def being_written(folder: Path) -> bool:
     """Whether a writer holds one of the folder's files (it does so until the bag is closed, or it dies)."""
     for path in folder.glob("*.mcap"):
         with path.open("rb") as file:
@@ -125,9 +129,9 @@ def _by_folder(data: Path, episode_id: str) -> EpisodeEntry | None:
     """The episode whose folder is named after this whole id: a look at names instead of at every bag."""
     if len(episode_id) != _ID_LENGTH or not data.is_dir():
         return None
-    for folder in _bags(data):
+    for folder in bags_below(data):
         if folder.name.endswith(episode_id):
-            entry = _entry(folder)
+            entry = entry_of(folder)
             if entry.meta is not None and entry.meta.episode_id == episode_id:
                 return entry
     return None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import NormalDist
 
 from xrollout_ros.core.episode import Outcome, Result
 from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.wilson import wilson
 
 
 @dataclass(frozen=True)
@@ -54,22 +54,8 @@ def success_rate(
         raise DataError(f"{successes} successes among {attempts} attempts", "Allowed is 0 to the number of attempts.")
     if not 0 < confidence < 1:
         raise DataError(f"confidence {confidence} of an interval", "Allowed is between 0 and 1, e.g. 0.95.")
-    if attempts == 0:
-        return SuccessRate(0, 0, 0.0, 1.0, confidence, unknown, helped)
-    low, high = _wilson(successes, attempts, confidence)
+    low, high = wilson(successes, attempts, confidence)
     return SuccessRate(successes, attempts, low, high, confidence, unknown, helped)
-
-
-def _wilson(successes: int, attempts: int, confidence: float) -> tuple[float, float]:
-    """The closed form; scipy has it too, but takes a second to import, which every list of episodes would wait for."""
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    rate, scale = successes / attempts, 1 + z * z / attempts
-    centre = (rate + z * z / (2 * attempts)) / scale
-    half = z / scale * math.sqrt(rate * (1 - rate) / attempts + z * z / (4 * attempts * attempts))
-    # At the ends it touches 0 or 1 exactly, which rounding must not miss by a hair.
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == attempts else min(1.0, centre + half)
-    return low, high
 
 
 def success_rate_of(results: Iterable[Result], confidence: float = 0.95) -> SuccessRate:

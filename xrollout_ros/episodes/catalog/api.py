@@ -1,0 +1,283 @@
+"""A data folder's catalog: kept up to date, asked, and written to through the journal."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from xrollout_ros.core.clock import Clock, SystemClock
+from xrollout_ros.core.errors import DataError
+from xrollout_ros.episodes import journal
+from xrollout_ros.episodes.catalog import query, schema
+from xrollout_ros.episodes.catalog.filters import Condition, Dialect, Sql, parse
+from xrollout_ros.episodes.catalog.live import FILE, Newer, Reading, SqliteStore
+from xrollout_ros.episodes.catalog.query import Group, Question
+from xrollout_ros.episodes.catalog.snapshots import FRESH, Part, Parts, Snapshots
+from xrollout_ros.episodes.journal_entry import ALL_LAYERS, JournalEntry, Layers
+from xrollout_ros.episodes.paths import JOURNAL
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    from xrollout_ros.episodes.catalog.index import Progress, Report
+
+FOLDER = ".catalog"
+"""In the data folder."""
+NO_LIMIT = 2**62
+_PATIENCE = 2_000
+"""Times of 1,000 SQLite instructions until DuckDB is asked instead: some tens of ms."""
+
+
+class Catalog:
+    """The catalog of one data folder; a context manager, used by one thread.
+
+    It is an index: bags and journal hold everything, and whatever is not up to date is brought up to date before it is
+    asked. Where the disk cannot be written it is asked as it is.
+    """
+
+    def __init__(self, data: Path | str, clock: Clock | None = None) -> None:
+        """Open the catalog of a data folder, or begin it.
+
+        Raises:
+            DataError: the folder is not there, or its catalog cannot be opened or was made by a newer version.
+        """
+        self.data = Path(data)
+        if not self.data.is_dir():
+            raise DataError(
+                f"the data folder {self.data} is not there",
+                "Give the folder that was recorded to (`--data`, XROLLOUT_DATA), or record first.",
+            )
+        self.folder = self.data / FOLDER
+        self.read_only = not os.access(self.folder if self.folder.is_dir() else self.data, os.W_OK | os.X_OK)
+        if self.read_only and not (self.folder / FILE).is_file():
+            raise DataError(
+                f"{self.data} has no catalog, and none can be made: the disk cannot be written",
+                "Make it writable, or copy the data folder to where it is.",
+            )
+        self.fresh = not (self.folder / FILE).is_file()
+        """Whether it was begun now, and knows nothing yet."""
+        self._clock = clock or SystemClock()
+        self._store = SqliteStore(self.folder / FILE, read_only=self.read_only)
+        self._snapshots = Snapshots(self.folder)
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its files."""
+        self._store.close()
+
+    # --- keeping it -------------------------------------------------------------------------------------------------
+
+    def update(self, *, every: bool = False, workers: int = 0, progress: Progress | None = None) -> Report:
+        """Bring it in line with bags and journal.
+
+        Args:
+            every: look at every bag and the whole journal; else at what was changed or added, which is quick.
+            workers: processes that read bags; 0: as many as fit.
+            progress: told how many bags of how many are read.
+
+        Raises:
+            DataError: the disk refuses, or cannot be written at all.
+        """
+        from xrollout_ros.episodes.catalog.index import bring_up_to_date
+
+        if self.read_only:
+            raise DataError(f"the catalog {self.folder} cannot be written", "Mend its rights.")
+        return bring_up_to_date(self._store, self.data, self._clock, every=every, workers=workers, progress=progress)
+
+    def register(self, bag: Path) -> str:
+        """Put a bag that was just closed into it, or take one out that is gone.
+
+        Returns:
+            What is wrong with the bag; empty: nothing.
+
+        Raises:
+            DataError: the disk refuses.
+        """
+        from xrollout_ros.episodes.catalog import bags
+
+        path = str(bag.resolve().relative_to(self.data.resolve()))
+        gone = not bag.is_dir()
+        found = None if gone else bags.look(self.data, path)
+        with self._store.write() as writing:
+            if found is None:
+                bags.remove_paths(writing, self.data, [path])
+                return ""
+            return bags.put_bag(writing, self.data, found)
+
+    def say(self, said: Sequence[journal.Said]) -> list[JournalEntry]:
+        """Add to the journal, all or nothing, and apply it here. The journal is what counts: where only the second
+        fails, the next question makes up for it.
+
+        Raises:
+            DataError: the journal cannot be written; nothing was said.
+            SpecError: an episode id is no ULID.
+        """
+        from xrollout_ros.episodes.catalog import bags
+
+        entries = journal.append_all(self.data / JOURNAL, said, self._clock)
+        if not self.read_only:
+            bags.follow_journal(self._store, self.data / JOURNAL)
+        return entries
+
+    # --- asking it --------------------------------------------------------------------------------------------------
+
+    def groups(self, question: Question) -> list[Group]:
+        """Groups of attempts, the worst rate first.
+
+        Raises:
+            DataError: the catalog cannot be read.
+        """
+        found = self._counted(question) if question.counted else self._analyzed(question)
+        return sorted(found, key=lambda each: (each.rate is None, each.rate, -each.attempts, str(each.group)))
+
+    def _counted(self, question: Question) -> list[Group]:
+        width = len(question.by)
+        groups = []
+        with self._store.read() as reading:
+            for row in reading.rows(*query.counted_sql(question)):
+                if row[width] is None:
+                    continue
+                members: list[tuple[Any, ...]] = []
+                if question.ids:
+                    members = reading.rows(*query.members_sql(question, row[:width]))
+                ids = [name for name, _ in members], [name for name, success in members if not success]
+                groups.append(_group(question, row[:width], row[width:], *ids))
+        return groups
+
+    def _analyzed(self, question: Question) -> list[Group]:
+        width = len(question.by)
+        with self._asking(question.layers) as connection:
+            rows = connection.execute(*query.analytic_sql(question)).fetchall()
+        order = (width, width + 1, width + 2, width + 3)
+        return [
+            _group(question, row[:width], [row[each] for each in order], *(row[width + 4 :] if question.ids else ()))
+            for row in rows
+        ]
+
+    def episodes(
+        self,
+        where: Iterable[Condition | str] = (),
+        *,
+        limit: int | None = None,
+        oldest: bool = False,
+        layers: Layers = ALL_LAYERS,
+    ) -> pa.Table:
+        """Single episodes with all public columns, the newest first.
+
+        Args:
+            where: conditions that all hold, e.g. ``"outcome=failure"``; see :mod:`.filters`.
+            limit: not more than so many.
+            oldest: the oldest first.
+            layers: those that count.
+
+        Raises:
+            DataError: a condition cannot be read, or the catalog cannot be.
+        """
+        conditions = [parse(each) if isinstance(each, str) else each for each in where]
+        if layers.all and limit is not None and (rows := self._newest(conditions, limit, oldest)) is not None:
+            from xrollout_ros.episodes.catalog.answers import listed
+
+            return listed(rows)
+        sql = query.listing_sql(conditions, Dialect.DUCKDB, limit, oldest=oldest)
+        return self._table(sql, layers)
+
+    def _newest(self, conditions: Sequence[Condition], limit: int, oldest: bool) -> list[tuple[Any, ...]] | None:
+        """From the live store, whose indexes lead there; None: they do not, in a reasonable time."""
+        with self._store.patience(_PATIENCE), self._store.read() as reading:
+            try:
+                return reading.rows(*query.listing_sql(conditions, Dialect.SQLITE, limit, oldest=oldest))
+            except sqlite3.OperationalError as error:
+                if "interrupted" in str(error):
+                    return None
+                raise
+
+    def sql(self, text: str, layers: Layers = ALL_LAYERS) -> pa.Table:
+        """The answer of one SELECT over the views ``episodes`` and ``annotations``, in DuckDB's SQL.
+
+        Raises:
+            DataError: it is no single SELECT, is wrong, or reaches for something else than the views.
+        """
+        from xrollout_ros.episodes.catalog.analytics import check_select
+
+        return self._table(Sql(check_select(text), []), layers, annotations=True)
+
+    def _table(self, sql: Sql, layers: Layers, *, annotations: bool = False) -> pa.Table:
+        with self._asking(layers, annotations=annotations) as connection:
+            return connection.sql(sql.text, params=sql.values).to_arrow_table()
+
+    @contextmanager
+    def _asking(self, layers: Layers, *, annotations: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        import duckdb
+
+        with self.connect(layers, annotations=annotations or not layers.all) as connection:
+            try:
+                yield connection
+            except duckdb.Error as error:
+                raise DataError(
+                    f"the catalog cannot answer: {str(error).splitlines()[0]}",
+                    "`xrollout query --columns` lists what can be asked for; files cannot be read or written.",
+                ) from error
+
+    def connect(self, layers: Layers = ALL_LAYERS, *, annotations: bool = True) -> duckdb.DuckDBPyConnection:
+        """A DuckDB connection to ``episodes`` and ``annotations`` as they are now, which reaches nothing else.
+
+        Raises:
+            DataError: the catalog cannot be read.
+        """
+        import duckdb
+
+        from xrollout_ros.episodes.catalog.analytics import connect
+
+        tables = ("episodes", "annotations") if annotations else ("episodes",)
+        for attempt in range(3):
+            parts, newer = self._consistent(tables)
+            try:
+                return connect(self.folder, parts, newer, layers)
+            except duckdb.IOException:
+                if attempt == 2:
+                    raise
+        raise AssertionError
+
+    def _consistent(self, tables: Sequence[str]) -> tuple[Parts, dict[str, Newer]]:
+        """Snapshots of these tables, and what is newer, as of one moment."""
+        most = NO_LIMIT if self.read_only else FRESH
+        while True:
+            with self._store.read() as reading:
+                ((catalog,),) = reading.rows("SELECT value FROM state WHERE name = 'catalog'")
+                known = self._snapshots.parts(catalog, schema.VERSION)
+                parts = {table: known[table] for table in tables}
+                newer = {table: _newer(reading, table, each, most) for table, each in parts.items()}
+            found = {table: each for table, each in newer.items() if each is not None}
+            if len(found) == len(newer):
+                return parts, found
+            from xrollout_ros.episodes.catalog.compaction import compact
+
+            if not compact(self._store, self._snapshots, catalog):
+                most = NO_LIMIT  # somebody else is at it
+
+
+def _newer(reading: Reading, table: str, parts: Sequence[Part], most: int) -> Newer | None:
+    return reading.newer(table, parts[-1].upto if parts else -1, parts[0].upto if parts else -1, most)
+
+
+def _group(
+    question: Question,
+    key: Sequence[Any],
+    counts: Sequence[int],
+    episodes: Sequence[str] = (),
+    failed: Sequence[str] = (),
+) -> Group:
+    attempts, successes, helped, unknown = map(int, counts)
+    common = dict(zip(question.labels, key, strict=True))
+    return Group(common, attempts, successes, unknown, helped, question.confidence, tuple(episodes), tuple(failed))

@@ -1,0 +1,104 @@
+"""Reads many bags at once, in processes of their own: what a damaged bag does there, the caller survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from xrollout_ros.episodes.catalog.bags import look
+
+ALONE = 200
+"""So few are read quicker than processes start."""
+_WAITING = 1000
+
+
+def look_at(data: Path, paths: Sequence[str], workers: int = 0) -> Iterator[dict[str, Any]]:
+    """What :func:`look` finds of each bag, in any order.
+
+    Args:
+        data: the data folder.
+        paths: the bags' folders, below it.
+        workers: processes; 0: one for each processor core, and none for a few bags.
+    """
+    if not workers:
+        workers = 0 if len(paths) <= ALONE else len(os.sched_getaffinity(0))
+    if not workers:
+        yield from (look(data, path) for path in paths)
+        return
+    todo: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for path in paths:
+        todo.put(path)
+    done: queue.Queue[dict[str, Any]] = queue.Queue(_WAITING)
+    stop = threading.Event()
+    threads = [threading.Thread(target=_serve, args=(data, todo, done, stop), daemon=True) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in paths:
+            yield done.get()
+    finally:
+        stop.set()
+        while any(thread.is_alive() for thread in threads):
+            while not done.empty():
+                done.get()
+            threads[0].join(0.01)
+            threads = [thread for thread in threads if thread.is_alive()] or threads
+
+
+def _serve(data: Path, todo: queue.SimpleQueue[str], done: queue.Queue[dict[str, Any]], stop: threading.Event) -> None:
+    process: subprocess.Popen[str] | None = None
+    try:
+        while not stop.is_set():
+            try:
+                path = todo.get_nowait()
+            except queue.Empty:
+                return
+            process = process or _start(data)
+            found = _ask(process, path)
+            if found is None:
+                process.kill()
+                process.wait()
+                process = None
+                found = {"path": path, "problem": "reading it ended the process that did", "bytes": 0, "mtime_ns": 0}
+            done.put(found)
+    finally:
+        if process is not None:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
+
+
+def _start(data: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", __name__, str(data)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+
+
+def _ask(process: subprocess.Popen[str], path: str) -> dict[str, Any] | None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(path) + "\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+    except OSError:
+        return None
+    found: dict[str, Any] | None = json.loads(line) if line.endswith("\n") else None
+    return found
+
+
+def main() -> None:
+    """``python -m xrollout_ros.episodes.catalog.workers DATA``: paths as JSON in, rows as JSON out, line by line."""
+    data = Path(sys.argv[1])
+    for line in sys.stdin:
+        print(json.dumps(look(data, json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

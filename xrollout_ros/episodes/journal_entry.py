@@ -1,0 +1,255 @@
+"""What can be said of an episode after its bag was closed, and what holds when all of it was said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+
+from xrollout_ros.core.episode import FailureJudgement, Outcome, OutcomeSource
+from xrollout_ros.core.errors import DataError
+
+TAG_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+"""Tags: lower-case letters, digits, dots, hyphens and underscores."""
+PROPERTY_PATTERN = r"^[a-z][a-z0-9_.-]{0,63}$"
+"""Names of properties: as tags, but for a letter at the beginning."""
+LAYER_PATTERN = r"^[a-z0-9][a-z0-9._:-]{0,63}$"
+"""Names of layers: as tags, and colons."""
+TEXT_PATTERN = r"^[^\x00-\x1f\x7f]{0,1000}$"
+"""Values of properties that are text: no control characters."""
+Value = StrictBool | StrictInt | StrictFloat | Annotated[StrictStr, Field(pattern=TEXT_PATTERN)]
+DEFAULT_LAYER = "default"
+_LAYERS = {"rule": "rules", "human": "review"}
+
+
+class _Said(BaseModel):
+    # NaN and infinity are no values of a property: nothing compares with them.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Judged(_Said):
+    """Somebody said why the attempt failed."""
+
+    kind: Literal["failure"] = "failure"
+    judgement: FailureJudgement
+
+
+class Reviewed(_Said):
+    """Somebody said how the attempt ended, against the bag."""
+
+    kind: Literal["outcome"] = "outcome"
+    outcome: Outcome
+    source: OutcomeSource
+    reason: str = ""
+
+
+class Tagged(_Said):
+    """Somebody put a tag on the episode, or took one off it."""
+
+    kind: Literal["tag"] = "tag"
+    tag: Annotated[str, Field(pattern=TAG_PATTERN)]
+    on: bool = True
+    reason: str = ""
+
+
+class PropertySet(_Said):
+    """Somebody gave the episode a property, or took one away."""
+
+    kind: Literal["property"] = "property"
+    name: Annotated[str, Field(pattern=PROPERTY_PATTERN)]
+    value: Value | None = Field(description="none: the property is taken away")
+    reason: str = ""
+
+
+class Retracted(_Said):
+    """Somebody took back what an entry before this one said; taking that back brings it into force again."""
+
+    kind: Literal["retraction"] = "retraction"
+    entry: str = Field(description="id of the entry")
+    reason: str = ""
+
+
+What = Judged | Reviewed | Tagged | PropertySet | Retracted
+
+
+class JournalEntry(BaseModel):
+    """One line of the journal."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    time: str = Field(description="ISO 8601, UTC")
+    author: str
+    episode_id: str
+    what: Annotated[What, Field(discriminator="kind")]
+    layer: str = Field(default="", description="empty: the one that the author's kind writes to")
+    batch: str = Field(default="", description="id of what was said in one go; all of it counts, or nothing")
+    batch_size: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def in_layer(self) -> str:
+        """The layer that it belongs to."""
+        if self.layer:
+            return self.layer
+        by, _, name = self.author.partition(":")
+        if by == "human" and isinstance(self.what, (Tagged, PropertySet)):
+            return DEFAULT_LAYER
+        return _LAYERS.get(by) or (f"model:{name}" if by == "model" else DEFAULT_LAYER)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Which layers count. The bag's own word is no layer: it always counts, until a layer overrides it."""
+
+    only: Collection[str] | None = None
+    """None: all."""
+    without: Collection[str] = ()
+
+    def __contains__(self, layer: object) -> bool:
+        return (self.only is None or layer in self.only) and layer not in self.without
+
+    @property
+    def all(self) -> bool:
+        """Whether nothing is left out."""
+        return self.only is None and not self.without
+
+
+ALL_LAYERS = Layers()
+
+
+class Stated(Protocol):
+    """What a bag says of its episode, as far as the journal can override it."""
+
+    @property
+    def episode_id(self) -> str:
+        """ULID."""
+        ...
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended."""
+        ...
+
+    @property
+    def outcome_source(self) -> OutcomeSource:
+        """Who said so."""
+        ...
+
+    @property
+    def outcome_reason(self) -> str:
+        """Why."""
+        ...
+
+    @property
+    def tags(self) -> Sequence[str]:
+        """As recorded."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """As recorded."""
+        ...
+
+
+@dataclass(frozen=True)
+class Effective:
+    """What holds for an episode, the bag and the journal together."""
+
+    outcome: Outcome
+    source: OutcomeSource
+    reason: str
+    judgements: tuple[FailureJudgement, ...] = ()
+    """The latest of each author, people before rules and models; none for a success."""
+    tags: dict[str, str] = field(default_factory=dict)
+    """Who put each of the episode's tags on it, and why; empty: it was made with it."""
+    properties: dict[str, Any] = field(default_factory=dict)
+    """The bag's parameters, and what was said later."""
+
+    @property
+    def failure_mode(self) -> str:
+        """The mode that counts; empty: none."""
+        return self.judgements[0].mode if self.judgements else ""
+
+
+def retracted_ids(entries: Sequence[JournalEntry]) -> frozenset[str]:
+    """Ids of the entries that were taken back, among them retractions that were."""
+    gone: set[str] = set()
+    for entry in reversed(entries):
+        # Later ones are known by now, so it is known whether this retraction still holds.
+        if isinstance(entry.what, Retracted) and entry.id not in gone:
+            gone.add(entry.what.entry)
+    return frozenset(gone)
+
+
+def effective(meta: Stated, entries: Iterable[JournalEntry], layers: Layers = ALL_LAYERS) -> Effective:
+    """What holds for an episode: the journal's latest word on each thing, else the bag's; and who says why it failed.
+
+    Args:
+        meta: what the bag says.
+        entries: the journal, or those entries that are about this episode.
+        layers: those that count.
+    """
+    own = [entry for entry in entries if entry.episode_id == meta.episode_id]
+    gone = retracted_ids(own)
+    outcome, source, reason = meta.outcome, meta.outcome_source, meta.outcome_reason
+    latest: dict[str, FailureJudgement] = {}
+    tags, properties = dict.fromkeys(meta.tags, ""), dict(meta.parameters)
+    for entry in own:
+        if entry.id in gone or entry.in_layer not in layers:
+            continue
+        what = entry.what
+        if isinstance(what, Reviewed):
+            outcome, source, reason = what.outcome, what.source, what.reason
+        elif isinstance(what, Judged):
+            latest[what.judgement.author] = what.judgement
+        elif isinstance(what, Tagged):
+            if what.on:
+                tags[what.tag] = ": ".join(part for part in (entry.author, what.reason) if part)
+            else:
+                tags.pop(what.tag, None)
+        elif isinstance(what, PropertySet):
+            properties[what.name] = what.value
+            if what.value is None:
+                del properties[what.name]
+    judgements = sorted(latest.values(), key=lambda judgement: not judgement.author.startswith("human:"))
+    whys = () if outcome is Outcome.SUCCESS else tuple(judgements)
+    return Effective(outcome, source, reason, whys, tags, properties)
+
+
+def check_tag(tag: str) -> str:
+    """Return ``tag`` if it may be one.
+
+    Raises:
+        DataError: it may not.
+    """
+    return _check("tag", tag, TAG_PATTERN, "up to 64 lower-case letters, digits, dots, hyphens, underscores")
+
+
+def check_layer(layer: str) -> str:
+    """Return ``layer`` if it may be the name of one.
+
+    Raises:
+        DataError: it may not.
+    """
+    return _check(
+        "layer", layer, LAYER_PATTERN, "up to 64 lower-case letters, digits, dots, hyphens, underscores, colons"
+    )
+
+
+def check_property(name: str) -> str:
+    """Return ``name`` if it may be a property's.
+
+    Raises:
+        DataError: it may not.
+    """
+    allowed = "a lower-case letter, then up to 63 of these, digits, dots, hyphens, underscores"
+    return _check("property", name, PROPERTY_PATTERN, allowed)
+
+
+def _check(what: str, text: str, pattern: str, allowed: str) -> str:
+    if not re.fullmatch(pattern.strip("^$"), text):
+        raise DataError(f"{what} {text!r} is not allowed", f"Use {allowed}.")
+    return text

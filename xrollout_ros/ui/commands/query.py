@@ -1,0 +1,149 @@
+"""`xrollout query`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xrollout_ros.core.errors import SpecError
+from xrollout_ros.episodes.catalog.api import Catalog
+from xrollout_ros.episodes.catalog.filters import Condition, equal, parse
+from xrollout_ros.episodes.catalog.query import DEFAULT_BY, Question
+from xrollout_ros.episodes.journal_entry import Layers, check_layer
+from xrollout_ros.ui import query_output
+from xrollout_ros.ui.console import output
+from xrollout_ros.ui.following import caught_up
+from xrollout_ros.ui.options import data_option
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_EPILOG = """\b
+Examples:
+  xrollout query --task pick_and_place --success-rate-lt 0.5 --min-attempts 10 --output failures.json
+  xrollout query --by policy,failure --where outcome=failure,abort --where 'duration_s>10'
+  xrollout query --by policy,start --picture rates.png
+  xrollout query --episodes --failure 'never_reached' --limit 20
+  xrollout query --sql "SELECT failure_mode, count(*) FROM episodes GROUP BY ALL" --output modes.csv
+"""
+_SHORTCUTS = ("task", "policy", "scene", "start", "robot", "kind", "outcome", "failure", "tag")
+
+
+def _conditions(given: dict[str, Any]) -> tuple[Condition, ...]:
+    found = [equal(name, value) for name in _SHORTCUTS for value in given[name]]
+    found += [parse(f"tag!={value}") for value in given["without_tag"]]
+    found += [parse(f"started_at>={given['since']}")] if given["since"] else []
+    found += [parse(f"started_at<{given['until']}")] if given["until"] else []
+    return (*found, *map(parse, given["where"]))
+
+
+def _layers(only: Iterable[str], without: Iterable[str]) -> Layers:
+    chosen = frozenset(map(check_layer, only))
+    return Layers(chosen or None, frozenset(map(check_layer, without)))
+
+
+def _filters(command: Any) -> Any:
+    for name in reversed(_SHORTCUTS):
+        command = click.option(f"--{name}", multiple=True, metavar="VALUE", help=f"Only this {name}; commas: any.")(
+            command
+        )
+    return command
+
+
+@click.command(epilog=_EPILOG)
+@_filters
+@click.option("--without-tag", multiple=True, metavar="TAG", help="Only without this tag.")
+@click.option("--since", metavar="TIME", help="Only those begun since; ISO 8601, UTC, e.g. 2026-01-31.")
+@click.option("--until", metavar="TIME", help="Only those begun before.")
+@click.option(
+    "-w", "--where", multiple=True, metavar="FILTER", help="Only those with NAME=VALUE; also != < <= > >= ~ !~."
+)
+@click.option("--by", metavar="COLUMN,…", help=f"Group by these; none: one group.  [default: {','.join(DEFAULT_BY)}]")
+@click.option("--success-rate-lt", type=float, metavar="RATE", help="Only groups that succeed less often.")
+@click.option("--success-rate-gt", type=float, metavar="RATE", help="Only groups that succeed more often.")
+@click.option(
+    "--min-attempts", type=click.IntRange(min=0), default=1, show_default=True, help="Only groups with these."
+)
+@click.option("--max-attempts", type=click.IntRange(min=0), help="Only groups with no more than these.")
+@click.option("--confidence", type=float, default=0.95, show_default=True, help="Of the Wilson interval.")
+@click.option("--episodes", "listing", is_flag=True, help="List single episodes, the newest first, instead of groups.")
+@click.option("--limit", type=click.IntRange(min=1), help="Not more than so many.  [default: 100 episodes, all groups]")
+@click.option("--layer", multiple=True, metavar="LAYER", help="Only what was said in this layer, and by the bag.")
+@click.option("--without-layer", multiple=True, metavar="LAYER", help="Without what was said in this layer.")
+@click.option("--sql", metavar="SELECT", help="Ask DuckDB: one SELECT over `episodes` and `annotations`.")
+@click.option("--output", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write the answer there.")
+@click.option(
+    "--format", "form", type=click.Choice(query_output.FORMATS), help="[default: the file's extension, else table]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw the rates as a heat map.")
+@click.option("--columns", is_flag=True, help="List what can be asked for, and end.")
+@data_option
+def query(
+    data: Path, listing: bool, limit: int | None, sql: str | None, file: Path | None, form: str | None, as_json: bool,
+    picture: Path | None, columns: bool, layer: tuple[str, ...], without_layer: tuple[str, ...], by: str | None,
+    success_rate_lt: float | None, success_rate_gt: float | None, min_attempts: int, max_attempts: int | None,
+    confidence: float, **filters: Any,
+) -> None:  # fmt: skip
+    """Ask the catalog: which groups of attempts succeed how often, or which episodes there are.
+
+    Filters of one name add up: all must hold. Outcomes are those that hold now, later judgements included. An attempt
+    counts if its outcome is known and it is neither a clip nor a demonstration; what an operator helped with is no
+    success.
+    """
+    if columns:
+        query_output.show_columns(output())
+        return
+    form = query_output.form_of(file, form, as_json=as_json)
+    conditions, layers = _conditions(filters), _layers(layer, without_layer)
+    if sql is not None and (listing or by or conditions or picture):
+        raise SpecError("--sql comes with filters, --by, --episodes or --picture", "Say it all in the SELECT.")
+    if picture is not None and listing:
+        raise SpecError("--picture comes with --episodes", "A heat map shows groups: leave --episodes out.")
+    question = Question(
+        where=conditions,
+        by=DEFAULT_BY
+        if by is None
+        else tuple(name.strip() for name in by.split(",") if name.strip() not in ("", "none")),
+        min_attempts=min_attempts,
+        max_attempts=max_attempts,
+        rate_lt=success_rate_lt,
+        rate_gt=success_rate_gt,
+        layers=layers,
+        confidence=confidence,
+        ids=form != "table",
+    )
+    with caught_up(data) as catalog:
+        if sql is not None:
+            _tell_table(catalog.sql(sql, layers), file, form)
+        elif listing:
+            _tell_table(catalog.episodes(conditions, limit=limit or 100, layers=layers), file, form, episodes=True)
+        else:
+            _tell_groups(catalog, question, limit, file, form, picture)
+
+
+def _tell_table(found: pa.Table, file: Path | None, form: str, *, episodes: bool = False) -> None:
+    rows = query_output.Rows(found.column_names, found.to_pylist(), lambda: found)
+    query_output.tell(
+        rows, file, form, query_output.EPISODE_COLUMNS if episodes else None, "episode" if episodes else "row"
+    )
+
+
+def _tell_groups(
+    catalog: Catalog, question: Question, limit: int | None, file: Path | None, form: str, picture: Path | None
+) -> None:
+    groups = catalog.groups(question)[:limit]
+    if form == "json":
+        query_output.write_groups_json(catalog.data, question, groups, file)
+    else:
+        query_output.tell(query_output.group_rows(groups, question), file, form, None, "group")
+    if not groups and form == "table":
+        output().print(query_output.why_nothing(catalog, question), soft_wrap=True)
+    if picture is not None:
+        from xrollout_ros.ui.heat_map import draw
+
+        draw(groups, question, picture)
+        click.echo(f"wrote {picture}", err=True)
