@@ -257,14 +257,14 @@ def test_an_attempt_that_was_helped_is_tagged_and_only_somebody_s_word_takes_it_
     assert run("episodes", "list", "--data", tmp_path).stdout.count("failure-recovery") == 1
     shown = run("episodes", "show", helped.episode_id, "--data", tmp_path).stdout
     assert "failure-recovery (rule:failure-recovery: joy drove)" in shown
-    changed = run("episodes", "tag", helped.episode_id, "failure-recovery", "--remove", "--data", tmp_path)
-    assert changed.output.strip() == f"{helped.episode_id}: evaluation"
+    changed = run("untag", helped.episode_id, "failure-recovery", "--data", tmp_path)
+    assert changed.stdout.strip() == f"{helped.episode_id}: evaluation"
     tag_episode(tmp_path, helped.episode_id, CLOCK)
     assert tagged() == []
-    assert run("episodes", "tag", helped.episode_id, "failure-recovery", "mine", "--data", tmp_path).exit_code == 0
+    assert run("tag", helped.episode_id, "failure-recovery", "mine", "--data", tmp_path).exit_code == 0
     assert tagged() == [helped.episode_id]
     assert (tmp_path / JOURNAL).read_bytes().startswith(before)
-    refused = run("episodes", "tag", helped.episode_id, "Not Allowed", "--data", tmp_path)
+    refused = run("tag", helped.episode_id, "Not Allowed", "--data", tmp_path)
     assert refused.exit_code == 5 and "'Not Allowed' is not allowed" in refused.stderr
 
 

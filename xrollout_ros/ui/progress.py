@@ -22,7 +22,7 @@ class Bar:
         self._what, self._at_least = what, at_least
         self._shown = False
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> Bar:  # noqa: PYI034 (Python 3.10 has no typing.Self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -102,7 +102,7 @@ def write_groups_json(data: Path, question: Question, groups: Sequence[Group], f
     shown = [
         {"group": group.group, **{k: row[k] for k in row if k not in group.group}}
         for group, row in zip(groups, rows, strict=True)
-    ]  # noqa: E501
+    ]
     document = {"data": str(data), "asked": asked, "groups": shown}
     _put(json.dumps(document, indent=2, ensure_ascii=False) + "\n", file, text.plural(len(groups), "group"))
 

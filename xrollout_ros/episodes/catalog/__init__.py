@@ -1,1 +1,1 @@
-"""The catalog: an index of bags and journal, for questions about many episodes. It can always be made anew from them."""
+"""The catalog: an index of bags and journal, for questions about many episodes; it can always be made anew."""

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from xrollout_ros.core.clock import Clock, SystemClock
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes import journal
-from xrollout_ros.episodes.catalog import query, schema
-from xrollout_ros.episodes.catalog.filters import Condition, Dialect, Sql, parse
+from xrollout_ros.episodes.catalog import finding, query, schema
+from xrollout_ros.episodes.catalog.filters import Condition, Dialect, Sql, conjunction, parse
 from xrollout_ros.episodes.catalog.live import FILE, Newer, Reading, SqliteStore
 from xrollout_ros.episodes.catalog.query import Group, Question
 from xrollout_ros.episodes.catalog.snapshots import FRESH, Part, Parts, Snapshots
-from xrollout_ros.episodes.journal_entry import ALL_LAYERS, JournalEntry, Layers
+from xrollout_ros.episodes.journal_entry import ALL_LAYERS, JournalEntry, Layers, Value
 from xrollout_ros.episodes.paths import JOURNAL
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Catalog:
         self._store = SqliteStore(self.folder / FILE, read_only=self.read_only)
         self._snapshots = Snapshots(self.folder)
 
-    def __enter__(self) -> Catalog:
+    def __enter__(self) -> Catalog:  # noqa: PYI034 (Python 3.10 has no typing.Self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -129,6 +129,47 @@ class Catalog:
         if not self.read_only:
             bags.follow_journal(self._store, self.data / JOURNAL)
         return entries
+
+    # --- finding what is meant --------------------------------------------------------------------------------------
+
+    def find(self, id_or_part: str) -> str:
+        """The one episode whose id is, begins or ends with this.
+
+        Raises:
+            DataError: there is none, or several.
+        """
+        with self._store.read() as reading:
+            return finding.episode_id(reading, id_or_part)
+
+    def ids(self, where: Sequence[Condition]) -> list[str]:
+        """Ids of the episodes for which all conditions hold, oldest first."""
+        test = conjunction(where, Dialect.SQLITE)
+        with self._store.read() as reading:
+            sql = f"SELECT episode_id FROM episodes WHERE {test.text} ORDER BY started_at, episode_id"
+            return [name for (name,) in reading.rows(sql, test.values)]
+
+    def entries(self, name: str) -> list[JournalEntry]:
+        """The entry of the journal with this id, or all that were said in one go with it.
+
+        Raises:
+            DataError: there is none.
+        """
+        with self._store.read() as reading:
+            return finding.entries(reading, name)
+
+    def check_type(self, name: str, value: Value, episodes: Sequence[str]) -> None:
+        """Refuse a value of another type than the property has elsewhere.
+
+        Raises:
+            DataError: it has one.
+        """
+        with self._store.read() as reading:
+            finding.check_type(reading, name, value, episodes)
+
+    def said_of(self, episodes: Sequence[str]) -> list[tuple[str, list[str], dict[str, Any]]]:
+        """Tags and properties of episodes as they hold now."""
+        with self._store.read() as reading:
+            return [finding.said_of(reading, each) for each in episodes]
 
     # --- asking it --------------------------------------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ def put_bag(writing: Writing, data: Path, found: dict[str, Any]) -> str:
     Returns:
         What is wrong with it; empty: nothing.
     """
-    path, problem = found["path"], found.get("problem", "")
+    path, problem = str(found["path"]), str(found.get("problem", ""))
     if not problem:
         others = writing.rows("SELECT path FROM episodes WHERE episode_id = ?", (found["episode_id"],))
         if others and others[0][0] != path and (data / others[0][0]).is_dir():

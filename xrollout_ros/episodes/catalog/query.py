@@ -144,7 +144,8 @@ def members_sql(question: Question, group: Sequence[Any]) -> Sql:
     where = conjunction(question.where, Dialect.SQLITE)
     keys = "".join(f" AND {name} = ?" for name in question.columns)
     return Sql(
-        f"SELECT episode_id, success FROM episodes WHERE attempt AND {where.text}{keys} ORDER BY started_at, episode_id",
+        f"SELECT episode_id, success FROM episodes WHERE attempt AND {where.text}{keys} "
+        "ORDER BY started_at, episode_id",
         [*where.values, *group],
     )
 

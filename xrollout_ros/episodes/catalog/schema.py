@@ -32,6 +32,11 @@ def _counted(sign: str, side: str) -> str:
     )
 
 
+def _rollup() -> str:
+    columns = [*(f"{name} TEXT NOT NULL" for name in ROLLUP), *(f"{name} INTEGER NOT NULL" for name in COUNTS)]
+    return f"CREATE TABLE rollup ({', '.join(columns)}, PRIMARY KEY ({', '.join(ROLLUP)})) WITHOUT ROWID"
+
+
 _FIRST = (
     "CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
     "INSERT INTO state VALUES ('catalog', lower(hex(randomblob(16))))",
@@ -40,14 +45,14 @@ _FIRST = (
     "CREATE TABLE tombstones (tbl TEXT, row INTEGER, change INTEGER NOT NULL, PRIMARY KEY (tbl, row)) WITHOUT ROWID",
     "CREATE TABLE problems (path TEXT PRIMARY KEY, problem TEXT NOT NULL, bytes INTEGER, mtime_ns INTEGER)",
     "CREATE TABLE folders (path TEXT PRIMARY KEY, mtime_ns INTEGER NOT NULL)",
-    f"CREATE TABLE rollup ({', '.join(f'{name} TEXT NOT NULL' for name in ROLLUP)}, "
-    f"{', '.join(f'{name} INTEGER NOT NULL' for name in COUNTS)}, PRIMARY KEY ({', '.join(ROLLUP)})) WITHOUT ROWID",
+    _rollup(),
     "CREATE INDEX episodes_change ON episodes (change)",
     "CREATE INDEX episodes_path ON episodes (path)",
     "CREATE INDEX episodes_started ON episodes (started_at)",
     "CREATE INDEX episodes_outcome ON episodes (task, outcome, started_at)",
     "CREATE INDEX episodes_group ON episodes (task, policy_id, scene, start)",
     "CREATE INDEX annotations_change ON annotations (change)",
+    "CREATE INDEX annotations_name ON annotations (kind, name)",
     "CREATE INDEX annotations_episode ON annotations (episode_id)",
     "CREATE INDEX tombstones_change ON tombstones (change)",
     f"CREATE TRIGGER counted_insert AFTER INSERT ON episodes BEGIN {_counted('', 'new')} END",

@@ -12,10 +12,9 @@ ENTRIES = {
     "show": Entry(
         "xrollout_ros.ui.commands.episodes_show:show_episode", "Show what one bag holds, and how to open it."
     ),
-    "tag": Entry("xrollout_ros.ui.commands.episodes_tag:tag_episode", "Put tags on an episode, or take them off."),
 }
 
 
 @click.group(cls=LazyGroup, entries=ENTRIES)
 def episodes() -> None:
-    """List, show, tag and repair recorded episodes."""
+    """List, show and repair recorded episodes."""
