@@ -95,6 +95,16 @@ class Catalog:
             raise DataError(f"the catalog {self.folder} cannot be written", "Mend its rights.")
         return bring_up_to_date(self._store, self.data, self._clock, every=every, workers=workers, progress=progress)
 
+    def disagreements(self) -> list[str]:
+        """Where it and the disk disagree, in words; changes nothing.
+
+        Raises:
+            DataError: journal or catalog cannot be read.
+        """
+        from xrollout_ros.episodes.catalog.checking import disagreements
+
+        return disagreements(self._store, self.data, self._clock)
+
     def register(self, bag: Path) -> str:
         """Put a bag that was just closed into it, or take one out that is gone.
 

@@ -16,6 +16,9 @@ from xrollout_ros.episodes.store import being_written
 RACY_NS = NS
 """What was changed so short a time ago may have been changed once more since, at the same time by its stamp."""
 
+AGAIN = 0
+"""The time of a folder that is to be looked at again in any case."""
+
 
 class State(NamedTuple):
     """A bag as the catalog knows it."""
@@ -45,7 +48,7 @@ class Changes:
     folders: dict[str, int] = field(default_factory=dict)
     """Times of folders to be remembered: looked at before them, so that what comes meanwhile is seen next time."""
     forget: list[str] = field(default_factory=list)
-    """Folders that are gone, or are to be looked at again."""
+    """Folders that are gone, or have become bags."""
     open: list[str] = field(default_factory=list)
     """Bags that are being recorded."""
 
@@ -91,10 +94,8 @@ class _Walk:
             if each not in there:
                 self._gone_folder(each)
         # A bag that is closed later does not change its folder's time, and a file system's clock is a coarse one.
-        if len(self._found.open) > before_open or mtime_ns > self._settled_ns:
-            self._found.forget.append(path)
-        else:
-            self._found.folders[path] = mtime_ns
+        settled = len(self._found.open) == before_open and mtime_ns <= self._settled_ns
+        self._found.folders[path] = mtime_ns if settled else AGAIN
 
     def _children(self, path: str) -> list[str]:
         prefix = f"{path}/" if path else ""

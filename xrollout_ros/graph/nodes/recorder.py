@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,6 +23,7 @@ from xrollout_ros.core.sensing import CameraRecord
 from xrollout_ros.episodes import paths
 from xrollout_ros.episodes.background_repair import BackgroundRepair
 from xrollout_ros.episodes.bag_writer import QUEUE_BYTES
+from xrollout_ros.episodes.catalog.keeper import CatalogKeeper
 from xrollout_ros.episodes.recording import Recording
 from xrollout_ros.episodes.ring import Ring
 from xrollout_ros.episodes.strategies import DEFAULTS, Margin, RecordingStrategy, make_strategy
@@ -63,6 +65,7 @@ class RecorderNode(GraphNode):
             self.declare_parameter(name, default)
         self._recording: Recording | None = None
         self._repair: BackgroundRepair | None = None
+        self._catalog: CatalogKeeper | None = None
 
     def configure(self) -> None:
         topics = []
@@ -86,6 +89,7 @@ class RecorderNode(GraphNode):
             strategy=self._strategy,
         )  # fmt: skip
         self._repair = BackgroundRepair(data, self._say_repaired)
+        self._catalog = CatalogKeeper(data, self._say_repaired)
         self._manager_seen_ns = self._told_ns = 0
         self._status = self.create_publisher(RecorderStatus, "recorder/status", LATCHED)
         self._own_services = [
@@ -156,6 +160,9 @@ class RecorderNode(GraphNode):
             self._recording.end()
         self._recording = None
         self._stop_repair()
+        if self._catalog is not None:
+            self._catalog.stop()
+            self._catalog = None
         if hasattr(self, "_status"):
             self.destroy_publisher(self._status)
         for service in getattr(self, "_own_services", []):
@@ -166,6 +173,10 @@ class RecorderNode(GraphNode):
             self._repair.stop()
             self._repair = None
 
+    def _register(self, bag: Path | None) -> None:
+        if self._catalog is not None and bag is not None:
+            self._catalog.look_at(bag)
+
     def make_safe(self) -> None:
         self._stop_repair()
         if self._recording is not None and self._recording.episode_id:
@@ -173,6 +184,8 @@ class RecorderNode(GraphNode):
             self._abandon("the recorder was shut down during the attempt")
         if self._recording is not None and self._recording.highlights is not None:
             self._recording.highlights.wait(_LAST_CLIP_S)
+        if self._catalog is not None:
+            self._catalog.wait()
 
     # --- messages -----------------------------------------------------------------------------------------------
 
@@ -267,7 +280,9 @@ class RecorderNode(GraphNode):
             if self._recording is None:
                 raise BagError("the recorder is not configured", "Configure it first.")
             if request.discard and meta.episode_id != self._recording.episode_id:
+                closed = self._recording.last_bag
                 response.bag, response.closed = str(self._recording.discard_closed(meta.episode_id)), True
+                self._register(closed)
                 return response
             aborted = self._recording.aborted
             if aborted is not None and aborted.episode_id == meta.episode_id:
@@ -278,6 +293,7 @@ class RecorderNode(GraphNode):
             summary = self._recording.close(meta, discard=request.discard)
             response.closed, response.messages, response.lost = True, summary.messages, summary.lost
             response.bag = str(self._recording.last_bag)
+            self._register(None if request.discard else summary.path)
         except (XRolloutError, ValidationError) as error:
             response.message = str(error)
             self.get_logger().error(f"the bag was not closed: {error}")
@@ -288,6 +304,7 @@ class RecorderNode(GraphNode):
         assert self._recording is not None
         try:
             summary = self._recording.abandon(reason)
+            self._register(summary.path if summary else None)
             self.get_logger().warning(f"{reason}: the bag {summary.path if summary else ''} was closed as aborted")
         except BagError as error:
             self.get_logger().error(f"{reason}: {error}")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.episodes.catalog.api import FOLDER, Catalog
 from xrollout_ros.ui import text
 from xrollout_ros.ui.doctor.finding import Check, Finding, Subject, error, ok, skipped, warning
 from xrollout_ros.ui.records import Records, read_records
@@ -125,6 +126,22 @@ def journal(subject: Subject) -> Iterator[Finding]:
         yield ok("journal", "every line is whole")
 
 
+def catalog(subject: Subject) -> Iterator[Finding]:
+    """The catalog knows what lies on the disk, and nothing else."""
+    if not (subject.data / FOLDER).is_dir():
+        yield skipped("catalog", "there is none yet; the recorder or `xrollout query` begins it")
+        return
+    with Catalog(subject.data) as open_catalog:
+        apart = open_catalog.disagreements()
+    remedy = "`xrollout index` brings it in line; bags and journal hold everything."
+    for found in apart[:_SHOWN]:
+        yield warning("catalog", found, "as bags and journal have it", remedy)
+    if len(apart) > _SHOWN:
+        yield warning("catalog", f"{len(apart)} disagreements in all", "none", remedy)
+    if not apart:
+        yield ok("catalog", "agrees with bags and journal")
+
+
 def _records(subject: Subject) -> Records | None:
     return read_records(subject.data) if subject.data.is_dir() else None
 
@@ -134,4 +151,5 @@ CHECKS = (
     Check("disk space", space),
     Check("bags", bags),
     Check("journal", journal),
+    Check("catalog", catalog),
 )

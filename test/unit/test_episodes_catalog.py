@@ -1,0 +1,279 @@
+"""The catalog says what bags and journal say, whatever happens to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xrollout_ros.core.clock import SystemClock
+from xrollout_ros.core.episode import EpisodeMeta, FailureJudgement
+from xrollout_ros.core.errors import DataError
+from xrollout_ros.episodes import paths
+from xrollout_ros.episodes.catalog import live, schema
+from xrollout_ros.episodes.catalog.api import FOLDER, Catalog
+from xrollout_ros.episodes.catalog.filters import parse
+from xrollout_ros.episodes.catalog.query import Question
+from xrollout_ros.episodes.catalog.walk import RACY_NS
+from xrollout_ros.episodes.journal import Judged, Said, Tagged
+
+CLOCK = SystemClock()
+
+
+def record(bags: Any, **values: Any) -> EpisodeMeta:
+    meta: EpisodeMeta = bags.meta(**values)
+    path = paths.episode_dir(bags.data, meta)
+    bags.open(path, meta).close(meta)
+    return meta
+
+
+def folder_of(bags: Any, meta: EpisodeMeta) -> Path:
+    return paths.episode_dir(bags.data, meta)
+
+
+def everything(catalog: Catalog) -> list[tuple[Any, ...]]:
+    """All that the live store says, without row and change numbers."""
+    with catalog._store.read() as reading:
+        found = []
+        for table, columns in live.TABLES.items():
+            names = ", ".join(name for name in columns if name not in ("row", "change"))
+            found += reading.rows(f"SELECT {names} FROM {table} ORDER BY {live.KEYS[table]}")
+        counted = reading.rows("SELECT * FROM rollup WHERE episodes != 0 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8")
+        return found + counted
+
+
+def failure(episode_id: str, mode: str, author: str) -> Judged:
+    return Judged(
+        judgement=FailureJudgement(
+            episode_id=episode_id, mode=mode, moment_s=1, severity=0.5, confidence=0.5, evidence="e", author=author
+        )
+    )
+
+
+class TestRegistering:
+    def test_bags_are_registered_counted_and_found(self, bags: Any) -> None:
+        kept = [record(bags, outcome="success", policy_id="p", tags=["evaluation"]) for _ in range(2)]
+        failed = record(bags, outcome="failure", policy_id="p", parameters={"friction": 0.3})
+        record(bags, outcome="success", kind="demonstration")
+        record(bags, outcome="success", kind="clip")
+        record(bags, outcome="unknown", policy_id="p")
+        span = {"operator": "joy", "begin_s": 0.0, "end_s": 1.0}
+        helped = record(bags, outcome="success", policy_id="p", interventions=[span])
+        with Catalog(bags.data) as catalog:
+            report = catalog.update()
+            assert (report.read, report.episodes, report.problems) == (7, 7, ())
+            (group,) = catalog.groups(Question())
+            assert group.group == {"task": "pick_and_place", "policy": "p", "scene": "", "start": "nominal"}
+            assert (group.attempts, group.successes, group.helped, group.unknown) == (4, 2, 1, 1)
+            assert set(group.episodes) == {meta.episode_id for meta in (*kept, failed, helped)}
+            assert set(group.failed) == {failed.episode_id, helped.episode_id}
+            assert catalog.episodes(["property.friction<0.5"])["episode_id"].to_pylist() == [failed.episode_id]
+            assert catalog.update().read == 0
+
+    def test_registering_at_close_is_what_indexing_finds(self, bags: Any, tmp_path: Path) -> None:
+        bags.data.mkdir()
+        with Catalog(bags.data) as catalog:
+            for outcome in ("success", "failure", "abort"):
+                assert catalog.register(folder_of(bags, record(bags, outcome=outcome))) == ""
+            at_close = everything(catalog)
+        shutil.rmtree(bags.data / FOLDER)
+        with Catalog(bags.data) as catalog:
+            catalog.update()
+            assert everything(catalog) == at_close
+
+    def test_what_is_torn_foreign_double_or_gone_is_told(self, bags: Any) -> None:
+        one, two = record(bags), record(bags)
+        shutil.copytree(folder_of(bags, one), bags.data / "copy")
+        (bags.data / "foreign").mkdir()
+        (bags.data / "foreign" / "metadata.yaml").write_text("rosbag2_bagfile_information: {}\n")
+        (bags.data / "torn").mkdir()
+        (bags.data / "torn" / "torn_0.mcap").write_bytes(b"x")
+        with Catalog(bags.data) as catalog:
+            report = catalog.update()
+            assert report.episodes == 2
+            problems = dict(report.problems)
+            assert "torn" in problems.pop("torn")
+            assert "foreign" in problems.pop("foreign")
+            ((_, double),) = problems.items()
+            assert "the same episode as" in double
+            shutil.rmtree(folder_of(bags, two))
+            assert any("is gone" in line for line in catalog.disagreements())
+            report = catalog.update()
+            assert (report.removed, report.episodes) == (1, 1)
+            assert catalog.disagreements() == []
+
+    def test_a_bag_that_comes_back_or_is_renamed_is_noticed(self, bags: Any, tmp_path: Path) -> None:
+        meta = record(bags)
+        place = folder_of(bags, meta)
+        with Catalog(bags.data) as catalog:
+            for _ in range(3):
+                assert catalog.update().episodes == 1
+                place.rename(tmp_path / "away")
+                assert catalog.update().episodes == 0
+                (tmp_path / "away").rename(place)
+            place.rename(place.with_name("other"))
+            assert catalog.update().episodes == 1
+            assert catalog.episodes()["path"].to_pylist() == [f"{place.parent.name}/other"]
+
+    def test_a_settled_folder_is_not_listed_again(self, bags: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        record(bags)
+        old = CLOCK.wall_ns() - 10 * RACY_NS
+        for folder in (bags.data, *bags.data.iterdir()):
+            os.utime(folder, ns=(old, old))
+        with Catalog(bags.data) as catalog:
+            catalog.update()
+            os.utime(bags.data, ns=(old, old))  # making the catalog's folder has touched it
+            catalog.update()
+            monkeypatch.setattr("xrollout_ros.episodes.catalog.walk.os.scandir", None)
+            assert catalog.update().episodes == 1
+
+    def test_workers_find_what_one_process_finds(self, bags: Any) -> None:
+        for number in range(6):
+            record(bags, seed=number)
+        (bags.data / "torn").mkdir()
+        (bags.data / "torn" / "torn_0.mcap").write_bytes(b"x")
+        with Catalog(bags.data) as catalog:
+            catalog.update()
+            alone = everything(catalog)
+        shutil.rmtree(bags.data / FOLDER)
+        with Catalog(bags.data) as catalog:
+            seen: list[tuple[int, int]] = []
+            report = catalog.update(every=True, workers=2, progress=lambda done, total: seen.append((done, total)))
+            assert len(report.problems) == 1
+            assert seen[-1] == (7, 7)
+            assert everything(catalog) == alone
+
+
+class TestBadInput:
+    def test_no_data_folder_and_a_read_only_one(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="is not there"):
+            Catalog(tmp_path / "nowhere")
+
+    def test_a_newer_catalog_is_refused_and_untouched(self, bags: Any) -> None:
+        bags.data.mkdir()
+        Catalog(bags.data).close()
+        file = bags.data / FOLDER / live.FILE
+        with sqlite3.connect(file) as connection:
+            connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+        connection.close()
+        with pytest.raises(DataError, match="made by a newer XRollout"):
+            Catalog(bags.data)
+        with sqlite3.connect(file) as connection:
+            assert schema.version_of(connection) == schema.VERSION + 1
+        connection.close()
+
+    def test_a_damaged_catalog_says_how_to_make_it_anew(self, bags: Any) -> None:
+        record(bags)
+        (bags.data / FOLDER).mkdir()
+        (bags.data / FOLDER / live.FILE).write_bytes(b"no database, but long enough to look like one" * 100)
+        with pytest.raises(DataError, match="index --anew"):
+            Catalog(bags.data)
+
+    def test_a_locked_catalog_is_told_and_nothing_is_half_applied(
+        self, bags: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        meta = record(bags)
+        monkeypatch.setattr(live, "TIMEOUT_S", 0.05)
+        with Catalog(bags.data) as catalog:
+            catalog.update()
+            blocker = sqlite3.connect(bags.data / FOLDER / live.FILE, isolation_level=None)
+            blocker.execute("BEGIN IMMEDIATE")
+            with pytest.raises(DataError, match="locked"):
+                catalog.say([Said("human:ann", meta.episode_id, Tagged(tag="seen"))])
+            blocker.execute("ROLLBACK")
+            blocker.close()
+            catalog.update()  # the journal had it
+            assert catalog.episodes()["tags"].to_pylist() == [["seen"]]
+
+    def test_a_full_disk_leaves_the_catalog_as_it_was(self, bags: Any) -> None:
+        record(bags)
+        with Catalog(bags.data) as catalog:
+            catalog.update()
+            before = everything(catalog)
+            ((pages,),) = catalog._store._connection.execute("PRAGMA page_count").fetchall()
+            catalog._store._connection.execute(f"PRAGMA max_page_count = {pages}")
+            for number in range(40):
+                record(bags, parameters={"long": "x" * 4000, "n": number})
+            with pytest.raises(DataError, match="full"):
+                catalog.update()
+            assert everything(catalog) == before
+            catalog._store._connection.execute("PRAGMA max_page_count = 100000")
+            assert catalog.update().episodes == 41
+
+    def test_sql_reads_and_reaches_nothing_else(self, bags: Any, tmp_path: Path) -> None:
+        record(bags)
+        (tmp_path / "secret.csv").write_text("a,b\n1,2\n")
+        with Catalog(bags.data) as catalog:
+            catalog.update()
+            assert catalog.sql("SELECT count(*) AS n FROM episodes")["n"].to_pylist() == [1]
+            for text in (
+                "DELETE FROM episodes",
+                "DROP VIEW episodes",
+                f"COPY episodes TO '{tmp_path / 'out.csv'}'",
+                f"SELECT * FROM read_csv('{tmp_path / 'secret.csv'}')",
+                f"SELECT * FROM '{tmp_path / 'secret.csv'}'",
+                f"SELECT * FROM read_text('{bags.data / FOLDER / live.FILE}')",
+                f"ATTACH '{tmp_path / 'other.db'}'",
+                "SET enable_external_access = true",
+                "INSTALL httpfs",
+                "SELECT 1; SELECT 2",
+                "SELECT * FROM nix",
+                "selct",
+                "",
+            ):
+                with pytest.raises(DataError):
+                    catalog.sql(text)
+        assert [path.name for path in tmp_path.iterdir()] == ["data", "secret.csv"] or not (
+            tmp_path / "out.csv"
+        ).exists()
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "task",
+            "nix=1",
+            "duration_s=long",
+            "tag<x",
+            "helped=maybe",
+            "duration_s~1*",
+            "property.x<y",
+            "property.=1",
+        ],
+    )
+    def test_filters_that_cannot_be_are_refused(self, text: str) -> None:
+        with pytest.raises(DataError):
+            parse(text)
+
+
+class TestMigrations:
+    def test_an_old_store_is_brought_to_the_present_with_all_it_holds(
+        self, bags: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        record(bags)
+        with Catalog(bags.data) as catalog:
+            catalog.update()
+            before = everything(catalog)
+        more = (*schema.MIGRATIONS, ("CREATE TABLE of_tomorrow (x)", "INSERT INTO of_tomorrow VALUES (7)"))
+        monkeypatch.setattr(schema, "MIGRATIONS", more)
+        monkeypatch.setattr(schema, "VERSION", len(more))
+        with Catalog(bags.data) as catalog:
+            assert everything(catalog) == before
+            with catalog._store.read() as reading:
+                assert reading.rows("SELECT x FROM of_tomorrow") == [(7,)]
+
+    def test_a_migration_that_fails_changes_nothing(self, bags: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        bags.data.mkdir()
+        Catalog(bags.data).close()
+        monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ("CREATE TABLE half (x)", "no SQL")))
+        monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+        with pytest.raises(DataError):
+            Catalog(bags.data)
+        connection = sqlite3.connect(bags.data / FOLDER / live.FILE)
+        assert schema.version_of(connection) == schema.VERSION - 1
+        assert not connection.execute("SELECT * FROM sqlite_master WHERE name = 'half'").fetchall()
+        connection.close()

@@ -1,0 +1,116 @@
+"""Keeps the catalog up to date while a recorder runs: in a thread of its own, and nobody waits for it."""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from xrollout_ros.core.clock import SystemClock
+from xrollout_ros.core.errors import XRolloutError
+
+LONGEST_S = 2.0
+"""What is given to a registration that is under way when the recorder ends."""
+
+
+class CatalogKeeper:
+    """Registers bags when they are closed. What fails is said, and tried again with the next bag; what was not done at
+    the end is done at the next start, or before the next question.
+    """
+
+    def __init__(self, data: Path, say: Callable[[str], None]) -> None:
+        """Begin, with what lies in the data folder and is not in its catalog: in a process of the least priority.
+
+        Args:
+            data: the data folder.
+            say: told what goes wrong, from a thread.
+        """
+        self._data, self._say = data, say
+        self._work: queue.SimpleQueue[Path | threading.Event | None] = queue.SimpleQueue()
+        self._catch_up: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._threads = [
+            threading.Thread(target=each, name="catalog", daemon=True) for each in (self._run, self._run_catch_up)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def look_at(self, bag: Path) -> None:
+        """A bag was closed, or is gone; at once."""
+        self._work.put(bag)
+
+    def wait(self) -> bool:
+        """Wait until what was closed is registered or has failed, at most :data:`LONGEST_S`; whether that is so."""
+        done = threading.Event()
+        self._work.put(done)
+        return done.wait(LONGEST_S)
+
+    def stop(self) -> None:
+        """End it; what is queued is done, within :data:`LONGEST_S`."""
+        self._work.put(None)
+        with self._lock:
+            self._stopped = True
+            if self._catch_up is not None:
+                self._catch_up.terminate()
+        for thread in self._threads:
+            thread.join(LONGEST_S)
+
+    def _run(self) -> None:
+        left: list[Path] = []
+        while (work := self._work.get()) is not None:
+            if isinstance(work, threading.Event):
+                work.set()
+            else:
+                left = self._register([*left, work])
+
+    def _register(self, bags: list[Path]) -> list[Path]:
+        """Put bags into the catalog; those that could not be put there are left."""
+        # Imported here, so that a recorder without bags never waits for it.
+        from xrollout_ros.episodes.catalog.api import Catalog
+
+        try:
+            with Catalog(self._data) as catalog:
+                while bags:
+                    problem = catalog.register(bags[0])
+                    if problem:
+                        self._say(f"{bags[0]} is not in the catalog: {problem}")
+                    bags = bags[1:]
+        except (XRolloutError, OSError) as error:
+            self._say(f"the catalog is behind by {len(bags)} bags, which are safe: {error}")
+        return bags
+
+    def _run_catch_up(self) -> None:
+        with self._lock:
+            if self._stopped or not self._data.is_dir():
+                return
+            command = [sys.executable, "-m", __name__, str(self._data)]
+            self._catch_up = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+        with self._catch_up as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                self._say(line.rstrip())
+
+
+def main() -> None:
+    """``python -m xrollout_ros.episodes.catalog.keeper DATA``: catches up, at the least priority."""
+    from xrollout_ros.episodes.catalog.api import Catalog
+
+    os.nice(19)
+    try:
+        with Catalog(Path(sys.argv[1]), SystemClock()) as catalog:
+            catalog.update(workers=1)
+    except KeyboardInterrupt:
+        return  # Ctrl-C in the terminal is for whoever started this; the next one goes on
+    except XRolloutError as error:
+        print(f"the catalog is behind: {error}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
