@@ -8,9 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from xrollout_ros.core.resources import load_task, task_ids
 from xrollout_ros.episodes.paths import DEFAULT_DATA, data_dir
-from xrollout_ros.episodes.store import find_episode
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,12 +18,16 @@ def _data(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
 
 
 def _task(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    from xrollout_ros.core.resources import load_task
+
     # The spec is loaded, so that a name nobody knows is refused before anything is done.
     return None if value is None else load_task(value).id
 
 
 def complete_task(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Ids of shipped tasks, for the shell."""
+    from xrollout_ros.core.resources import task_ids
+
     return [name for name in task_ids() if name.startswith(incomplete)]
 
 
@@ -50,6 +52,8 @@ def bag_of(episode: str, data: Path) -> Path:
     Raises:
         DataError: no such episode, or several.
     """
+    from xrollout_ros.episodes.store import find_episode
+
     # A path wins over an id: an id has no separator, and no file in the working folder is called like one by chance.
     return Path(episode) if Path(episode).exists() or "/" in episode else find_episode(data, episode).path
 

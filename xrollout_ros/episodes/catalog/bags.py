@@ -12,7 +12,6 @@ from xrollout_ros.episodes.catalog.live import LiveStore, Writing
 from xrollout_ros.episodes.catalog.rows import annotation_of, judged, row_of, said_by
 from xrollout_ros.episodes.journal_entry import JournalEntry, retracted_ids
 from xrollout_ros.episodes.rosbag2 import METADATA_FILE
-from xrollout_ros.episodes.store import entry_of
 
 _EPISODE = names(EPISODES)
 _ANNOTATION = names(ANNOTATIONS)
@@ -26,6 +25,8 @@ def look(data: Path, path: str) -> dict[str, Any]:
         data: the data folder.
         path: the bag's folder, below it.
     """
+    from xrollout_ros.episodes.store import entry_of  # and with it what reads bags, which few questions need
+
     folder = data / path
     try:
         entry, mtime_ns = entry_of(folder), mtime_of(folder)

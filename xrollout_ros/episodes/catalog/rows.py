@@ -11,8 +11,10 @@ from typing import Any
 from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome, OutcomeSource, Result, counts_in_rate
 from xrollout_ros.episodes.catalog.columns import OVERRIDDEN
 from xrollout_ros.episodes.journal_entry import (
+    ALL_LAYERS,
     JournalEntry,
     Judged,
+    Layers,
     PropertySet,
     Retracted,
     Reviewed,
@@ -79,15 +81,21 @@ def row_of(meta: EpisodeMeta, path: str, size: int, mtime_ns: int, entries: Sequ
     return {**row, **judged(row, meta, entries)}
 
 
-def judged(row: Mapping[str, Any], said: EpisodeMeta | Said, entries: Sequence[JournalEntry]) -> dict[str, Any]:
+def judged(
+    row: Mapping[str, Any],
+    said: EpisodeMeta | Said,
+    entries: Sequence[JournalEntry],
+    layers: Layers = ALL_LAYERS,
+) -> dict[str, Any]:
     """The columns that the journal can change.
 
     Args:
         row: has ``kind`` and ``helped``.
         said: what the bag says.
         entries: the journal's, about this episode.
+        layers: those that count.
     """
-    holds = effective(said, entries)
+    holds = effective(said, entries, layers)
     why = holds.judgements[0] if holds.judgements else None
     now = {
         "outcome": holds.outcome.value,

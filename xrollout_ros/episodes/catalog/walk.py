@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from xrollout_ros.core.clock import NS
 from xrollout_ros.episodes.rosbag2 import METADATA_FILE
-from xrollout_ros.episodes.store import being_written
 
 RACY_NS = NS
 """What was changed so short a time ago may have been changed once more since, at the same time by its stamp."""
@@ -104,6 +103,8 @@ class _Walk:
         return [prefix + name for name in sorted(names)]
 
     def _child(self, path: str) -> None:
+        from xrollout_ros.episodes.store import being_written
+
         known = self._known.bags.get(path)
         if known is not None and known.readable and not self._every:
             return

@@ -1,0 +1,331 @@
+"""The catalog at scale: generated episodes in the live store and its snapshots, writers beside questions, real bags."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import table
+
+from xrollout_ros.core.clock import SystemClock
+from xrollout_ros.core.episode import EpisodeMeta
+from xrollout_ros.core.ids import new_id
+from xrollout_ros.core.resources import load_robot, load_task
+from xrollout_ros.episodes.bag_writer import BagWriter
+from xrollout_ros.episodes.catalog import schema
+from xrollout_ros.episodes.catalog.api import FOLDER, Catalog
+from xrollout_ros.episodes.catalog.columns import EPISODES, names
+from xrollout_ros.episodes.catalog.compaction import compact
+from xrollout_ros.episodes.catalog.filters import parse
+from xrollout_ros.episodes.catalog.live import FILE, SqliteStore
+from xrollout_ros.episodes.catalog.query import Question
+from xrollout_ros.episodes.catalog.rows import row_of
+from xrollout_ros.episodes.catalog.snapshots import Snapshots
+from xrollout_ros.episodes.paths import episode_dir
+from xrollout_ros.episodes.rosbag2 import Durability, Reliability, qos_yaml
+
+CHUNK = 200_000
+KILLS = 20
+PACE_S = 0.05
+"""Each writer appends one episode in this time."""
+_ALPHABET = np.frombuffer(b"0123456789ABCDEFGHJKMNPQRSTVWXYZ", np.uint8)
+_EPOCH_MS = 1_767_225_600_000
+COLUMNS = names(EPISODES)
+
+
+def meta(**values: Any) -> EpisodeMeta:
+    known: dict[str, Any] = {
+        "episode_id": new_id(),
+        "kind": "evaluation",
+        "task": "pick_and_place",
+        "robot": "metaworld_sawyer",
+        "scene": "scene_1",
+        "start": "wide",
+        "strategy": "episodic",
+        "policy_id": "01M7X4ECVD7V6QG80379KR5YVF",
+        "software_version": "0.1.0",
+        "started_at": "2027-01-01T00:00:00.000+00:00",
+        "duration_s": 4.2,
+        "outcome": "failure",
+        "outcome_source": "time_limit",
+        "tags": ["evaluation"],
+        "parameters": {"drive": "stepped"},
+    }
+    return EpisodeMeta.model_validate({**known, **values})
+
+
+def generated(rows: int, seed: int = 0) -> Iterator[list[tuple[Any, ...]]]:
+    """Rows of all columns, by chunks: 12 tasks, 40 policies of each, 5 scenes, 3 starts, ids that sort by time."""
+    random_ = np.random.default_rng(seed)
+    template = row_of(meta(), "x", 0, 0, [])
+    for begin in range(0, rows, CHUNK):
+        count = min(CHUNK, rows - begin)
+        index = np.arange(begin, begin + count)
+        stamps = _EPOCH_MS + index * 3_000
+        text = _ALPHABET[random_.integers(0, 32, (count, 26))]
+        text[:, :10] = _ALPHABET[(stamps[:, None] >> (5 * np.arange(9, -1, -1))) & 31]
+        ids = text.view("S26").ravel().astype("U26").tolist()
+        task, policy = random_.integers(0, 12, count), random_.integers(0, 40, count)
+        success = random_.random(count) < 0.15 + policy / 50
+        days = (np.datetime64("2026-01-01", "ms") + index * 3_000).astype("datetime64[ms]").astype(str).tolist()
+        modes = np.array(["never_reached", "timeout", "dropped", "grasp_failure"])[random_.integers(0, 4, count)]
+        made: dict[str, Any] = {
+            "row": (index + 1).tolist(),
+            "change": (index + 1).tolist(),
+            "episode_id": ids,
+            "task": [f"task_{each}" for each in task.tolist()],
+            "policy_id": [
+                f"01M7X4ECVD7V6QG80379{a:03d}{b:03d}" for a, b in zip(task.tolist(), policy.tolist(), strict=True)
+            ],
+            "scene": [f"scene_{each}" for each in random_.integers(0, 5, count).tolist()],
+            "start": np.array(["nominal", "wide", "far"])[random_.integers(0, 3, count)].tolist(),
+            "seed": random_.integers(0, 1_000_000, count).tolist(),
+            "started_at": [f"{each}+00:00" for each in days],
+            "duration_s": random_.uniform(1, 30, count).round(3).tolist(),
+            "outcome": np.where(success, "success", "failure").tolist(),
+            "failure_mode": np.where(success, "", modes).tolist(),
+            "attempt": [1] * count,
+            "success": success.astype(int).tolist(),
+            "path": [f"2026/{each}" for each in ids],
+            "messages": random_.integers(500, 5_000, count).tolist(),
+            "bytes": random_.integers(100_000, 900_000, count).tolist(),
+        }
+        columns = [made[name] if name in made else itertools.repeat(template[name]) for name in COLUMNS]
+        yield list(zip(*columns, strict=False))  # some repeat for ever
+
+
+def load(data: Path, rows: int) -> tuple[float, float]:
+    """Fill a catalog with generated episodes; s of the load and of the first snapshot."""
+    begin = time.perf_counter()
+    store = SqliteStore(data / FOLDER / FILE)
+    connection = store._connection
+    later = [sql for sql in schema.MIGRATIONS[0] if "INDEX" in sql.split()[:3] and " episodes (" in sql]
+    later += [sql for sql in schema.MIGRATIONS[0] if sql.startswith("CREATE TRIGGER")]
+    for sql in later:
+        connection.execute(f"DROP {sql.split()[1]} {sql.split()[2]}")
+    connection.execute("PRAGMA synchronous = OFF")
+    insert = f"INSERT INTO episodes ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+    for chunk in generated(rows):
+        connection.execute("BEGIN")
+        connection.executemany(insert, chunk)
+        connection.execute("COMMIT")
+    keys = ", ".join(schema.ROLLUP)
+    counts = "count(*), sum(attempt), sum(success), 0, sum(outcome = 'unknown')"
+    connection.execute(f"INSERT INTO rollup SELECT {keys}, {counts} FROM episodes GROUP BY {keys}")
+    for sql in later:
+        connection.execute(sql)
+    connection.execute("INSERT OR REPLACE INTO state VALUES ('change', ?)", (rows,))
+    connection.execute("INSERT INTO folders VALUES ('', 0)")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    loaded = time.perf_counter()
+    ((identity,),) = connection.execute("SELECT value FROM state WHERE name = 'catalog'").fetchall()
+    assert compact(store, Snapshots(data / FOLDER), identity)
+    store.close()
+    return loaded - begin, time.perf_counter() - loaded
+
+
+def writer(file: Path, seconds: float) -> None:
+    """Append episodes at a pace; prints the time of each in s."""
+    store, until = SqliteStore(file), time.perf_counter() + seconds
+    row = row_of(meta(), "x", 0, 0, [])
+    due = time.perf_counter() + random.random() * PACE_S
+    while due < until:
+        time.sleep(max(0.0, due - time.perf_counter()))
+        name = new_id()
+        fresh = {**row, "episode_id": name, "path": name}
+        begin = time.perf_counter()
+        with store.write() as writing:
+            writing.put("episodes", fresh)
+        print(time.perf_counter() - begin, flush=True)
+        due = max(due + PACE_S, time.perf_counter())
+
+
+def acknowledged(file: Path) -> None:
+    """Append episodes as fast as it goes; prints the id of each when it is durable."""
+    store, row = SqliteStore(file), row_of(meta(), "x", 0, 0, [])
+    while True:
+        name = new_id()
+        with store.write() as writing:
+            writing.put("episodes", {**row, "episode_id": name, "path": name})
+        print(name, flush=True)
+
+
+def child(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+def timed(what: Callable[[], object], times: int = 7) -> tuple[float, float]:
+    """Median and largest, s."""
+    taken = []
+    for _ in range(times):
+        begin = time.perf_counter()
+        what()
+        taken.append(time.perf_counter() - begin)
+    return float(np.median(taken)), max(taken)
+
+
+QUESTIONS: tuple[tuple[str, str, Callable[[Catalog], object]], ...] = (
+    (
+        "success by task, policy, scene",
+        "≤ 0.5 s",
+        lambda c: c.groups(Question(by=("task", "policy", "scene"), ids=False)),
+    ),
+    (
+        "the same by DuckDB (with a filter on the duration)",
+        "≤ 0.5 s",
+        lambda c: c.groups(Question(by=("task", "policy", "scene"), where=(parse("duration_s>0"),), ids=False)),
+    ),
+    (
+        "--success-rate-lt 0.5 --min-attempts 10",
+        "≤ 0.2 s",
+        lambda c: c.groups(Question(by=("task", "policy", "scene"), rate_lt=0.5, min_attempts=10, ids=False)),
+    ),
+    (
+        "task and outcome, 100 newest",
+        "≤ 10 ms",
+        lambda c: c.episodes(["task=task_3", "outcome=failure"], limit=100),
+    ),
+    ("failure mode, 100 newest", "≤ 10 ms", lambda c: c.episodes(["failure=dropped"], limit=100)),
+)
+
+
+def questions(data: Path, load_: str) -> list[list[object]]:
+    rows: list[list[object]] = []
+    with Catalog(data) as catalog:
+        for name, aim, ask in QUESTIONS:
+            ask(catalog)
+            median, worst = timed(lambda ask=ask: ask(catalog))
+            rows.append([f"{name}{load_}", f"{median * 1e3:.1f} ms", f"{worst * 1e3:.1f} ms", aim])
+    return rows
+
+
+def beside_writers(data: Path, seconds: float) -> list[list[object]]:
+    """Questions while four processes append."""
+    processes = [child("--writer", str(data / FOLDER / FILE), "--seconds", str(seconds)) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(process.communicate) for process in processes]
+        time.sleep(min(2.0, seconds / 4))
+        rows = questions(data, ", 4 writers")
+        taken = np.array([float(line) for each in waiting for line in each.result()[0].split()]) * 1e3
+    p50, p99 = np.percentile(taken, [50, 99])
+    append = f"append, 4 writers, {len(taken) / seconds:.0f}/s in all"
+    return [[append, f"{p50:.1f} ms", f"p99 {p99:.1f}, max {taken.max():.1f} ms", "p99 ≤ 10 ms"], *rows]
+
+
+def kills(data: Path) -> list[object]:
+    """A writer is killed, again and again; what it had told must be there."""
+    file, told, lost = data / FOLDER / FILE, 0, 0
+    Catalog(data).close()
+    for _ in range(KILLS):
+        process = child("--acknowledged", str(file))
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        time.sleep(random.uniform(0.05, 0.4))
+        process.send_signal(signal.SIGKILL)
+        names_ = [first.strip(), *(line.strip() for line in process.stdout if line.endswith("\n"))]
+        process.wait()
+        store = SqliteStore(file)
+        with store.read() as reading:
+            there = {name for (name,) in reading.rows("SELECT episode_id FROM episodes")}
+            ((whole,),) = reading.rows("PRAGMA integrity_check")
+            ((counted,),) = reading.rows("SELECT sum(episodes) FROM rollup")
+        store.close()
+        assert whole == "ok" and counted == len(there)
+        told += len(names_)
+        lost += sum(name not in there for name in names_)
+    return [f"kill -9 of a writer, {KILLS} times", f"{told} acknowledged", f"{lost} lost", "0 lost"]
+
+
+def make_bags(data: Path, count: int) -> None:
+    robot, task, clock = load_robot("metaworld_sawyer"), load_task("pick_and_place"), SystemClock()
+    qos = qos_yaml(Reliability.RELIABLE, Durability.VOLATILE, 10)
+    for number in range(count):
+        known = meta(seed=number, started_at=f"2026-01-{1 + number % 28:02d}T00:00:00+00:00")
+        folder = episode_dir(data, known)
+        with BagWriter.open(folder, folder.name, known, clock, robot, task) as bag:
+            for topic in ("/a", "/b", "/c"):
+                bag.add_topic(topic, "std_msgs/msg/String", "string data\n", "RIHS01_" + "0" * 64, qos)
+                for step in range(10):
+                    bag.write(topic, b"\x00\x01\x00\x00\x05\x00\x00\x00four\x00", step)
+            bag.close(known)
+
+
+def indexing(data: Path, count: int) -> list[list[object]]:
+    begin = time.perf_counter()
+    make_bags(data, count)
+    print(f"made {count} bags in {time.perf_counter() - begin:.0f} s", file=sys.stderr)
+    rows: list[list[object]] = []
+    for what, aim in (("index, all bags", "–"), ("index, nothing changed", "–")):
+        begin = time.perf_counter()
+        with Catalog(data) as catalog:
+            assert catalog.update(every=True).episodes == count
+        taken = time.perf_counter() - begin
+        rows.append([f"{what}, {count}", f"{taken:.2f} s", f"{count / taken:,.0f} bags/s", aim])
+    return rows
+
+
+def start_up(data: Path) -> list[list[object]]:
+    """Wall and processor time of the README's question, the interpreter's start included."""
+    rows: list[list[object]] = []
+    ask = ["query", "--data", str(data), "--task", "pick_and_place", "--success-rate-lt", "0.5", "--min-attempts", "10"]
+    for name, more in (("from what is counted", []), ("by DuckDB", ["--by", "failure"])):
+        wall, cpu = [], []
+        for _ in range(7):
+            before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            command = [sys.executable, "-m", "xrollout_ros.ui.cli", *ask, *more]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            wall.append(time.perf_counter() - begin)
+            cpu.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        shown = f"{np.median(wall):.2f} s", f"{min(wall):.2f} s at least, {np.median(cpu):.2f} s of processor"
+        rows.append([f"`xrollout query`, {name}", *shown, "≤ 0.5 s"])
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=200_000, help="generated episodes")
+    parser.add_argument("--bags", type=int, default=500, help="real bags to index")
+    parser.add_argument("--seconds", type=float, default=15.0, help="how long the writers run")
+    parser.add_argument("--keep", type=Path, help="put the generated catalog there, or use the one that is there")
+    parser.add_argument("--writer", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--acknowledged", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.writer or given.acknowledged:
+        writer(given.writer, given.seconds) if given.writer else acknowledged(given.acknowledged)
+        return
+    with tempfile.TemporaryDirectory(prefix="xrollout-catalog-") as scratch:
+        folder = Path(scratch)
+        large = given.keep or folder / "large"
+        rows: list[list[object]] = []
+        if not (large / FOLDER).is_dir():
+            large.mkdir(parents=True, exist_ok=True)
+            loaded_s, snapshot_s = load(large, given.rows)
+            size = sum(file.stat().st_size for file in (large / FOLDER).iterdir())
+            parquet = sum(file.stat().st_size for file in (large / FOLDER).glob("*.parquet"))
+            disk = f"{size / 1e9:.2f} GB, {parquet / 1e9:.2f} of them Parquet"
+            rows += [["bulk load", f"{loaded_s:.0f} s", disk, "–"], ["first snapshot", f"{snapshot_s:.1f} s", "", "–"]]
+        rows += questions(large, "")
+        rows += beside_writers(large, given.seconds)
+        (folder / "small").mkdir()
+        (folder / "killed").mkdir()
+        rows += indexing(folder / "small", given.bags)
+        rows += start_up(folder / "small")
+        rows.append(kills(folder / "killed"))
+        table(f"Catalog of {given.rows:,} episodes", ("what", "median", "worst, or more", "aim"), rows)
+
+
+if __name__ == "__main__":
+    main()
