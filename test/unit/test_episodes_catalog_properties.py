@@ -216,7 +216,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class TestSnapshots:
-    @settings(SLOW, max_examples=20)
+    @settings(SLOW, max_examples=8)
     @given(st.data())
     def test_with_what_is_newer_they_are_what_the_live_store_has(
         self, bags: Any, small_parts: None, data: st.DataObject
@@ -272,7 +272,7 @@ def _put(writing: Any, bags: Any, name: str, outcome: str) -> None:
 
 
 class TestQuestions:
-    @settings(QUICK, max_examples=15)
+    @SLOW
     @given(st.data())
     def test_layers_left_out_in_sql_are_left_out_as_the_journal_s_reader_does(
         self, recorded: tuple[Path, list[str]], data: st.DataObject

@@ -14,6 +14,9 @@ from xrollout_ros.episodes.catalog.columns import ANNOTATIONS, EPISODES, names
 
 FILE = "catalog.sqlite"
 TIMEOUT_S = 30.0
+CHECKPOINT_PAGES = 8_000
+"""Written beside the file until they are moved into it, which one writer in hundreds then waits for (SQLite's own 1,000
+pages make it one in a hundred)."""
 TABLES = {"episodes": names(EPISODES), "annotations": names(ANNOTATIONS)}
 KEYS = {"episodes": "episode_id", "annotations": "entry_id"}
 Row = Mapping[str, Any]
@@ -114,6 +117,7 @@ class SqliteStore:
             schema.check_version(schema.version_of(connection), self.path)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             schema.migrate(connection, self.path)
         except BaseException:
             connection.close()
