@@ -18,11 +18,14 @@ ENTRIES = {
     "record": Entry("xrollout_ros.ui.commands.record:record", "Record demonstrations through the graph."),
     "teleop": Entry("xrollout_ros.ui.commands.teleop:teleop", "Take over in a running graph, mark attempts, stop it."),
     "train": Entry("xrollout_ros.ui.commands.train:train", "Train a policy from recorded episodes."),
-    "episodes": Entry("xrollout_ros.ui.commands.episodes:episodes", "List, show, tag and repair recorded episodes."),
-    "query": Entry("xrollout_ros.ui.commands.query:query", "Ask which attempts succeed how often, and which fail."),
-    "tag": Entry("xrollout_ros.ui.commands.tag:tag", "Put tags and properties on episodes."),
+    "episodes": Entry("xrollout_ros.ui.commands.episodes:episodes", "List, show and repair recorded episodes."),
+    "query": Entry(
+        "xrollout_ros.ui.commands.query:query",
+        "Ask the catalog which attempts succeed how often, or which episodes there are.",
+    ),
+    "tag": Entry("xrollout_ros.ui.commands.tag:tag", "Put tags and properties on an episode, or on all that fit."),
     "untag": Entry("xrollout_ros.ui.commands.tag:untag", "Take tags and properties off, or take back what was said."),
-    "index": Entry("xrollout_ros.ui.commands.index:index", "Bring the catalog in line with bags and journal."),
+    "index": Entry("xrollout_ros.ui.commands.index:index", "Bring the catalog in line with the bags and the journal."),
     "upload": Entry(
         "xrollout_ros.ui.commands.upload:upload",
         "Copy the closed bags of the folder DATA to URL, a folder or any fsspec URL.",

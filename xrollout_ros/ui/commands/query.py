@@ -88,7 +88,7 @@ def query(
     success_rate_lt: float | None, success_rate_gt: float | None, min_attempts: int, max_attempts: int | None,
     confidence: float, **filters: Any,
 ) -> None:  # fmt: skip
-    """Ask the catalog: which groups of attempts succeed how often, or which episodes there are.
+    """Ask the catalog which attempts succeed how often, or which episodes there are.
 
     Filters of one name add up: all must hold. Outcomes are those that hold now, later judgements included. An attempt
     counts if its outcome is known and it is neither a clip nor a demonstration; what an operator helped with is no

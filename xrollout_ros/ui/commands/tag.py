@@ -75,7 +75,7 @@ def tag(
     words: tuple[str, ...], properties: tuple[str, ...], where: tuple[str, ...], layer: str, reason: str,
     author: str | None, data: Path,
 ) -> None:  # fmt: skip
-    """Put tags and properties on an episode, or on all that fit a filter.
+    """Put tags and properties on an episode, or on all that fit.
 
     No bag is changed: the data folder's journal keeps who said what and why, and the last word holds. All of it is
     said, or nothing.
@@ -99,7 +99,7 @@ def untag(
     words: tuple[str, ...], unset: tuple[str, ...], undo: str | None, where: tuple[str, ...], layer: str, reason: str,
     author: str | None, data: Path,
 ) -> None:  # fmt: skip
-    """Take tags and properties off an episode, or take back what was said.
+    """Take tags and properties off, or take back what was said.
 
     What was said stays in the journal, and can be brought back: by `--undo` of the undoing.
     """
