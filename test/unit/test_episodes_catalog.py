@@ -14,6 +14,7 @@ from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.episode import EpisodeMeta, FailureJudgement
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes import paths
+from xrollout_ros.episodes.catalog import api as catalog_api
 from xrollout_ros.episodes.catalog import live, schema
 from xrollout_ros.episodes.catalog.api import FOLDER, Catalog
 from xrollout_ros.episodes.catalog.filters import parse
@@ -152,6 +153,27 @@ class TestBadInput:
     def test_no_data_folder_and_a_read_only_one(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="is not there"):
             Catalog(tmp_path / "nowhere")
+
+    def test_on_a_disk_that_cannot_be_written_it_is_asked_as_it_is(
+        self, bags: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        meta = record(bags, outcome="failure", policy_id="p")
+        monkeypatch.setattr(catalog_api.os, "access", lambda place, how: False)
+        with pytest.raises(DataError, match="none can be made"):
+            Catalog(bags.data)
+        monkeypatch.undo()
+        with Catalog(bags.data) as catalog:
+            catalog.update()
+        monkeypatch.setattr(catalog_api.os, "access", lambda place, how: False)
+        before = sorted((bags.data / FOLDER).iterdir())
+        with Catalog(bags.data) as catalog:
+            assert catalog.groups(Question())[0].failed == (meta.episode_id,)
+            assert len(catalog.episodes(["duration_s>=0"])) == 1
+            with pytest.raises(DataError, match="cannot be written"):
+                catalog.update()
+            with pytest.raises(DataError, match="cannot be used"):
+                catalog.register(folder_of(bags, meta))
+        assert sorted((bags.data / FOLDER).iterdir()) == before
 
     def test_a_newer_catalog_is_refused_and_untouched(self, bags: Any) -> None:
         bags.data.mkdir()
