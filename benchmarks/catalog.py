@@ -211,16 +211,17 @@ def questions(data: Path, load_: str) -> list[list[object]]:
     return rows
 
 
-def beside_writers(data: Path, seconds: float) -> list[list[object]]:
-    """Questions while four processes append."""
+def beside_writers(data: Path, seconds: float, *, asked: bool) -> list[list[object]]:
+    """Four processes append, alone or while one question after the other is asked."""
     processes = [child("--writer", str(data / FOLDER / FILE), "--seconds", str(seconds)) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(process.communicate) for process in processes]
         time.sleep(min(2.0, seconds / 4))
-        rows = questions(data, ", 4 writers")
+        rows = questions(data, ", 4 writers") if asked else []
         taken = np.array([float(line) for each in waiting for line in each.result()[0].split()]) * 1e3
     p50, p99 = np.percentile(taken, [50, 99])
-    append = f"append, 4 writers, {len(taken) / seconds:.0f}/s in all"
+    asking = ", beside questions without a pause" if asked else ""
+    append = f"append, 4 writers, {len(taken) / seconds:.0f}/s in all{asking}"
     return [[append, f"{p50:.1f} ms", f"p99 {p99:.1f}, max {taken.max():.1f} ms", "p99 ≤ 10 ms"], *rows]
 
 
@@ -318,7 +319,8 @@ def main() -> None:
             disk = f"{size / 1e9:.2f} GB, {parquet / 1e9:.2f} of them Parquet"
             rows += [["bulk load", f"{loaded_s:.0f} s", disk, "–"], ["first snapshot", f"{snapshot_s:.1f} s", "", "–"]]
         rows += questions(large, "")
-        rows += beside_writers(large, given.seconds)
+        for asked in (False, True):
+            rows += beside_writers(large, given.seconds, asked=asked)
         (folder / "small").mkdir()
         (folder / "killed").mkdir()
         rows += indexing(folder / "small", given.bags)

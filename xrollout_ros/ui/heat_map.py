@@ -41,7 +41,8 @@ def draw(groups: Sequence[Group], question: Question, file: Path) -> None:
         row, column = rows.index(_name(group, down)), columns.index(_name(group, across))
         rates[row, column] = np.nan if group.rate is None else group.rate
         words = f"{group.successes}/{group.attempts}"
-        axes.text(column, row, words, ha="center", va="center", fontsize=8, color="black")
+        dark = group.rate is not None and not 0.15 < group.rate < 0.85
+        axes.text(column, row, words, ha="center", va="center", fontsize=8, color="white" if dark else "black")
     image = axes.imshow(rates, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right", fontsize=8)
     axes.set_yticks(range(len(rows)), rows, fontsize=8)
