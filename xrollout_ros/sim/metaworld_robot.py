@@ -16,7 +16,9 @@ from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.sensing import CameraSpec
 from xrollout_ros.core.task import StartSpec, TaskSpec
 from xrollout_ros.sim.backend import MAX_REDRAWS, Frame, check_action_box, success_of
+from xrollout_ros.sim.metaworld_touch import Touch
 from xrollout_ros.sim.start_box import StartBox
+from xrollout_ros.sim.truth import Truth
 
 MAX_DRAWS = 10_000
 """Draws in one reset before a box from which the scene rejects everything is refused."""
@@ -80,6 +82,8 @@ class MetaworldBackend:
         self._box = self._nominal
         self._random = np.random.default_rng(0)
         self._draws = 0
+        self._start_outside = False
+        self._touch = Touch(env)
         self._renderer: Any = None
         self._scene: Any = None
         if cameras:
@@ -115,6 +119,18 @@ class MetaworldBackend:
         success = success_of(info, False, self._success_key)
         return Frame(np.asarray(observation, dtype=np.float64), success, ended=bool(truncated))
 
+    def truth(self) -> Truth:
+        """See ``faulty_robot.Tamperable``."""
+        return self._touch.truth(self._start_outside)
+
+    def push_object(self, x: float, y: float) -> None:
+        """See ``faulty_robot.Tamperable``."""
+        self._touch.push_object(x, y)
+
+    def set_grip(self, share: float) -> None:
+        """See ``faulty_robot.Tamperable``."""
+        self._touch.set_grip(share)
+
     def shapes(self) -> tuple[Shape, ...]:
         if self._scene is None:
             from xrollout_ros.sim.metaworld_shapes import SceneShapes
@@ -148,4 +164,6 @@ class MetaworldBackend:
                 f"the scene rejected {MAX_DRAWS} starts drawn from {self._box}",
                 "It wants object and goal apart: move the start's `ranges` of the two apart.",
             )
-        return self._box.draw(self._random)
+        start = self._box.draw(self._random)
+        self._start_outside = bool((start < self._nominal.low).any() or (start > self._nominal.high).any())
+        return start

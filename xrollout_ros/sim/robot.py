@@ -10,7 +10,7 @@ import numpy.typing as npt
 from xrollout_ros.core.action import ActionKind
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.errors import SpecError, XRolloutError
-from xrollout_ros.core.ports import SimObservation, SimRobot
+from xrollout_ros.core.ports import SimObservation
 from xrollout_ros.core.robot import RobotSpec, SimSpec
 from xrollout_ros.core.sensing import CameraSpec
 from xrollout_ros.core.task import TaskSpec
@@ -52,6 +52,11 @@ class BackedRobot:
         self._step = 0
         self._successes = 0
         self._over = "no attempt was begun"
+
+    @property
+    def backend(self) -> Backend:
+        """The simulator itself."""
+        return self._backend
 
     def reset(self, seed: int, start: str) -> SimObservation:
         """See ``SimRobot``.
@@ -132,7 +137,9 @@ class BackedRobot:
         )
 
 
-def make_sim_robot(robot: RobotSpec, task: TaskSpec, *, cameras: Sequence[str] = (), shapes: bool = True) -> SimRobot:
+def make_sim_robot(
+    robot: RobotSpec, task: TaskSpec, *, cameras: Sequence[str] = (), shapes: bool = True
+) -> BackedRobot:
     """The simulated robot that the RobotSpec's ``sim`` section describes, set up for a task.
 
     Args:

@@ -1,0 +1,153 @@
+"""What a simulator knows of an attempt and tells nobody: its private log.
+
+Only benchmarks and tests read it. No topic and no bag carries any of it, so no tag can rest on it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xrollout_ros.core.chunk import Array
+from xrollout_ros.core.files import write_bytes, write_together
+
+FOLDER = ".simulator"
+"""Of the data folder; hidden, as the trash is."""
+REACHED_M = 0.06
+RAISED_M = 0.02
+SETTLED_STEPS = 3
+"""Steps for which a contact must last, or be gone, to count."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The scene as it really is at one moment."""
+
+    hand: Array
+    """(3,) middle between the fingers, m."""
+    object: Array
+    """(3,) m."""
+    goal: Array
+    """(3,) m."""
+    held: bool
+    """Both fingers press on the object."""
+    strike_n: float
+    """Largest force between hand or fingers and anything but the object, N."""
+    outside: bool
+    """The attempt's start lies outside the scene's own range."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened."""
+
+    step: int
+    what: str
+    """``reached``, ``grasped``, ``raised``, ``released``, ``fault_begun``, ``fault_ended``, ``struck`` or ``end``."""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class PrivateLog:
+    """Turns the scene of each step into events."""
+
+    def __init__(self, faults: str, seed: int) -> None:
+        """
+        Args:
+            faults: what was asked for, as JSON.
+            seed: of the attempt.
+        """
+        self.faults, self.seed = faults, seed
+        self.events: list[Event] = []
+        self._lasting = 0
+        self._held = False
+        self._rest_m = 0.0
+        self._last: Truth | None = None
+        self._travelled: list[float] = []
+        self._seen: set[str] = set()
+
+    @property
+    def held(self) -> bool:
+        """Whether the hand has the object, for so long that it counts."""
+        return self._held
+
+    @property
+    def raised_m(self) -> float:
+        """How far the object is above where it lay."""
+        return 0.0 if self._last is None else float(self._last.object[2]) - self._rest_m
+
+    @property
+    def distance_m(self) -> float:
+        """From hand to object."""
+        return float("inf") if self._last is None else float(np.linalg.norm(self._last.hand - self._last.object))
+
+    def add(self, step: int, what: str, **facts: Any) -> None:
+        """Something that the scene does not show."""
+        self.events.append(Event(step, what, facts))
+
+    def see(self, step: int, now: Truth) -> None:
+        """The scene after a step; step 0 is the start."""
+        if self._last is None:
+            self._rest_m = float(now.object[2])
+            self.add(step, "start", outside=now.outside, object=_rounded(now.object), goal=_rounded(now.goal))
+        else:
+            self._travelled.append(float(np.linalg.norm(now.object - self._last.object)))
+        self._last = now
+        if self.distance_m <= REACHED_M:
+            self._once(step, "reached")
+        self._lasting = self._lasting + 1 if now.held != self._held else 0
+        if self._lasting >= SETTLED_STEPS:
+            self._held, self._lasting = now.held, 0
+            self._seen.discard("raised")
+            self.add(step, "grasped" if now.held else "released", raised_m=round(self.raised_m, 4))
+        if self._held and self.raised_m >= RAISED_M:
+            self._once(step, "raised")
+        if now.strike_n > 0:
+            self._once(step, "struck", force_n=round(now.strike_n, 2))
+
+    def end(self, step: int, success: bool) -> None:
+        """The attempt is over."""
+        now = self._last
+        if now is None:
+            return
+        self.add(
+            step,
+            "end",
+            success=success,
+            held=self._held,
+            raised_m=round(self.raised_m, 4),
+            hand_to_object_m=round(self.distance_m, 4),
+            object_to_goal_m=round(float(np.linalg.norm(now.object - now.goal)), 4),
+            moved_last_20_steps_m=round(sum(self._travelled[-20:]), 4),
+        )
+
+    def write(self, folder: Path, episode_id: str) -> Path:
+        """Keep it as ``<episode id>.json``.
+
+        Raises:
+            DataError: the folder cannot be written.
+        """
+        path = folder / f"{episode_id}.json"
+        data = json.dumps(self.document()).encode()
+        write_together({path: lambda file: write_bytes(file, data)})
+        return path
+
+    def document(self) -> dict[str, Any]:
+        """The whole log as JSON."""
+        return {
+            "seed": self.seed,
+            "faults": json.loads(self.faults) if self.faults else [],
+            "events": [asdict(event) for event in self.events],
+        }
+
+    def _once(self, step: int, what: str, **facts: Any) -> None:
+        if what not in self._seen:
+            self._seen.add(what)
+            self.add(step, what, **facts)
+
+
+def _rounded(values: Array) -> list[float]:
+    return [round(float(value), 4) for value in values]
