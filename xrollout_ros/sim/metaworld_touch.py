@@ -36,7 +36,7 @@ class Touch:
     def truth(self, outside: bool) -> Truth:
         """The scene now; ``outside``: whether the attempt's start was out of the scene's own range."""
         env, data = self._env, self._env.data
-        pressed = [False, False]
+        pressed, touched = [False, False], False
         strike_n = 0.0
         for index in range(data.ncon):
             first, second = data.contact[index].geom1, data.contact[index].geom2
@@ -48,12 +48,14 @@ class Touch:
             if not self._object[other]:
                 strike_n = max(strike_n, normal_n)
             elif normal_n > 0:
+                touched = True
                 pressed = [was or bool(pad[one]) for was, pad in zip(pressed, self._pads, strict=True)]
         return Truth(
             hand=np.array(env.tcp_center, dtype=np.float64),
             object=np.array(env._get_pos_objects(), dtype=np.float64),
             goal=np.array(env._target_pos, dtype=np.float64),
             held=all(pressed),
+            touched=touched,
             strike_n=strike_n,
             outside=outside,
         )

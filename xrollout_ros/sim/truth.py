@@ -6,6 +6,7 @@ Only benchmarks and tests read it. No topic and no bag carries any of it, so no 
 from __future__ import annotations
 
 import json
+from collections import deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,12 @@ from xrollout_ros.core.files import write_bytes, write_together
 FOLDER = ".simulator"
 """Of the data folder; hidden, as the trash is."""
 REACHED_M = 0.06
-RAISED_M = 0.02
-SETTLED_STEPS = 3
+CARRIED_M = 0.02
+SLID_M = 0.05
+"""The object is no longer held once it has slid so far in the hand, though something may still touch it."""
+HELD_STEPS, FREE_STEPS = 3, 5
 """Steps for which a contact must last, or be gone, to count."""
+_LATE_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Truth:
     """(3,) m."""
     held: bool
     """Both fingers press on the object."""
+    touched: bool
+    """Anything of the hand does."""
     strike_n: float
     """Largest force between hand or fingers and anything but the object, N."""
     outside: bool
@@ -47,7 +53,8 @@ class Event:
 
     step: int
     what: str
-    """``reached``, ``grasped``, ``raised``, ``released``, ``fault_begun``, ``fault_ended``, ``struck`` or ``end``."""
+    """``start``, ``reached``, ``grasped``, ``carried``, ``released``, ``fault_begun``, ``fault_ended``, ``struck`` or
+    ``end``."""
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -63,10 +70,11 @@ class PrivateLog:
         self.faults, self.seed = faults, seed
         self.events: list[Event] = []
         self._lasting = 0
-        self._held = False
+        self._held = self._carried = False
+        self._anchor = self._offset = np.zeros(3)
         self._rest_m = 0.0
         self._last: Truth | None = None
-        self._travelled: list[float] = []
+        self._late: deque[Array] = deque(maxlen=_LATE_STEPS)
         self._seen: set[str] = set()
 
     @property
@@ -93,20 +101,32 @@ class PrivateLog:
         if self._last is None:
             self._rest_m = float(now.object[2])
             self.add(step, "start", outside=now.outside, object=_rounded(now.object), goal=_rounded(now.goal))
-        else:
-            self._travelled.append(float(np.linalg.norm(now.object - self._last.object)))
         self._last = now
+        self._late.append(now.object)
         if self.distance_m <= REACHED_M:
             self._once(step, "reached")
-        self._lasting = self._lasting + 1 if now.held != self._held else 0
-        if self._lasting >= SETTLED_STEPS:
-            self._held, self._lasting = now.held, 0
-            self._seen.discard("raised")
-            self.add(step, "grasped" if now.held else "released", raised_m=round(self.raised_m, 4))
-        if self._held and self.raised_m >= RAISED_M:
-            self._once(step, "raised")
         if now.strike_n > 0:
             self._once(step, "struck", force_n=round(now.strike_n, 2))
+        self._grip(step, now)
+
+    def _grip(self, step: int, now: Truth) -> None:
+        if not self._held:
+            self._lasting = self._lasting + 1 if now.held else 0
+            if self._lasting >= HELD_STEPS:
+                self._held, self._carried, self._lasting = True, False, 0
+                self._anchor, self._offset = now.object, now.object - now.hand
+                self.add(step, "grasped", raised_m=round(self.raised_m, 4))
+            return
+        self._lasting = 0 if now.touched else self._lasting + 1
+        slid_m = float(np.linalg.norm(now.object - now.hand - self._offset))
+        if self._lasting >= FREE_STEPS or slid_m >= SLID_M:
+            self._held, self._lasting = False, 0
+            goal_m = round(float(np.linalg.norm(now.object - now.goal)), 4)
+            facts = {"carried": self._carried, "raised_m": round(self.raised_m, 4), "object_to_goal_m": goal_m}
+            self.add(step, "released", **facts)
+        elif not self._carried and np.linalg.norm(now.object - self._anchor) >= CARRIED_M:
+            self._carried = True
+            self.add(step, "carried", raised_m=round(self.raised_m, 4))
 
     def end(self, step: int, success: bool) -> None:
         """The attempt is over."""
@@ -121,7 +141,7 @@ class PrivateLog:
             raised_m=round(self.raised_m, 4),
             hand_to_object_m=round(self.distance_m, 4),
             object_to_goal_m=round(float(np.linalg.norm(now.object - now.goal)), 4),
-            moved_last_20_steps_m=round(sum(self._travelled[-20:]), 4),
+            moved_late_m=round(float(np.linalg.norm(now.object - self._late[0])), 4),
         )
 
     def write(self, folder: Path, episode_id: str) -> Path:
