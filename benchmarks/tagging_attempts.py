@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from xrollout_ros.core.chunk import Array
+from xrollout_ros.core.chunk import Array, SafetyEvent
 from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome, OutcomeSource, SafetyRecord, Strategy
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.ports import PolicyInfo, Prefix
@@ -84,6 +84,17 @@ class Case:
     seed: int
 
 
+def _recorded(event: SafetyEvent) -> SafetyRecord:
+    return SafetyRecord(
+        at_s=event.stamp_ns / 1e9,
+        check=event.check,
+        severity=event.severity,
+        value=event.value,
+        limit=event.limit,
+        began=event.began,
+    )
+
+
 def episode_of(attempt: Attempt, robot: RobotSpec, task: TaskSpec, seed: int, start: str) -> EpisodeData:
     """What the reader would give of a bag of this attempt."""
     source = {
@@ -112,13 +123,7 @@ def episode_of(attempt: Attempt, robot: RobotSpec, task: TaskSpec, seed: int, st
         source=np.array([int(command.source) for command in commands], dtype=np.uint8),
         mode=np.array([int(command.mode) for command in commands], dtype=np.uint8),
         clipped=np.array([command.clipped for command in commands]),
-        safety_events=tuple(
-            SafetyRecord(
-                at_s=event.stamp_ns / 1e9, check=event.check, severity=event.severity, value=event.value,
-                limit=event.limit, began=event.began,
-            )
-            for event in attempt.events
-        ),  # fmt: skip
+        safety_events=tuple(_recorded(event) for event in attempt.events),
         bag=Bag(path, path, meta, robot, task, None),
     )
 

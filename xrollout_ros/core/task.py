@@ -45,6 +45,32 @@ class ReachSpec(Strict):
     distance_m: Positive
 
 
+class TaggingSpec(Strict):
+    """What the failure rules go by; a rule whose signal is not named does not apply. Hand and object are those of
+    ``reach``.
+    """
+
+    goal: Name | None = Field(default=None, description="observation of where the object is wanted, m")
+    opening: Name | None = Field(default=None, description="observation of how far the fingers are open, any unit")
+    gripper: Name | None = Field(default=None, description="action that closes the fingers, the more the larger")
+    force: Name | None = Field(default=None, description="observation of the force at the hand, N")
+    familiar: dict[Name, tuple[Range, ...]] = Field(
+        default_factory=dict,
+        description="observation: range of each of its values at the starts that are known to work",
+    )
+    rules: dict[Name, dict[str, float]] = Field(
+        default_factory=dict, description="rule: thresholds other than its own; docs/failures.md lists them"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> TaggingSpec:
+        for name, ranges in self.familiar.items():
+            for low, high in ranges:
+                if low > high:
+                    raise ValueError(f"familiar range of {name!r} is inverted: {low} is above {high}")
+        return self
+
+
 class TaskSpec(Strict):
     """What is to be done; ``config/tasks/*.yaml``."""
 
@@ -57,6 +83,7 @@ class TaskSpec(Strict):
     success: SuccessSpec = SuccessSpec()
     time_limit_s: Positive
     reach: ReachSpec | None = None
+    tagging: TaggingSpec = TaggingSpec()
     operator: str | None = Field(default=None, description="scripted operator that can do this task")
 
     @model_validator(mode="after")

@@ -17,12 +17,15 @@ from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import paths
 from xrollout_ros.graph.keeping import ARGUMENTS as KEEPING
 from xrollout_ros.graph.keeping import Value, keeping
+from xrollout_ros.mining.labellers import load_labellers
 from xrollout_ros.runtime.engines import DEFAULT_ENGINE, ENGINES, check_engine
 from xrollout_ros.runtime.operators.specs import HUMAN, load_operators
 from xrollout_ros.runtime.operators.team import make_sources
 from xrollout_ros.runtime.operators.terminal import own_terminal
 from xrollout_ros.runtime.overrides import with_interpolation
+from xrollout_ros.sim.faults import FAULT_NAMES, check_faults, faults_json, parse_faults
 from xrollout_ros.sim.operators import make_expert
+from xrollout_ros.sim.truth import FOLDER
 
 Graph = Literal["deploy", "record"]
 
@@ -43,6 +46,7 @@ _COMMON = (
     Argument("drive", "", "stepped (simulation) or real_time; empty: stepped for a simulated robot"),
     Argument("camera", "false", "true: the robot's cameras are rendered, published and recorded"),
     Argument("site", "", "where this happens, kept with every episode"),
+    Argument("labellers", "", "plug-ins that say why attempts failed besides the rules, comma-separated"),
     Argument("tags", "", "tags for every episode, comma-separated"),
 )
 ARGUMENTS: dict[Graph, tuple[Argument, ...]] = {
@@ -64,6 +68,12 @@ ARGUMENTS: dict[Graph, tuple[Argument, ...]] = {
             "operator",
             "",
             "who may take over: keyboard, joy, leader, pose, scripted, several (joy,pedal) or a YAML file",
+        ),
+        Argument(
+            "faults",
+            "",
+            f"what goes wrong in a simulated robot: {', '.join(FAULT_NAMES)}, several with their strengths "
+            "(object_bump:0.05,action_noise) or a YAML file",
         ),
         Argument(DELAY_STEPS, "0", "simulated inference delay in policy steps (stepped drive)"),
         *_COMMON,
@@ -257,6 +267,8 @@ def _assemble(
     if cameras and not robot.cameras:
         raise SpecError(f"camera true: robot {robot.id!r} has no camera", "Leave it out.")
     kept = keeping(given, robot, cameras=cameras)
+    faults = _faults(given.get("faults", ""), robot)
+    load_labellers(_words(given["labellers"]))
     data = paths.writable_data_dir(given["data"])
     episodes = _whole("episodes", given["episodes"] or str(simulated_episodes if simulated else 0), 0)
     seed = _whole("seed", given["seed"], 0)
@@ -268,23 +280,40 @@ def _assemble(
         "drive": drive,
     }
     stored: dict[str, Value] = {"data": str(data)}
-    processes = [Process("sim_robot", {**common, "cameras": cameras})] if simulated else []
+    processes = (
+        [Process("sim_robot", {**common, "cameras": cameras, "private_log": str(data / FOLDER)})] if simulated else []
+    )
     processes += [
         Process("recorder", {**common, **stored, "cameras": cameras, **kept.recorder}),
         Process("supervisor", {**common, "interpolation": given.get("interpolation", "")}),
         *(Process(driver.name, {**common, **driver.parameters}) for driver in drivers),
     ]
     if kept.strategy.keeps_attempts:
-        processes.append(Process("tagger", {**common, **stored}))
+        processes.append(Process("tagger", {**common, **stored, "labellers": ",".join(_words(given["labellers"]))}))
     managed = ",".join(process.name for process in processes)
     parameters: dict[str, Value] = {
         **common, **stored, **manager, **kept.manager, "nodes": managed, "start": start, "episodes": episodes,
-        "seed": seed, "site": given["site"],
+        "seed": seed, "site": given["site"], "faults": faults,
     }  # fmt: skip
     if kept.uploader:
         processes.append(Process("uploader", {**stored, **kept.uploader}, vital=False))
     processes.append(Process("manager", parameters, managed=False))
     return GraphDescription(graph, tuple(processes), robot, task, data, episodes)
+
+
+def _faults(given: str, robot: RobotSpec) -> str:
+    """As JSON; checked against the robot before anything is started."""
+    faults = parse_faults(given)
+    if not faults:
+        return ""
+    if robot.sim is None:
+        raise SpecError(f"faults {given!r}: robot {robot.id!r} is a real one", "Faults are for simulated robots.")
+    check_faults(faults, robot, movable=robot.sim.backend == "metaworld")
+    return faults_json(faults)
+
+
+def _words(given: str) -> list[str]:
+    return [word.strip() for word in given.split(",") if word.strip()]
 
 
 def _source(name: str) -> str:

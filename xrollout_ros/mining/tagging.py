@@ -1,20 +1,57 @@
-"""Tags a closed attempt: reads its bag, judges it, writes the journal. The node and the command line share it."""
+"""Tags closed attempts: reads their bags, judges them, writes the journal. The node and the command line share it."""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from xrollout_ros.core.clock import Clock
 from xrollout_ros.core.episode import FAILURE_RECOVERY, FailureJudgement
+from xrollout_ros.core.errors import DataError, SpecError
 from xrollout_ros.core.modes import Source
+from xrollout_ros.core.resources import load_task
+from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import journal, paths
+from xrollout_ros.episodes.journal import Judged, Said, Tagged
+from xrollout_ros.episodes.journal_entry import JournalEntry, Layers, Retracted, retracted_ids
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.episodes.store import find_episode
+from xrollout_ros.mining.labellers import Named
 from xrollout_ros.mining.rules import judge
+from xrollout_ros.mining.taxonomy import IN_SUCCESSES, FailureMode
 
+LOCK = ".tagging.lock"
 AUTHOR = f"rule:{FAILURE_RECOVERY}"
+# `aborted` is what three modes of today were once called.
+_RULES = frozenset({"rule:aborted", *(f"rule:{mode.value}" for mode in FailureMode)})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class Tagging:
+    """What was said of one attempt."""
+
+    episode_id: str
+    judgements: tuple[FailureJudgement, ...]
+    """Most telling first; rules before other labellers."""
+    changed: bool
+    """Whether that is not what the journal said before."""
+    not_applied: dict[str, str] = field(default_factory=dict)
+    """Rules that could say nothing, and why."""
+    problems: tuple[str, ...] = ()
+    """Labellers that failed."""
+
+    @property
+    def failures(self) -> tuple[FailureJudgement, ...]:
+        """Without what was found in a success."""
+        return tuple(each for each in self.judgements if each.mode not in IN_SUCCESSES)
 
 
 def why_recovery(episode: EpisodeData) -> str:
@@ -32,35 +69,129 @@ def why_recovery(episode: EpisodeData) -> str:
     return ", ".join(drove)
 
 
-def tag_episode(data: Path, episode_id: str, clock: Clock) -> list[FailureJudgement]:
-    """Judge one attempt and keep what is new in the data folder's journal, the tag ``failure-recovery`` included.
+def tag_episode(
+    data: Path,
+    episode_id: str,
+    clock: Clock,
+    *,
+    labellers: Sequence[Named] = (),
+    task: TaskSpec | None = None,
+    dry: bool = False,
+) -> Tagging:
+    """Judge one attempt and keep what is new in the data folder's journal; what no longer holds is taken back.
 
-    A tag that somebody has put on or taken off before is left as it is.
+    The tag ``failure-recovery`` is put on too, where somebody drove in the policy's place and nobody has put it on or
+    taken it off before.
 
     Args:
         data: the data folder.
-        episode_id: ULID of the attempt, or the beginning of it.
+        episode_id: ULID of the attempt, or the beginning or end of it.
         clock: stamps the journal's entries.
-
-    Returns:
-        The judgements, most telling first; none for a success.
+        labellers: besides the rules.
+        task: whose signals and thresholds to use; none: those of the installed TaskSpec of that id, where it is for
+            the same robot and scene, else the bag's.
+        dry: keep nothing.
 
     Raises:
         BagError: the bag cannot be read.
         SpecError: its TaskSpec does not fit its robot.
-        DataError: there is no such attempt, or the journal cannot be written.
+        DataError: there is no such attempt, or the journal cannot be written; then it is as it was.
     """
     entry = find_episode(data, episode_id)
-    episode = read_episode(entry.path, allow_empty=True)
-    judgements = judge(episode)
+    recorded = read_episode(entry.path, allow_empty=True)
     path = data / paths.JOURNAL
-    said_before = journal.read(path).entries
-    known = [said.what.judgement for said in said_before if isinstance(said.what, journal.Judged)]
-    for judgement in judgements:
-        if judgement not in known:
-            journal.append(path, judgement.author, judgement.episode_id, journal.Judged(judgement=judgement), clock)
-    tagged = {(said.episode_id, said.what.tag) for said in said_before if isinstance(said.what, journal.Tagged)}
-    full_id = episode.meta.episode_id
-    if (reason := why_recovery(episode)) and (full_id, FAILURE_RECOVERY) not in tagged:
-        journal.append(path, AUTHOR, full_id, journal.Tagged(tag=FAILURE_RECOVERY, reason=reason), clock)
-    return judgements
+    with _alone(data):
+        entries = journal.read(path).entries
+        episode = _as_known(recorded, entries, task)
+        report = judge(episode)
+        judgements, problems, silent = list(report.judgements), [], set()
+        for named in labellers:
+            try:
+                judgements += named.judge(episode)
+            except DataError as error:
+                problems.append(str(error))
+                silent.add(named.author)
+        authors = [frozenset({named.author}) for named in labellers if named.author not in silent]
+        said = _news(entries, episode, [_printable(each) for each in judgements], authors)
+        if not dry:
+            journal.append_all(path, said, clock)
+    return Tagging(episode.meta.episode_id, tuple(judgements), bool(said), report.not_applied, tuple(problems))
+
+
+def _as_known(episode: EpisodeData, entries: Sequence[JournalEntry], task: TaskSpec | None) -> EpisodeData:
+    """The episode with the outcome that people say it had, and with the thresholds to use."""
+    # Only what people and success classifiers said of the outcome matters here, not what was found before.
+    known = journal.effective(episode.meta, entries, Layers())
+    meta = episode.meta.model_copy(
+        update={"outcome": known.outcome, "outcome_source": known.source, "outcome_reason": known.reason}
+    )
+    return replace(episode, meta=meta, task=task or _task_of(episode))
+
+
+def _task_of(episode: EpisodeData) -> TaskSpec | None:
+    recorded = episode.task
+    if recorded is None:
+        return None
+    try:
+        installed = load_task(recorded.id)
+    except SpecError:
+        return recorded
+    if (installed.robot, installed.scene) != (recorded.robot, recorded.scene):
+        return recorded
+    # How the attempt was made stays as recorded; how it is judged is today's.
+    return recorded.model_copy(update={"reach": installed.reach, "tagging": installed.tagging})
+
+
+def _news(
+    entries: Sequence[JournalEntry], episode: EpisodeData, judgements: list[FailureJudgement], authors: Sequence[frozenset[str]]
+) -> list[Said]:
+    """What the journal lacks, and what in it no longer holds."""
+    episode_id = episode.meta.episode_id
+    own = [entry for entry in entries if entry.episode_id == episode_id]
+    gone = retracted_ids(own)
+    wanted: list[tuple[str, Judged | Tagged]] = []
+    for each in judgements:
+        wanted.append((each.author, Judged(judgement=each)))
+        if each.mode in IN_SUCCESSES:
+            tag = FailureMode(each.mode).value.replace("_", "-")
+            wanted.append((each.author, Tagged(tag=tag, reason=each.evidence)))
+    said: list[Said] = []
+    # An author's word is replaced as a whole: the order of what holds is the order in which it was written.
+    for group in (_RULES, *authors):
+        before = [
+            entry
+            for entry in own
+            if entry.id not in gone
+            and isinstance(entry.what, (Judged, Tagged))
+            and entry.author in group
+        ]
+        after = [pair for pair in wanted if pair[0] in group]
+        if [(entry.author, entry.what) for entry in before] == after:
+            continue
+        said += [Said(entry.author, episode_id, Retracted(entry=entry.id, reason="tagged again")) for entry in before]
+        said += [Said(author, episode_id, what) for author, what in after]
+    why = why_recovery(episode)
+    if why and not any(isinstance(entry.what, Tagged) and entry.what.tag == FAILURE_RECOVERY for entry in own):
+        said.append(Said(AUTHOR, episode_id, Tagged(tag=FAILURE_RECOVERY, reason=why)))
+    return said
+
+
+def _printable(judgement: FailureJudgement) -> FailureJudgement:
+    """What an operator typed may hold anything."""
+    return judgement.model_copy(update={"evidence": _CONTROL.sub(" ", judgement.evidence)})
+
+
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """Two taggers at once would each miss what the other says."""
+    try:
+        handle = os.open(data / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise DataError(
+            f"the data folder {data} cannot be written ({error})", "Mend its rights; nothing was tagged."
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from xrollout_ros.core.document import Name, Positive, Strict
 from xrollout_ros.core.errors import SpecError, from_validation
 from xrollout_ros.core.resources import load_yaml
+from xrollout_ros.core.robot import RobotSpec
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
@@ -157,3 +158,36 @@ def _named(word: str) -> dict[str, object]:
 def faults_json(faults: tuple[Fault, ...]) -> str:
     """What :func:`parse_faults` takes, as a robot is sent it."""
     return _LIST.dump_json(faults).decode() if faults else ""
+
+
+def check_faults(faults: tuple[Fault, ...], robot: RobotSpec, *, movable: bool) -> None:
+    """Whether these faults can happen to a robot.
+
+    Args:
+        faults: those asked for.
+        robot: its spec.
+        movable: its simulator knows hand and object, and can move the object.
+
+    Raises:
+        SpecError: one of them cannot.
+    """
+    sizes = {entry.name: entry.size for entry in robot.observations}
+    for fault in faults:
+        if not movable and (isinstance(fault, (ObjectBump, GripperSlip)) or fault.after != "start"):
+            raise SpecError(
+                f"fault {fault.kind} (after {fault.after}) cannot happen to robot {robot.id!r}: its simulator knows no "
+                "hand and no object",
+                "Give action_noise, action_delay, sensor_dropout or wrong_goal, each after start.",
+            )
+        named = fault.observations if isinstance(fault, SensorDropout) else ()
+        unknown = [name for name in named if name not in sizes]
+        if unknown:
+            raise SpecError(
+                f"fault sensor_dropout names {', '.join(unknown)}, which robot {robot.id!r} does not observe",
+                f"It observes {', '.join(sizes)}.",
+            )
+        if isinstance(fault, WrongGoal) and sizes.get(fault.observation) != 3:
+            raise SpecError(
+                f"fault wrong_goal moves {fault.observation!r}, which is no position that robot {robot.id!r} observes",
+                f"Name an observation of three values; it observes {', '.join(sizes)}.",
+            )

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from xrollout_ros.core.action import ActionKind
 from xrollout_ros.core.chunk import Array
-from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.ports import SimObservation
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.sim.faults import (
@@ -23,6 +22,7 @@ from xrollout_ros.sim.faults import (
     ObjectBump,
     SensorDropout,
     WrongGoal,
+    check_faults,
     faults_json,
 )
 from xrollout_ros.sim.robot import BackedRobot
@@ -102,27 +102,7 @@ class FaultyRobot:
         Raises:
             SpecError: a fault cannot happen to this robot.
         """
-        sizes = {entry.name: entry.size for entry in self._robot.observations}
-        for fault in faults:
-            if self._world is None and (isinstance(fault, (ObjectBump, GripperSlip)) or fault.after != "start"):
-                raise SpecError(
-                    f"fault {fault.kind} (after {fault.after}) cannot happen to robot {self._robot.id!r}: its simulator "
-                    "knows no hand and no object",
-                    "Give action_noise, action_delay, sensor_dropout or wrong_goal, each after start.",
-                )
-            named = fault.observations if isinstance(fault, SensorDropout) else ()
-            unknown = [name for name in named if name not in sizes]
-            if unknown:
-                raise SpecError(
-                    f"fault sensor_dropout names {', '.join(unknown)}, which robot {self._robot.id!r} does not observe",
-                    f"It observes {', '.join(sizes)}.",
-                )
-            if isinstance(fault, WrongGoal) and sizes.get(fault.observation) != 3:
-                raise SpecError(
-                    f"fault wrong_goal moves {fault.observation!r}, which is no position that robot {self._robot.id!r} "
-                    "observes",
-                    f"Name an observation of three values; it observes {', '.join(sizes)}.",
-                )
+        check_faults(faults, self._robot, movable=self._world is not None)
         self._faults = faults
 
     def reset(self, seed: int, start: str) -> SimObservation:

@@ -165,5 +165,6 @@ class MetaworldBackend:
                 "It wants object and goal apart: move the start's `ranges` of the two apart.",
             )
         start = self._box.draw(self._random)
-        self._start_outside = bool((start < self._nominal.low).any() or (start > self._nominal.high).any())
+        low, high = self._nominal.low[:3], self._nominal.high[:3]
+        self._start_outside = bool((start[:3] < low).any() or (start[:3] > high).any())
         return start

@@ -34,7 +34,7 @@ class Touch:
         self._force = np.zeros(6)
 
     def truth(self, outside: bool) -> Truth:
-        """The scene now; ``outside``: whether the attempt's start was out of the scene's own range."""
+        """The scene now; ``outside``: whether the object began out of the scene's own range."""
         env, data = self._env, self._env.data
         pressed, touched = [False, False], False
         strike_n = 0.0
@@ -51,7 +51,7 @@ class Touch:
                 touched = True
                 pressed = [was or bool(pad[one]) for was, pad in zip(pressed, self._pads, strict=True)]
         return Truth(
-            hand=np.array(env.tcp_center, dtype=np.float64),
+            hand=np.array(env.get_endeff_pos(), dtype=np.float64),
             object=np.array(env._get_pos_objects(), dtype=np.float64),
             goal=np.array(env._target_pos, dtype=np.float64),
             held=all(pressed),

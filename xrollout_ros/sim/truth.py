@@ -19,7 +19,7 @@ from xrollout_ros.core.files import write_bytes, write_together
 FOLDER = ".simulator"
 """Of the data folder; hidden, as the trash is."""
 REACHED_M = 0.06
-CARRIED_M = 0.02
+CARRIED_M = 0.03
 SLID_M = 0.05
 """The object is no longer held once it has slid so far in the hand, though something may still touch it."""
 HELD_STEPS, FREE_STEPS = 3, 5
@@ -32,7 +32,7 @@ class Truth:
     """The scene as it really is at one moment."""
 
     hand: Array
-    """(3,) middle between the fingers, m."""
+    """(3,) what the robot calls its hand, m."""
     object: Array
     """(3,) m."""
     goal: Array
@@ -44,7 +44,7 @@ class Truth:
     strike_n: float
     """Largest force between hand or fingers and anything but the object, N."""
     outside: bool
-    """The attempt's start lies outside the scene's own range."""
+    """The object began outside the scene's own range."""
 
 
 @dataclass(frozen=True)

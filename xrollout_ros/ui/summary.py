@@ -65,7 +65,7 @@ def tag_missing(data: Path) -> int:
         failed = record.meta.kind.counts and record.effective.outcome is not Outcome.SUCCESS
         helped = record.result.helped and FAILURE_RECOVERY not in record.effective.tags
         if (failed and not record.effective.judgements) or helped:
-            tagged += bool(tag_episode(data, record.meta.episode_id, SystemClock()))
+            tagged += bool(tag_episode(data, record.meta.episode_id, SystemClock()).failures)
     return tagged
 
 

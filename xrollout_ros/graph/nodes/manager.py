@@ -44,6 +44,7 @@ STOPPING_TIMEOUT_S = 2.0
 TEAR_DOWN_TIMEOUT_S = 0.5
 _TEXTS = (
     "robot", "task", "data", "model", "recovery_policy", "recovery_hash", "start", "operator", "tags", "nodes", "site",
+    "faults",
 )  # fmt: skip
 _DEFAULTS: dict[str, object] = {
     "drive": "stepped", "strategy": "episodic", "kind": "attempt", "episodes": 0, "seed": 0, "resume": False,
@@ -190,6 +191,7 @@ class ManagerNode(Node):
             task=self._text("task"),
             start=wish.start,
             stamp=time_msg(begin_ns),
+            faults=self._text("faults"),
         )
         answer = call(
             self._reset, request, CLOSE_TIMEOUT_S, "reset the robot", lambda: self._members.is_replaced("sim_robot")

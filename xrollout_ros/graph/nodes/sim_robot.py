@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.core.fields import assign, stamp_ns
 from xrollout_ros.core.modes import Phase
-from xrollout_ros.core.ports import SimObservation, SimRobot
+from xrollout_ros.core.ports import SimObservation
 from xrollout_ros.core.resources import load_task
 from xrollout_ros.core.sensing import CameraSpec
 from xrollout_ros.graph.conversions import scene_to_msg, time_msg
@@ -28,6 +29,8 @@ from xrollout_ros.graph.node import GraphNode, run_node
 from xrollout_ros.graph.pulse import clock
 from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED_EACH, sensor
 from xrollout_ros.graph.types import message_class
+from xrollout_ros.sim.faults import parse_faults
+from xrollout_ros.sim.faulty_robot import FaultyRobot
 from xrollout_ros.sim.robot import make_sim_robot
 
 RESEND_S = 0.25
@@ -43,7 +46,8 @@ class SimRobotNode(GraphNode):
     def __init__(self) -> None:
         super().__init__("sim_robot")
         self.declare_parameter("cameras", False)
-        self.sim: SimRobot | None = None
+        self.declare_parameter("private_log", "")
+        self.sim: FaultyRobot | None = None
 
     def configure(self) -> None:
         self._stamp_ns = 0
@@ -77,7 +81,8 @@ class SimRobotNode(GraphNode):
         if task != self._made_for:
             if self.sim is not None:
                 self.sim.close()
-            self.sim = make_sim_robot(self.robot, load_task(task), cameras=[camera.name for camera in self._cameras])
+            cameras = [camera.name for camera in self._cameras]
+            self.sim = FaultyRobot(make_sim_robot(self.robot, load_task(task), cameras=cameras), self.robot)
             self._made_for = task
 
     def activate(self) -> None:
@@ -117,6 +122,7 @@ class SimRobotNode(GraphNode):
         try:
             self._make(request.task)
             assert self.sim is not None
+            self.sim.inject(parse_faults(request.faults))
             self._now = self.sim.reset(request.seed, request.start)
         except XRolloutError as error:
             response.ready, response.message = False, str(error)
@@ -135,6 +141,19 @@ class SimRobotNode(GraphNode):
                 self._publish()
         elif message.phase in (Phase.CLOSING, Phase.CLOSED):
             self._running = False
+            if message.phase == Phase.CLOSED:
+                self._keep_private_log()
+
+    def _keep_private_log(self) -> None:
+        """What really happened, for benchmarks and tests alone: it lies beside the bags and is never published."""
+        folder = self.text("private_log")
+        if not folder or self.sim is None or self.sim.log is None or not self.sim.log.events:
+            return
+        try:
+            self.sim.log.write(Path(folder), self._episode_id)
+        except XRolloutError as error:
+            self.get_logger().error(str(error))
+        self.sim.log.events.clear()
 
     # --- stepped drive ------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from xrollout_ros.graph.conversions import time_msg
 from xrollout_ros.graph.node import GraphNode, run_node
 from xrollout_ros.graph.pulse import clock
 from xrollout_ros.graph.qos import EVENT, LATCHED_EACH
+from xrollout_ros.mining.labellers import load_labellers
 from xrollout_ros.mining.tagging import tag_episode
 
 
@@ -23,11 +24,13 @@ class TaggerNode(GraphNode):
     def __init__(self) -> None:
         super().__init__("tagger")
         self.declare_parameter("data", "")
+        self.declare_parameter("labellers", "")
         self._work: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def configure(self) -> None:
         self._data = paths.data_dir(self.text("data"))
+        self._labellers = load_labellers([name for name in self.text("labellers").split(",") if name])
         self._problem = ""
         self._tags = self.create_publisher(FailureTag, "failure", EVENT)
         self.pulse.problem = lambda: self._problem
@@ -66,9 +69,12 @@ class TaggerNode(GraphNode):
     def _run(self) -> None:
         while (episode_id := self._work.get()) is not None:
             try:
-                for judgement in tag_episode(self._data, episode_id, clock):
+                tagging = tag_episode(self._data, episode_id, clock, labellers=self._labellers)
+                for judgement in tagging.failures:
                     self._tell(judgement)
-                self._problem = ""
+                self._problem = "; ".join(tagging.problems)
+                if self._problem:
+                    self.get_logger().error(self._problem)
             except XRolloutError as error:
                 self._problem = str(error)
                 self.get_logger().error(f"attempt {episode_id} has no tag: {error}")

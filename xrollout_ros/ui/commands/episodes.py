@@ -12,9 +12,10 @@ ENTRIES = {
     "show": Entry(
         "xrollout_ros.ui.commands.episodes_show:show_episode", "Show what one bag holds, and how to open it."
     ),
+    "tag": Entry("xrollout_ros.ui.commands.episodes_tag:tag_episodes", "Say why attempts failed."),
 }
 
 
 @click.group(cls=LazyGroup, entries=ENTRIES)
 def episodes() -> None:
-    """List, show and repair recorded episodes."""
+    """List, show, repair and tag recorded episodes."""

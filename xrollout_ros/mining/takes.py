@@ -1,0 +1,137 @@
+"""When the hand moved the object along, and when it lost it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from xrollout_ros.core.document import Finite, Positive, Strict
+from xrollout_ros.mining.signals import Floats, Signals
+
+
+class Handling(Strict):
+    """What counts as having the object; under ``tagging.rules.handling`` of a TaskSpec."""
+
+    window_s: Positive = Field(default=0.1, description="over which motion of hand and object is compared, s")
+    long_window_s: Positive = Field(default=0.5, description="the same for slow motion, s")
+    moved_m: Positive = Field(default=0.008, description="least motion of the object in a window, m")
+    slip: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.5, description="most motion of the object in the hand, as a share of the object's own"
+    )
+    margin_m: Annotated[float, Field(ge=0)] = Field(
+        default=0.02, description="what the hand may be farther from the object than `reach` says, m"
+    )
+    empty: Finite = Field(
+        default=-1e9, description="opening up to which the fingers have closed on nothing, the observation's unit"
+    )
+    steady: Positive = Field(
+        default=0.15, description="most change of the opening in a window once the fingers have the object, same unit"
+    )
+    lost_m: Positive = Field(default=0.05, description="motion of the object in the hand after which it is lost, m")
+    again_s: Positive = Field(default=0.125, description="an object regained within this time was not lost, s")
+    carried_m: Positive = Field(default=0.03, description="least way of the object with the hand that counts, m")
+    placed_m: Positive = Field(default=0.05, description="an object let go so near to the goal is placed, not lost, m")
+
+    @property
+    def windows_s(self) -> tuple[float, float]:
+        """Both windows, s."""
+        return self.window_s, self.long_window_s
+
+
+@dataclass(frozen=True)
+class Take:
+    """The hand had the object."""
+
+    begin: int
+    """First row."""
+    end: int
+    """Last row, also where the attempt ended."""
+    lost: bool
+    """The object stayed behind."""
+    placed: bool
+    """It did so at the goal."""
+    way_m: float
+    """Farthest that the object was moved."""
+    raised_m: float
+    """Highest that it was above where it lay."""
+
+
+def takes(signals: Signals, handling: Handling) -> list[Take]:
+    """Every time that the hand moved the object along, in order.
+
+    Raises:
+        NotApplicableError: the task names no hand or no object.
+        SpecError: it names what the robot has not.
+    """
+    apart = signals.object - signals.hand
+    together = [(signals.rows(seconds), _together(signals, handling, apart, seconds)) for seconds in handling.windows_s]
+    empty = _empty(signals, handling)
+    found: list[Take] = []
+    row = free = 0
+    while row < len(signals):
+        # A window that reaches back to before a loss would see the motion of the hold before.
+        spans = [] if empty[row] else [span for span, alike in together if alike[row] and row - span >= free]
+        if not spans:
+            row += 1
+            continue
+        off = (np.linalg.norm(apart[row:] - apart[row], axis=1) > handling.lost_m) | empty[row:]
+        lost = bool(off.any())
+        end = row + int(off.argmax()) if lost else len(signals) - 1
+        begin = max(free, row - signals.rows(handling.window_s))
+        way = np.linalg.norm(signals.object[begin : end + 1] - signals.object[begin], axis=1)
+        if way.max() >= handling.carried_m:
+            found.append(_take(signals, handling, begin, end, lost=lost, way_m=float(way.max())))
+        row = free = end + 1
+    return _joined(found, signals.rows(handling.again_s))
+
+
+def _together(signals: Signals, handling: Handling, apart: Floats, seconds: float) -> npt.NDArray[np.bool_]:
+    """(T,) whether object and hand were near and moved alike over a window, the fingers closed on it."""
+    span = signals.rows(seconds)
+    moved, slid = _change(signals.object, span), _change(apart, span)
+    alike: npt.NDArray[np.bool_] = signals.apart_m <= signals.near_m + handling.margin_m
+    alike &= (moved >= handling.moved_m) & (slid <= handling.slip * moved)
+    if signals.tagging.opening is not None:
+        alike &= _change(signals.opening[:, None], signals.rows(handling.window_s)) <= handling.steady
+    if signals.tagging.gripper is not None:
+        alike &= signals.closing
+    return alike
+
+
+def _empty(signals: Signals, handling: Handling) -> npt.NDArray[np.bool_]:
+    """(T,) whether the fingers have closed on nothing."""
+    if signals.tagging.opening is None:
+        return np.zeros(len(signals), dtype=bool)
+    empty: npt.NDArray[np.bool_] = signals.opening <= handling.empty
+    return empty
+
+
+def _take(signals: Signals, handling: Handling, begin: int, end: int, *, lost: bool, way_m: float) -> Take:
+    height = signals.object[begin : end + 1, -1] - signals.object[begin, -1]
+    placed = lost and signals.tagging.goal is not None and bool(signals.to_goal_m[end] <= handling.placed_m)
+    return Take(begin, end, lost, placed, way_m, float(height.max()))
+
+
+def _joined(found: list[Take], rows: int) -> list[Take]:
+    """Takes without what was regained at once: a moment's slip is no loss."""
+    joined: list[Take] = []
+    for take in found:
+        last = joined[-1] if joined else None
+        if last is None or take.begin - last.end > rows:
+            joined.append(take)
+            continue
+        way_m, raised_m = max(last.way_m, take.way_m), max(last.raised_m, take.raised_m)
+        joined[-1] = Take(last.begin, take.end, take.lost, take.placed, way_m, raised_m)
+    return joined
+
+
+def _change(values: Floats, span: int) -> Floats:
+    """(T,) how far each value is from that of ``span`` rows before; 0 where there is none."""
+    change = np.zeros(len(values))
+    if span < len(values):
+        change[span:] = np.linalg.norm(values[span:] - values[:-span], axis=1)
+    return change
