@@ -89,7 +89,7 @@ class Signals:
     @cached_property
     def force_n(self) -> Floats:
         """(T,) magnitude, N."""
-        return np.linalg.norm(self.observation(self.tagging.force, "force (under `tagging`)"), axis=1)
+        return _norm(self.observation(self.tagging.force, "force (under `tagging`)"))
 
     @cached_property
     def closing(self) -> npt.NDArray[np.bool_]:
@@ -111,12 +111,12 @@ class Signals:
     @cached_property
     def apart_m(self) -> Floats:
         """(T,) from hand to object."""
-        return np.linalg.norm(self.hand - self._fitting(self.object, "object"), axis=1)
+        return _norm(self.hand - self._fitting(self.object, "object"))
 
     @cached_property
     def to_goal_m(self) -> Floats:
         """(T,) from object to goal, as it was told."""
-        return np.linalg.norm(self._fitting(self.object, "object") - self.goal, axis=1)
+        return _norm(self._fitting(self.object, "object") - self.goal)
 
     @property
     def hand_name(self) -> str | None:
@@ -182,3 +182,9 @@ class Signals:
                 "Name positions of the same size in the TaskSpec.",
             )
         return values
+
+
+def _norm(values: Floats) -> Floats:
+    """(T,) length of each row."""
+    lengths: Floats = np.linalg.norm(values, axis=1)
+    return lengths

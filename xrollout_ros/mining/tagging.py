@@ -143,7 +143,10 @@ def _task_of(episode: EpisodeData) -> TaskSpec | None:
 
 
 def _news(
-    entries: Sequence[JournalEntry], episode: EpisodeData, judgements: list[FailureJudgement], authors: Sequence[frozenset[str]]
+    entries: Sequence[JournalEntry],
+    episode: EpisodeData,
+    judgements: list[FailureJudgement],
+    authors: Sequence[frozenset[str]],
 ) -> list[Said]:
     """What the journal lacks, and what in it no longer holds."""
     episode_id = episode.meta.episode_id
@@ -161,9 +164,7 @@ def _news(
         before = [
             entry
             for entry in own
-            if entry.id not in gone
-            and isinstance(entry.what, (Judged, Tagged))
-            and entry.author in group
+            if entry.id not in gone and isinstance(entry.what, (Judged, Tagged)) and entry.author in group
         ]
         after = [pair for pair in wanted if pair[0] in group]
         if [(entry.author, entry.what) for entry in before] == after:
