@@ -29,7 +29,8 @@ TASKS = ("pick_and_place", "push", "peg_insert")
 Sight = Literal["watchful", "committed", "forgetful"]
 SIGHTS: tuple[Sight, ...] = ("watchful", "committed", "forgetful")
 """``watchful``: looks all the time and tries again; ``committed``: once it has closed its fingers it believes that it
-has the object; ``forgetful``: and looks at the object only at the start."""
+has the object; ``forgetful``: and looks at the object only at the start. None has ever seen an object begin outside the
+familiar range: it takes it to be at its edge."""
 _GRASP_M, _LEVEL_M = 0.02, 0.055
 
 
@@ -43,6 +44,8 @@ class Careless:
         self._sight = sight
         slices = robot.state_slices()
         self._hand, self._object = slices["hand_position"], slices["object_position"]
+        ranges = task.tagging.familiar["object_position"]
+        self._low, self._high = (np.array([span[end] for span in ranges]) for end in (0, 1))
         self._opening = slices["gripper_opening"].start
         self.info = PolicyInfo(
             policy_id=sight, checkpoint_hash="", robot=robot.id, task=task.id, horizon=1, execute=1,
@@ -57,7 +60,11 @@ class Careless:
     def predict(self, state: Array, prefix: Prefix | None = None) -> Any:
         state = state.copy()
         if self._first is None:
-            self._first = state[self._object].copy()
+            began = state[self._object].copy()
+            edge = began.copy()
+            edge[: len(self._low)] = np.clip(began[: len(self._low)], self._low, self._high)
+            self._first, self._shift = edge, edge - began
+        state[self._object] += self._shift
         if self._sight != "watchful":
             if self._sight == "forgetful":
                 state[self._object] = self._first

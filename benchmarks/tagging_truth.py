@@ -36,7 +36,7 @@ def truth_of(log: PrivateLog) -> FailureMode | None:
         return FailureMode.DROPPED
     if events[0].facts["outside"] and not any(event.what == "fault_begun" for event in events):
         return FailureMode.GENERALIZATION_FAILURE
-    if not any(event.what == "reached" for event in events):
+    if not any(event.what in ("reached", "grasped") for event in events):
         return FailureMode.NEVER_REACHED
     if not carried:
         return FailureMode.GRASP_FAILURE

@@ -25,11 +25,16 @@ class Handling(Strict):
     margin_m: Annotated[float, Field(ge=0)] = Field(
         default=0.02, description="what the hand may be farther from the object than `reach` says, m"
     )
-    empty: Finite = Field(
-        default=-1e9, description="opening up to which the fingers have closed on nothing, the observation's unit"
+    empty: Finite | None = Field(
+        default=None,
+        description="opening up to which the fingers have closed on nothing, its unit; none: the object is too thin to "
+        "tell",
     )
     steady: Positive = Field(
         default=0.15, description="most change of the opening in a window once the fingers have the object, same unit"
+    )
+    late_s: Positive = Field(
+        default=0.25, description="how long ago they may have been told to close, where `empty` can tell, s"
     )
     lost_m: Positive = Field(default=0.05, description="motion of the object in the hand after which it is lost, m")
     again_s: Positive = Field(default=0.125, description="an object regained within this time was not lost, s")
@@ -98,13 +103,14 @@ def _together(signals: Signals, handling: Handling, apart: Floats, seconds: floa
     if signals.tagging.opening is not None:
         alike &= _change(signals.opening[:, None], signals.rows(handling.window_s)) <= handling.steady
     if signals.tagging.gripper is not None:
-        alike &= signals.closing
+        rows = 0 if handling.empty is None else signals.rows(handling.late_s)
+        alike &= _lately(signals.closing, rows)
     return alike
 
 
 def _empty(signals: Signals, handling: Handling) -> npt.NDArray[np.bool_]:
     """(T,) whether the fingers have closed on nothing."""
-    if signals.tagging.opening is None:
+    if signals.tagging.opening is None or handling.empty is None:
         return np.zeros(len(signals), dtype=bool)
     empty: npt.NDArray[np.bool_] = signals.opening <= handling.empty
     return empty
@@ -127,6 +133,14 @@ def _joined(found: list[Take], rows: int) -> list[Take]:
         way_m, raised_m = max(last.way_m, take.way_m), max(last.raised_m, take.raised_m)
         joined[-1] = Take(last.begin, take.end, take.lost, take.placed, way_m, raised_m)
     return joined
+
+
+def _lately(told: npt.NDArray[np.bool_], rows: int) -> npt.NDArray[np.bool_]:
+    """(T,) whether it was so in this row or one of the ``rows`` before."""
+    counts = np.concatenate(([0], np.cumsum(told)))
+    before = np.maximum(0, np.arange(len(told)) - rows)
+    lately: npt.NDArray[np.bool_] = counts[1:] > counts[before]
+    return lately
 
 
 def _change(values: Floats, span: int) -> Floats:
