@@ -110,7 +110,7 @@ class NeverReached(Rule):
 
     def find(self, scene: Scene) -> Finding | None:
         """The least distance and its moment, where it stayed above what the task asks."""
-        if scene.outcome is Outcome.ABORT or scene.reached:
+        if scene.outcome is Outcome.ABORT or scene.reached or scene.takes:
             return None
         nearest = int(scene.apart_m.argmin())
         moment_s, apart_m = float(scene.time_s[nearest]), float(scene.apart_m[nearest])
@@ -185,7 +185,7 @@ class Timeout(Rule):
         if scene.episode.meta.outcome_source is not OutcomeSource.TIME_LIMIT:
             return None
         try:
-            if not scene.reached:
+            if not scene.reached and not scene.takes:
                 return None
             last, stage = (
                 f"; {scene.hand_name} was {scene.apart_m[-1]:.4f} m from {scene.object_name} at the end",
