@@ -20,10 +20,10 @@ from xrollout_ros.core.episode import Outcome, OutcomeSource
 from xrollout_ros.core.errors import BagError, DataError, SpecError
 from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.journal import Judged, Retracted, Reviewed, Tagged
-from xrollout_ros.episodes.reader import EpisodeData, read_episode
+from xrollout_ros.episodes.reader import EpisodeData
 from xrollout_ros.mining import tagging
 from xrollout_ros.mining.labellers import GROUP, Label, Named, load_labellers
-from xrollout_ros.mining.tagging import tag_episode
+from xrollout_ros.mining.tagging import tag_episode, why_recovery
 from xrollout_ros.ui.cli import cli
 
 from .test_mining_rules import dropped, never_reached, recovery, under_way
@@ -284,9 +284,39 @@ def test_the_command_says_what_does_not_apply(bags: Any) -> None:
 
 
 def test_nothing_is_written_where_nobody_may(bags: Any) -> None:
-    assert isinstance(Tagged(tag="near-miss"), Tagged)
     episode = dropped(bags)
-    assert np.isfinite(read_episode(episode.path).state).all()
     (bags.data / tagging.LOCK).mkdir()
     with pytest.raises(DataError, match="nothing was tagged"):
         tag_episode(bags.data, episode.meta.episode_id, CLOCK)
+
+
+SPAN = {"operator": "joy", "begin_s": 0.1, "end_s": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("meta", "sources", "why"),
+    [
+        ({"policy_id": "p"}, {0, 3}, ""),
+        ({"policy_id": "p", "interventions": [SPAN]}, {0, 1}, "joy drove"),
+        ({"policy_id": "p"}, {0, 1}, "an operator drove"),  # a repaired bag knows its commands alone
+        ({"policy_id": "p", "interventions": [SPAN]}, {0, 2}, "joy drove, a recovery sent 21 commands"),
+        ({"policy_id": "p", "kind": "clip"}, {1, 2}, ""),
+        ({"interventions": [SPAN]}, {1}, ""),  # a demonstration
+    ],
+)
+def test_an_attempt_shows_a_recovery_where_somebody_else_than_its_policy_drove(
+    bags: Any, meta: dict[str, Any], sources: set[int], why: str
+) -> None:
+    episode = never_reached(bags, **meta)
+    source = np.array([sorted(sources)[row % len(sources)] for row in range(len(episode))], dtype=np.uint8)
+    assert why_recovery(replace(episode, source=source)) == why.replace("21", str((source == 2).sum()))
+
+
+def test_the_tag_of_a_recovery_is_put_on_once_and_left_alone_when_taken_off(bags: Any) -> None:
+    episode = never_reached(bags, policy_id="p", interventions=[SPAN])
+    path, name = bags.data / "journal.jsonl", episode.meta.episode_id
+    tag_episode(bags.data, name, CLOCK)
+    assert "failure-recovery" in journal.effective(episode.meta, entries(bags)).tags
+    journal.append(path, "human:ann", name, Tagged(tag="failure-recovery", on=False), CLOCK)
+    tag_episode(bags.data, name, CLOCK)
+    assert "failure-recovery" not in journal.effective(episode.meta, entries(bags)).tags

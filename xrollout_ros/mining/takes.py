@@ -37,6 +37,7 @@ class Handling(Strict):
         default=0.25, description="how long ago they may have been told to close, where `empty` can tell, s"
     )
     lost_m: Positive = Field(default=0.05, description="motion of the object in the hand after which it is lost, m")
+    fall_m: Positive = Field(default=0.02, description="an object that slid in the hand and fell so far is lost, m")
     again_s: Positive = Field(default=0.125, description="an object regained within this time was not lost, s")
     carried_m: Positive = Field(default=0.03, description="least way of the object with the hand that counts, m")
     placed_m: Positive = Field(default=0.05, description="an object let go so near to the goal is placed, not lost, m")
@@ -73,8 +74,12 @@ def takes(signals: Signals, handling: Handling) -> list[Take]:
         SpecError: it names what the robot has not.
     """
     apart = signals.object - signals.hand
-    together = [(signals.rows(seconds), _together(signals, handling, apart, seconds)) for seconds in handling.windows_s]
+    together = [
+        (signals.rows(seconds), _together(signals, handling, apart, seconds, handling.margin_m))
+        for seconds in handling.windows_s
+    ]
     empty = _empty(signals, handling)
+    dragging = _together(signals, handling, apart, handling.window_s, handling.margin_m + handling.lost_m)
     found: list[Take] = []
     row = free = 0
     while row < len(signals):
@@ -83,9 +88,7 @@ def takes(signals: Signals, handling: Handling) -> list[Take]:
         if not spans:
             row += 1
             continue
-        off = (np.linalg.norm(apart[row:] - apart[row], axis=1) > handling.lost_m) | empty[row:]
-        lost = bool(off.any())
-        end = row + int(off.argmax()) if lost else len(signals) - 1
+        end, lost = _end_of_hold(signals, handling, apart, dragging, empty, row)
         begin = max(free, row - signals.rows(handling.window_s))
         way = np.linalg.norm(signals.object[begin : end + 1] - signals.object[begin], axis=1)
         if way.max() >= handling.carried_m:
@@ -94,11 +97,37 @@ def takes(signals: Signals, handling: Handling) -> list[Take]:
     return _joined(found, signals.rows(handling.again_s))
 
 
-def _together(signals: Signals, handling: Handling, apart: Floats, seconds: float) -> npt.NDArray[np.bool_]:
+def _end_of_hold(
+    signals: Signals,
+    handling: Handling,
+    apart: Floats,
+    dragging: npt.NDArray[np.bool_],
+    empty: npt.NDArray[np.bool_],
+    row: int,
+) -> tuple[int, bool]:
+    """Last row of a hold that is there at ``row``, and whether the object stayed behind."""
+    wait = signals.rows(handling.window_s)
+    while True:
+        off = (np.linalg.norm(apart[row:] - apart[row], axis=1) > handling.lost_m) | empty[row:]
+        if not off.any():
+            return len(signals) - 1, False
+        end = row + int(off.argmax())
+        # A long object may slide in the fingers and still come along; one that falls is lost.
+        goes_on = dragging[end + 1 : end + 1 + wait]
+        after = signals.object[min(end + wait, len(signals) - 1), -1]
+        fell = signals.object[row : end + 1, -1].max() - after > handling.fall_m
+        if empty[end] or fell or not goes_on.any():
+            return end, True
+        row = end + 1 + int(goes_on.argmax())
+
+
+def _together(
+    signals: Signals, handling: Handling, apart: Floats, seconds: float, margin_m: float
+) -> npt.NDArray[np.bool_]:
     """(T,) whether object and hand were near and moved alike over a window, the fingers closed on it."""
     span = signals.rows(seconds)
     moved, slid = _change(signals.object, span), _change(apart, span)
-    alike: npt.NDArray[np.bool_] = signals.apart_m <= signals.near_m + handling.margin_m
+    alike: npt.NDArray[np.bool_] = signals.apart_m <= signals.near_m + margin_m
     alike &= (moved >= handling.moved_m) & (slid <= handling.slip * moved)
     if signals.tagging.opening is not None:
         alike &= _change(signals.opening[:, None], signals.rows(handling.window_s)) <= handling.steady
