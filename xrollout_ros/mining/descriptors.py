@@ -15,8 +15,7 @@ from xrollout_ros.mining.signals import Floats, NotApplicableError
 
 SAMPLES = 12
 """Points of the resampled trajectory."""
-_WINDOW_S = 0.5
-_LIKELY = 1e-9
+_TINY = 1e-9
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def _control(scene: Scene, last: int) -> dict[str, float]:
     action, state = scene.episode.action[: last + 1], scene.episode.state[: last + 1]
     if len(action) < 3:
         return {"action_size": 0.0, "action_change": 0.0, "follows": 0.0, "lag_rows": 0.0, "scatter": 0.0}
-    scale = np.maximum(scene.episode.robot.upper - scene.episode.robot.lower, _LIKELY) / 2
+    scale = np.maximum(scene.episode.robot.upper - scene.episode.robot.lower, _TINY) / 2
     told = action / np.where(np.isfinite(scale), scale, 1.0)
     size, change = float(np.abs(told).mean()), float(np.abs(np.diff(told, axis=0)).mean())
     follows = lag = scatter = 0.0
@@ -117,7 +116,7 @@ def _control(scene: Scene, last: int) -> dict[str, float]:
     for shift in range(min(16, len(done) - 2)):
         one, two = asked[: len(asked) - shift].ravel(), done[shift:].ravel()
         spread = float(one.std() * two.std())
-        best.append(float(((one - one.mean()) * (two - two.mean())).mean()) / spread if spread > _LIKELY else 0.0)
+        best.append(float(((one - one.mean()) * (two - two.mean())).mean()) / spread if spread > _TINY else 0.0)
     if best:
         lag, follows = float(np.argmax(best)), float(max(best))
     if len(done) > 2:
