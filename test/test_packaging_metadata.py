@@ -32,11 +32,13 @@ ROSDEP_KEYS = {
     "pydantic": "python3-pydantic",
     "rich": "python3-rich",
     "scipy": "python3-scipy",
+    "sklearn": "python3-sklearn",
     "yaml": "python3-yaml",
 }
 # Imported name → its name in the package registry: what has no rosdep key, or is needed without ROS too.
 REGISTRY_NAMES = {
     "click": "click",
+    "duckdb": "duckdb",
     "foxglove": "foxglove-sdk",
     "gymnasium": "gymnasium",
     "jinja2": "jinja2",
@@ -48,10 +50,12 @@ REGISTRY_NAMES = {
     "mujoco": "mujoco",
     "PIL": "pillow",
     "numpy": "numpy",
+    "pyarrow": "pyarrow",
     "pydantic": "pydantic",
     "pydantic_core": "pydantic",
     "rich": "rich",
     "scipy": "scipy",
+    "sklearn": "scikit-learn",
     "torch": "torch",
     "ulid": "python-ulid",
     "yaml": "pyyaml",

@@ -15,7 +15,7 @@ from xrollout_ros.graph.monitor import observe
 from xrollout_ros.learning.metadata import read_meta
 
 from ..checkpoints import make_checkpoint
-from .conftest import Graph, wait_for
+from .conftest import Graph, wait_for, wait_for_policy_commands
 from .test_graph_interfaces import client_node, closed, up
 
 Start = Callable[..., Graph]
@@ -32,7 +32,7 @@ def test_a_loaded_policy_drives_the_next_attempt_and_a_refused_one_none(
         graph = start_graph("deploy", model=checkpoint, task=long_task, episodes=0)
         up(observer, 5)
         assert call(StartAttempt, "start_attempt", StartAttempt.Request(seed=1)).accepted
-        wait_for(lambda: observer.model().mode is Mode.AUTONOMOUS, 30, "attempt 1 is driven")
+        wait_for_policy_commands(observer, 1)
         for path, expected_hash, words in (
             (tmp_path / "missing.pt", "", "there is no checkpoint"),
             (push, "", "trained for task 'push'"),
@@ -46,8 +46,7 @@ def test_a_loaded_policy_drives_the_next_attempt_and_a_refused_one_none(
         assert loaded.accepted, loaded.message
         assert loaded.policy_id == read_meta(other).policy_id
         for number in (1, 2):
-            # The simulation waits for answers: with the mode comes the attempt's first command.
-            wait_for(lambda: observer.model().mode is Mode.AUTONOMOUS, 30, f"attempt {number} is driven")
+            wait_for_policy_commands(observer, number)
             assert call(EndAttempt, "end_attempt", EndAttempt.Request(outcome="success")).accepted
             closed(observer, number)
             wait_for(lambda: observer.model().mode is Mode.HOLD, 30, "HOLD")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from xrollout_ros.sim.truth import Truth
@@ -21,6 +20,10 @@ class Touch:
 
     def __init__(self, env: Any) -> None:
         """Find the geoms of fingers and object; a scene without a free object has none of the latter."""
+        # Not with this module: MuJoCo chooses its OpenGL when it is imported (``rendering.choose_gl``).
+        import mujoco
+
+        self._contact_force = mujoco.mj_contactForce
         self._env = env
         model: Any = env.model
         body = model.geom_bodyid
@@ -43,7 +46,7 @@ class Touch:
             one, other = (first, second) if self._hand[first] else (second, first)
             if not self._hand[one] or self._hand[other]:
                 continue
-            mujoco.mj_contactForce(env.model, data, index, self._force)
+            self._contact_force(env.model, data, index, self._force)
             normal_n = float(self._force[0])
             if not self._object[other]:
                 strike_n = max(strike_n, normal_n)

@@ -8,14 +8,17 @@ from xrollout_ros.ui.lazy import Entry, LazyGroup
 
 ENTRIES = {
     "list": Entry("xrollout_ros.ui.commands.episodes_list:list_episodes", "List the episodes of a data folder."),
+    "judge": Entry(
+        "xrollout_ros.ui.commands.episodes_judge:judge_episodes",
+        "Say why attempts failed, as the tagger does when an attempt is over.",
+    ),
     "repair": Entry("xrollout_ros.ui.commands.episodes_repair:repair_episodes", "Make torn bags whole again."),
     "show": Entry(
         "xrollout_ros.ui.commands.episodes_show:show_episode", "Show what one bag holds, and how to open it."
     ),
-    "tag": Entry("xrollout_ros.ui.commands.episodes_tag:tag_episodes", "Say why attempts failed."),
 }
 
 
 @click.group(cls=LazyGroup, entries=ENTRIES)
 def episodes() -> None:
-    """List, show, repair and tag recorded episodes."""
+    """List, show, judge and repair recorded episodes."""

@@ -1,4 +1,4 @@
-"""`xrollout episodes tag`."""
+"""`xrollout episodes judge`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from xrollout_ros.ui.console import output, print_json
 from xrollout_ros.ui.options import data_option, json_option
 
 
-@click.command("tag", epilog="Example: xrollout episodes tag --all")
+@click.command("judge", epilog="Example: xrollout episodes judge --all")
 @click.argument("episode", metavar="[ID|PATH]", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every episode of the data folder.")
 @click.option("--task", metavar="TASK", help="TaskSpec id or YAML file whose signals and thresholds to use.")
@@ -33,7 +33,7 @@ from xrollout_ros.ui.options import data_option, json_option
 @click.option("--dry-run", is_flag=True, help="Show what would be said, and keep nothing.")
 @data_option
 @json_option
-def tag_episodes(
+def judge_episodes(
     episode: str | None,
     everything: bool,
     task: str | None,
