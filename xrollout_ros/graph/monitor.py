@@ -174,7 +174,7 @@ class GraphObserver:
                 closed=known.closed,
                 successes=episode.successes if episode is not None else 0,
                 command_rate_hz=rates.get("command", 0.0),
-                command_source=Source(known.command.source) if known.command is not None else None,
+                command_source=_source(known.command, episode),
                 policy=_policy_view(known.policy) if known.policy is not None else None,
                 recorder=_recorder_view(known.recorder) if known.recorder is not None else None,
                 nodes=tuple(_health(heard, now_ns) for _, heard in sorted(known.nodes.items())),
@@ -189,6 +189,13 @@ class GraphObserver:
 
 def _rate_hz(arrivals: deque[int], now_ns: int) -> float:
     return sum(seconds(now_ns - at_ns) <= RATE_WINDOW_S for at_ns in arrivals) / RATE_WINDOW_S
+
+
+def _source(command: Command | None, episode: EpisodeState | None) -> Source | None:
+    """Who drives; a command of the attempt before says nothing of this one."""
+    if command is None or (episode is not None and command.episode_id != episode.episode_id):
+        return None
+    return Source(command.source)
 
 
 def _episode_view(message: EpisodeState) -> EpisodeView:

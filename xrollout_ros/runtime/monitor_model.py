@@ -140,7 +140,7 @@ class MonitorModel:
     """Closed attempts of this run that succeeded."""
     command_rate_hz: float = 0.0
     command_source: Source | None = None
-    """Source of the last command; none: no command was heard."""
+    """Source of the last command of this attempt; none: none was heard."""
     policy: PolicyView | None = None
     recorder: RecorderView | None = None
     nodes: tuple[NodeHealth, ...] = ()
