@@ -23,6 +23,8 @@ from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.learning.checkpoint import load_checkpoint, load_policy, save_checkpoint
 from xrollout_ros.learning.metadata import CheckpointMeta, interface_of, read_meta
 from xrollout_ros.learning.models import ChunkModel, build_model
+from xrollout_ros.runtime.novelty import Novelty, Steps
+from xrollout_ros.runtime.novelty_fit import fit as fit_novelty
 
 ROBOT = load_robot("metaworld_sawyer")
 TASK = load_task("pick_and_place")
@@ -254,6 +256,40 @@ def test_weights_that_do_not_fit(checkpoint: Path) -> None:
     refused(checkpoint, "not finite", first)
     rewrite(checkpoint, weights=3)
     refused(checkpoint, "do not fit its network")
+
+
+def known(size: int) -> Novelty:
+    random = np.random.default_rng(0)
+    return fit_novelty("density", [Steps(random.normal(size=(20, size))) for _ in range(3)])
+
+
+def test_the_novelty_model_travels_along_and_scores_what_the_policy_is_asked_about(tmp_path: Path) -> None:
+    model, path = make_model(), tmp_path / "novel.pt"
+    novelty = known(ROBOT.state_dim)
+    save_checkpoint(path, model, make_meta(model), novelty)
+    policy = load_policy(path)
+    state = np.full(ROBOT.state_dim, 7.0)
+    policy.predict(state)
+    assert policy.scores["novelty"] == pytest.approx(novelty.scores(Steps(state[None]))[0])
+    assert policy.scores["novelty"] > 1
+    plain = tmp_path / "plain.pt"
+    save_checkpoint(plain, model, make_meta(model))
+    without = load_policy(plain)
+    without.predict(state)
+    assert "novelty" not in without.scores
+
+
+def test_a_novelty_model_that_does_not_fit_or_is_damaged_is_refused(checkpoint: Path) -> None:
+    kept = {name: torch.from_numpy(each) for name, each in known(ROBOT.state_dim).arrays().items()}
+    for novelty in (
+        {"kind": "density", "arrays": {name: torch.from_numpy(each) for name, each in known(3).arrays().items()}},
+        {"kind": "other", "arrays": kept},
+        {"kind": "density", "arrays": {name: each for name, each in kept.items() if name != "scale"}},
+        {"kind": "density", "arrays": 3},
+        [1, 2],
+    ):
+        rewrite(checkpoint, novelty=novelty)
+        refused(checkpoint, "novelty model")
 
 
 def test_contradicting_metadata(tmp_path: Path) -> None:

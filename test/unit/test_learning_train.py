@@ -17,10 +17,11 @@ from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome, Strateg
 from xrollout_ros.core.errors import CheckpointError, DataError, SpecError, TrainingDivergedError, XRolloutError
 from xrollout_ros.core.resources import load_robot
 from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.threads import one_thread
 from xrollout_ros.learning import train as train_module
 from xrollout_ros.learning.checkpoint import load_checkpoint, load_policy
 from xrollout_ros.learning.dataset import TrainingEpisode, TrainingSet
-from xrollout_ros.learning.fit import Progress, one_thread
+from xrollout_ros.learning.fit import Progress
 from xrollout_ros.learning.metadata import read_meta
 from xrollout_ros.learning.train import TrainResult, train
 from xrollout_ros.learning.train_options import TrainOptions

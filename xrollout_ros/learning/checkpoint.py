@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from xrollout_ros.core.errors import CheckpointError, SpecError
+from xrollout_ros.core.errors import CheckpointError, DataError, SpecError
 from xrollout_ros.core.files import write_bytes, write_together
 from xrollout_ros.core.ports import PolicyInfo
 from xrollout_ros.core.robot import RobotSpec
@@ -26,6 +26,8 @@ from xrollout_ros.learning.metadata import (
 )
 from xrollout_ros.learning.models import ChunkModel, build_model
 from xrollout_ros.learning.policies import ChunkPolicy
+from xrollout_ros.runtime.novelty import Novelty
+from xrollout_ros.runtime.novelty import read as read_novelty
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,11 @@ class Checkpoint:
     """SHA-256 of the file."""
     meta: CheckpointMeta
     model: ChunkModel
+    novelty: Novelty | None = None
+    """How unlike what it was trained on a state is; none: that was not fitted."""
 
 
-def encode_checkpoint(model: ChunkModel, meta: CheckpointMeta) -> bytes:
+def encode_checkpoint(model: ChunkModel, meta: CheckpointMeta, novelty: Novelty | None = None) -> bytes:
     """The bytes of a checkpoint file."""
     document = {
         "format": FORMAT,
@@ -47,18 +51,21 @@ def encode_checkpoint(model: ChunkModel, meta: CheckpointMeta) -> bytes:
         "meta": meta.model_dump_json(),
         "weights": {name: tensor.detach().clone() for name, tensor in model.state_dict().items()},
     }
+    if novelty is not None:
+        arrays = {name: torch.from_numpy(each) for name, each in novelty.arrays().items()}
+        document["novelty"] = {"kind": novelty.kind, "arrays": arrays}
     buffer = io.BytesIO()
     torch.save(document, buffer)
     return buffer.getvalue()
 
 
-def save_checkpoint(path: Path, model: ChunkModel, meta: CheckpointMeta) -> str:
+def save_checkpoint(path: Path, model: ChunkModel, meta: CheckpointMeta, novelty: Novelty | None = None) -> str:
     """Write a checkpoint atomically and return its ``checkpoint_hash``.
 
     Raises:
         CheckpointError: it cannot be written.
     """
-    data = encode_checkpoint(model, meta)
+    data = encode_checkpoint(model, meta, novelty)
     write_together({path: lambda fresh: write_bytes(fresh, data)})
     return sha256(data)
 
@@ -83,10 +90,10 @@ def load_checkpoint(path: Path, *, expected_hash: str | None = None) -> Checkpoi
     meta = meta_from_bytes(data, path)
     try:
         document = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        weights = document["weights"]
+        weights, kept = document["weights"], document.get("novelty")
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path} is damaged ({error})", "Copy or train it again.") from error
-    return Checkpoint(path, found, meta, _model(path, meta, weights))
+    return Checkpoint(path, found, meta, _model(path, meta, weights), _novelty(path, meta, kept))
 
 
 def _model(path: Path, meta: CheckpointMeta, weights: object) -> ChunkModel:
@@ -112,6 +119,20 @@ def _model(path: Path, meta: CheckpointMeta, weights: object) -> ChunkModel:
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"weight {name!r} of checkpoint {path} is not finite", again)
     return model
+
+
+def _novelty(path: Path, meta: CheckpointMeta, kept: object) -> Novelty | None:
+    if kept is None:
+        return None
+    try:
+        novelty = read_novelty(kept["kind"], {name: each.numpy() for name, each in kept["arrays"].items()})  # type: ignore[index]
+        if novelty.state_dim != meta.input_dim:
+            raise DataError(f"it scores states of {novelty.state_dim} values, not {meta.input_dim}", "")
+    except (DataError, AttributeError, KeyError, TypeError) as error:
+        told = error.what if isinstance(error, DataError) else repr(error)
+        what = f"the novelty model of checkpoint {path} cannot be used: {told}"
+        raise CheckpointError(what, "Train it again.") from error
+    return novelty
 
 
 def load_policy(
@@ -157,4 +178,4 @@ def load_policy(
         max_prefix=model.max_prefix,
         action_scale=tuple(((model.normalizer.action_high - model.normalizer.action_low) / 2).tolist()),
     )
-    return ChunkPolicy(model, info, where)
+    return ChunkPolicy(model, info, where, checkpoint.novelty)

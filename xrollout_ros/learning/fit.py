@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from xrollout_ros.core.clock import Clock, SystemClock, seconds
 from xrollout_ros.core.errors import TrainingDivergedError
+from xrollout_ros.core.threads import one_thread
 from xrollout_ros.learning.models import ChunkModel
 from xrollout_ros.learning.windows import Windows
 
@@ -48,17 +48,6 @@ class Progress:
     """Of the averaged weights on the held-out episodes; None where none are held out."""
     samples_per_s: float
     elapsed_s: float
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one core: sums come in one order, and networks this small gain nothing from more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

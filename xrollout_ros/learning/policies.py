@@ -13,6 +13,10 @@ from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.ports import PolicyInfo, Prefix
 from xrollout_ros.learning.models import ChunkModel
 from xrollout_ros.learning.prefix import Given
+from xrollout_ros.runtime.novelty import Novelty, Steps
+
+NOVELTY = "novelty"
+"""Name of the score."""
 
 
 class ChunkPolicy:
@@ -27,12 +31,16 @@ class ChunkPolicy:
         model: moved to ``device``.
         info: what is known of it.
         device: a torch device.
+        novelty: scores each state that it is asked about, as ``novelty``.
     """
 
-    def __init__(self, model: ChunkModel, info: PolicyInfo, device: str = "cpu") -> None:
+    def __init__(
+        self, model: ChunkModel, info: PolicyInfo, device: str = "cpu", novelty: Novelty | None = None
+    ) -> None:
         self._model = model.to(device).eval().requires_grad_(False)
         self._device = device
         self._info = info
+        self._novelty = novelty
         self._generator = torch.Generator()
         self._scores: dict[str, float] = {}
         self.reset(0)
@@ -91,6 +99,8 @@ class ChunkPolicy:
                 given = Given(normalizer.action(rows), prefix.frozen)
             chunk, self._scores = self._model.sample(row, self._generator, given)
             actions: npt.NDArray[np.float32] = normalizer.action_back(chunk).cpu().numpy().copy()
+        if self._novelty is not None:
+            self._scores = {**self._scores, NOVELTY: float(self._novelty.scores(Steps(state[None]))[0])}
         if prefix is not None:
             # Through the normalization and back they would differ in the last bits.
             actions[: prefix.frozen] = prefix.actions[: prefix.frozen]

@@ -34,6 +34,8 @@ from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, build_model
 from xrollout_ros.learning.picture import draw_losses
 from xrollout_ros.learning.train_options import DEFAULT_HORIZON, DEFAULT_POLICY, DEFAULT_STEPS, MIN_EPOCHS, TrainOptions
 from xrollout_ros.learning.windows import windows
+from xrollout_ros.runtime.novelty import Novelty, Steps
+from xrollout_ros.runtime.novelty_fit import fit as fit_novelty
 from xrollout_ros.runtime.processors import state_entries
 
 LONG_CHUNK = 64
@@ -114,7 +116,9 @@ def train(options: TrainOptions, report: Callable[[Progress], None]) -> TrainRes
     )
     fitted, history = fit(model, samples, validation, recipe, report)
     meta = _describe(options, plan, data, fitted, (training, held_out), recipe, history)
-    return _write(options.output, fitted, meta, history, len(samples), data.left_out)
+    known = [Steps.of(episode.state[episode.sampled]) for episode in training]
+    novelty = fit_novelty("rnd", known, options.seed) if len(known) > 1 else None
+    return _write(options.output, (fitted, novelty), meta, history, len(samples), data.left_out)
 
 
 def _processors(options: TrainOptions, base: Checkpoint | None) -> list[Processor] | None:
@@ -237,13 +241,14 @@ def _describe(
 
 def _write(
     output: Path,
-    model: ChunkModel,
+    fitted: tuple[ChunkModel, Novelty | None],
     meta: CheckpointMeta,
     history: list[Progress],
     rows: int,
     left_out: dict[str, int],
 ) -> TrainResult:
-    data = encode_checkpoint(model, meta)
+    model, novelty = fitted
+    data = encode_checkpoint(model, meta, novelty)
     digest = sha256(data)
     record = {
         "checkpoint_hash": digest,
