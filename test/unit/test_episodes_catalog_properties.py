@@ -107,6 +107,17 @@ def fresh_copy(recorded: tuple[Path, list[str]]) -> Path:
     return data
 
 
+def folders_of(folder: Path) -> list[Path]:
+    return [folder, *(each for each in folder.rglob("*") if each.is_dir() and FOLDER not in each.parts)]
+
+
+def age(folder: Path, before: dict[Path, int], number: int) -> None:
+    """Let what was changed have been changed long ago, each time at another: the real clock is a coarse one."""
+    for each in folders_of(folder):
+        if each.stat().st_mtime_ns != before.get(each):
+            os.utime(each, ns=(10**18 + number, 10**18 + number))
+
+
 class TestTheJournal:
     @SLOW
     @given(st.data())
@@ -131,6 +142,35 @@ class TestTheJournal:
         shutil.rmtree(folder / FOLDER)
         with Catalog(folder) as catalog:
             catalog.update(every=True, workers=data.draw(st.sampled_from([0, 0, 0, 1])))
+            assert everything(catalog) == kept
+        shutil.rmtree(folder)
+
+    @SLOW
+    @given(st.data())
+    def test_wherever_bags_are_moved_it_follows(self, recorded: tuple[Path, list[str]], data: st.DataObject) -> None:
+        folder = fresh_copy(recorded)
+        age(folder, {}, 0)
+        with Catalog(folder) as catalog:
+            catalog.update()
+            for number in range(1, 1 + data.draw(st.integers(1, 3))):
+                before = {each: each.stat().st_mtime_ns for each in folders_of(folder)}
+                bags_there = sorted(each.parent for each in folder.rglob("metadata.yaml"))
+                if not bags_there:
+                    break
+                bag = data.draw(st.sampled_from(bags_there))
+                place = data.draw(st.sampled_from(["", "kept", "kept/deep", "2026-02-02", "gone"]))
+                if place == "gone":
+                    shutil.rmtree(data.draw(st.sampled_from([bag, bag.parent])) if bag.parent != folder else bag)
+                else:
+                    (folder / place).mkdir(parents=True, exist_ok=True)
+                    bag.rename(folder / place / f"moved{number}")
+                age(folder, before, number)
+                catalog.update()
+            kept = everything(catalog)
+            assert catalog.disagreements() == []
+        shutil.rmtree(folder / FOLDER)
+        with Catalog(folder) as catalog:
+            catalog.update(every=True)
             assert everything(catalog) == kept
         shutil.rmtree(folder)
 

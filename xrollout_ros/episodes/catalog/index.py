@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,15 +39,31 @@ class Report:
     """In the catalog now."""
 
 
-def known(reading: Reading) -> Known:
-    """What a catalog knows of the disk."""
-    states = {
-        path: State(size, mtime_ns, readable=True)
-        for path, size, mtime_ns in reading.rows("SELECT path, bytes, mtime_ns FROM episodes")
-    }
-    for path, size, mtime_ns in reading.rows("SELECT path, bytes, mtime_ns FROM problems"):
-        states[path] = State(size, mtime_ns, readable=False)
+def known(reading: Reading, folders: Sequence[str] | None = None) -> Known:
+    """What a catalog knows of the disk.
+
+    Args:
+        reading: the store's.
+        folders: the bags only of these, and of those below them; of the data folder itself (the empty path) only those
+            that lie in it. None: all bags.
+    """
+    states: dict[str, State] = {}
+    for folder in (None,) if folders is None else folders:
+        for table, readable in (("episodes", True), ("problems", False)):
+            where, values = _inside(folder, table)
+            found = reading.rows(f"SELECT path, bytes, mtime_ns FROM {table} WHERE {where}", values)
+            states.update((path, State(size, mtime_ns, readable)) for path, size, mtime_ns in found)
     return Known(states, dict(reading.rows("SELECT path, mtime_ns FROM folders")))
+
+
+def _inside(folder: str | None, table: str) -> tuple[str, tuple[str, ...]]:
+    """Which bags lie in a folder, through the index of paths."""
+    if folder is None:
+        return "true", ()
+    if not folder:
+        return f"path IN (SELECT path FROM {table} WHERE instr(path, '/') = 0)", ()
+    # '0' comes after '/'.
+    return "path > ? AND path < ?", (f"{folder}/", f"{folder}0")
 
 
 def bring_up_to_date(
@@ -75,8 +91,9 @@ def bring_up_to_date(
         DataError: the store or the journal cannot be used.
     """
     with store.read() as reading:
-        before = known(reading) if every or _dirty(reading, data) else None
-    found = Changes() if before is None else changes(data, before, clock.wall_ns(), every=every)
+        folders = None if every else _changed(reading, data)
+        before = known(reading, folders)
+    found = Changes() if folders == [] else changes(data, before, clock.wall_ns(), every=every)
     read = _read(store, data, found, workers, progress)
     removed = 0
     if found.gone or found.folders or found.forget:
@@ -88,18 +105,20 @@ def bring_up_to_date(
     return _report(store, read, removed, entries, found)
 
 
-def _dirty(reading: Reading, data: Path) -> bool:
-    """Whether any folder of bags was changed; quick, since it is asked before each question."""
+def _changed(reading: Reading, data: Path) -> list[str] | None:
+    """Folders of bags that were changed or are gone; None: none has been looked at yet. It is asked before each
+    question, so it is quick.
+    """
     folders = dict(reading.rows("SELECT path, mtime_ns FROM folders"))
-    if "" not in folders:
-        return True
-    for path, mtime_ns in folders.items():
-        try:
-            if (data / path).stat().st_mtime_ns != mtime_ns:
-                return True
-        except FileNotFoundError:
-            return True
-    return False
+    return None if "" not in folders else [path for path, at_ns in folders.items() if _time_of(data / path) != at_ns]
+
+
+def _time_of(folder: Path) -> int:
+    """When it was changed, ns; -1: it is gone."""
+    try:
+        return folder.stat().st_mtime_ns
+    except FileNotFoundError:
+        return -1
 
 
 def _read(store: LiveStore, data: Path, found: Changes, workers: int, progress: Progress | None) -> int:
