@@ -125,11 +125,11 @@ def _as_known(episode: EpisodeData, entries: Sequence[JournalEntry], task: TaskS
     meta = episode.meta.model_copy(
         update={"outcome": known.outcome, "outcome_source": known.source, "outcome_reason": known.reason}
     )
-    return replace(episode, meta=meta, task=task or _task_of(episode))
+    return replace(episode, meta=meta, task=task or task_today(episode.task))
 
 
-def _task_of(episode: EpisodeData) -> TaskSpec | None:
-    recorded = episode.task
+def task_today(recorded: TaskSpec | None) -> TaskSpec | None:
+    """A bag's TaskSpec with what the installed one of its id, robot and scene says of judging."""
     if recorded is None:
         return None
     try:

@@ -23,6 +23,9 @@ ENTRIES = {
         "xrollout_ros.ui.commands.query:query",
         "Ask the catalog which attempts succeed how often, or which episodes there are.",
     ),
+    "mine": Entry(
+        "xrollout_ros.ui.commands.mine:mine", "Say what to collect next: which failure, from which starts, and why."
+    ),
     "tag": Entry("xrollout_ros.ui.commands.tag:tag", "Put tags and properties on an episode, or on all that fit."),
     "untag": Entry("xrollout_ros.ui.commands.tag:untag", "Take tags and properties off, or take back what was said."),
     "index": Entry("xrollout_ros.ui.commands.index:index", "Bring the catalog in line with the bags and the journal."),

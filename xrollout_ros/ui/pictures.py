@@ -119,6 +119,43 @@ def starts_map(attempts: Sequence[StartPoint], demonstrations: Sequence[StartPoi
         return _svg(figure, "starts")
 
 
+def numbered_starts(
+    chosen: Sequence[tuple[str, Array]], others: Array, demonstrated: Array, labels: Sequence[str], name: str
+) -> str:
+    """Map of chosen starts with their numbers, among other attempts' starts and demonstrated ones.
+
+    Args:
+        chosen: number and position ``(1,)`` or ``(2,)`` of each.
+        others: (N, 1) or (N, 2) starts of attempts.
+        demonstrated: (M, 1) or (M, 2).
+        labels: of the one or two axes.
+        name: keeps ids apart on a page.
+    """
+    flat = len(labels) == 1
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(_SIZE[0], 2.2 if flat else _SIZE[1]), layout="constrained")
+        axes = figure.add_subplot()
+
+        def across(points: Array) -> tuple[Array, Array]:
+            return points[:, 0], np.zeros(len(points)) if flat else points[:, 1]
+
+        axes.scatter(*across(others), s=14, color=_FAINT, linewidths=0, label="attempt")
+        rings = {"facecolors": "none", "edgecolors": _FAINT, "linewidths": 1.4}
+        axes.scatter(*across(demonstrated), s=90, label="demonstration", **rings)
+        points = np.array([point for _, point in chosen])
+        axes.scatter(*across(points), s=46, marker="X", color=_BAD, linewidths=0, label="to demonstrate from")
+        for (label, _), x, y in zip(chosen, *across(points), strict=True):
+            axes.annotate(label, (x, y), xytext=(6, 4), textcoords="offset points", fontsize=11, fontweight="bold")
+        axes.set_xlabel(labels[0])
+        if flat:
+            axes.set_yticks([])
+        else:
+            axes.set_ylabel(labels[1])
+            axes.set_aspect("equal", adjustable="datalim")
+        figure.legend(loc="outside upper center", ncols=3)
+        return _svg(figure, name)
+
+
 def hand_from_above(paths: Sequence[HandPath]) -> str:
     """The hand's paths over the table; successes thick and solid, the others dashed, each with its number."""
     with matplotlib.rc_context(_STYLE):

@@ -10,13 +10,14 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from xrollout_ros.episodes.catalog.bags import look
 
 ALONE = 200
 """So few are read quicker than processes start."""
 _WAITING = 1000
+R = TypeVar("R")
 
 
 def look_at(data: Path, paths: Sequence[str], workers: int = 0) -> Iterator[dict[str, Any]]:
@@ -32,16 +33,29 @@ def look_at(data: Path, paths: Sequence[str], workers: int = 0) -> Iterator[dict
     if not workers:
         yield from (look(data, path) for path in paths)
         return
-    todo: queue.SimpleQueue[str] = queue.SimpleQueue()
-    for path in paths:
-        todo.put(path)
-    done: queue.Queue[dict[str, Any]] = queue.Queue(_WAITING)
+    for path, found in served([sys.executable, "-m", __name__, str(data)], paths, workers):
+        ended = {"path": path, "problem": "reading it ended the process that did", "bytes": 0, "mtime_ns": 0}
+        yield ended if found is None else found
+
+
+def served(command: Sequence[str], requests: Sequence[R], workers: int) -> Iterator[tuple[R, dict[str, Any] | None]]:
+    """Each request with the answer of a process, in any order; None: the process died of it, and another took over.
+
+    Args:
+        command: of the process, which reads requests as JSON and writes an object for each, line by line.
+        requests: values that JSON knows.
+        workers: so many processes.
+    """
+    todo: queue.SimpleQueue[R] = queue.SimpleQueue()
+    for request in requests:
+        todo.put(request)
+    done: queue.Queue[tuple[R, dict[str, Any] | None]] = queue.Queue(_WAITING)
     stop = threading.Event()
-    threads = [threading.Thread(target=_serve, args=(data, todo, done, stop), daemon=True) for _ in range(workers)]
+    threads = [threading.Thread(target=_serve, args=(command, todo, done, stop), daemon=True) for _ in range(workers)]
     for thread in threads:
         thread.start()
     try:
-        for _ in paths:
+        for _ in requests:
             yield done.get()
     finally:
         stop.set()
@@ -52,22 +66,26 @@ def look_at(data: Path, paths: Sequence[str], workers: int = 0) -> Iterator[dict
             threads = [thread for thread in threads if thread.is_alive()] or threads
 
 
-def _serve(data: Path, todo: queue.SimpleQueue[str], done: queue.Queue[dict[str, Any]], stop: threading.Event) -> None:
+def _serve(
+    command: Sequence[str],
+    todo: queue.SimpleQueue[R],
+    done: queue.Queue[tuple[R, dict[str, Any] | None]],
+    stop: threading.Event,
+) -> None:
     process: subprocess.Popen[str] | None = None
     try:
         while not stop.is_set():
             try:
-                path = todo.get_nowait()
+                request = todo.get_nowait()
             except queue.Empty:
                 return
-            process = process or _start(data)
-            found = _ask(process, path)
+            process = process or _start(command)
+            found = _ask(process, request)
             if found is None:
                 process.kill()
                 process.wait()
                 process = None
-                found = {"path": path, "problem": "reading it ended the process that did", "bytes": 0, "mtime_ns": 0}
-            done.put(found)
+            done.put((request, found))
     finally:
         if process is not None:
             assert process.stdin is not None
@@ -75,16 +93,15 @@ def _serve(data: Path, todo: queue.SimpleQueue[str], done: queue.Queue[dict[str,
             process.wait()
 
 
-def _start(data: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", __name__, str(data)]
+def _start(command: Sequence[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
 
 
-def _ask(process: subprocess.Popen[str], path: str) -> dict[str, Any] | None:
+def _ask(process: subprocess.Popen[str], request: object) -> dict[str, Any] | None:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        process.stdin.write(json.dumps(path) + "\n")
+        process.stdin.write(json.dumps(request) + "\n")
         process.stdin.flush()
         line = process.stdout.readline()
     except OSError:

@@ -10,11 +10,11 @@ import click
 
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.episodes.catalog.api import Catalog
-from xrollout_ros.episodes.catalog.filters import Condition, equal, parse
 from xrollout_ros.episodes.catalog.query import DEFAULT_BY, Question
 from xrollout_ros.episodes.journal_entry import Layers, check_layer
 from xrollout_ros.ui import query_output
 from xrollout_ros.ui.console import output
+from xrollout_ros.ui.filtering import conditions_of, filter_options
 from xrollout_ros.ui.following import caught_up
 from xrollout_ros.ui.options import data_option
 
@@ -29,15 +29,6 @@ Examples:
   xrollout query --episodes --failure 'never_reached' --limit 20
   xrollout query --sql "SELECT failure_mode, count(*) FROM episodes GROUP BY ALL" --output modes.csv
 """
-_SHORTCUTS = ("task", "policy", "scene", "start", "robot", "kind", "outcome", "failure", "tag")
-
-
-def _conditions(given: dict[str, Any]) -> tuple[Condition, ...]:
-    found = [equal(name, value) for name in _SHORTCUTS for value in given[name]]
-    found += [parse(f"tag!={value}") for value in given["without_tag"]]
-    found += [parse(f"started_at>={given['since']}")] if given["since"] else []
-    found += [parse(f"started_at<{given['until']}")] if given["until"] else []
-    return (*found, *map(parse, given["where"]))
 
 
 def _layers(only: Iterable[str], without: Iterable[str]) -> Layers:
@@ -45,22 +36,8 @@ def _layers(only: Iterable[str], without: Iterable[str]) -> Layers:
     return Layers(chosen or None, frozenset(map(check_layer, without)))
 
 
-def _filters(command: Any) -> Any:
-    for name in reversed(_SHORTCUTS):
-        command = click.option(f"--{name}", multiple=True, metavar="VALUE", help=f"Only this {name}; commas: any.")(
-            command
-        )
-    return command
-
-
 @click.command(epilog=_EPILOG)
-@_filters
-@click.option("--without-tag", multiple=True, metavar="TAG", help="Only without this tag.")
-@click.option("--since", metavar="TIME", help="Only those begun since; ISO 8601, UTC, e.g. 2026-01-31.")
-@click.option("--until", metavar="TIME", help="Only those begun before.")
-@click.option(
-    "-w", "--where", multiple=True, metavar="FILTER", help="Only those with NAME=VALUE; also != < <= > >= ~ !~."
-)
+@filter_options()
 @click.option("--by", metavar="COLUMN,…", help=f"Group by these; none: one group.  [default: {','.join(DEFAULT_BY)}]")
 @click.option("--success-rate-lt", type=float, metavar="RATE", help="Only groups that succeed less often.")
 @click.option("--success-rate-gt", type=float, metavar="RATE", help="Only groups that succeed more often.")
@@ -98,7 +75,7 @@ def query(
         query_output.show_columns(output())
         return
     form = query_output.form_of(file, form, as_json=as_json)
-    conditions, layers = _conditions(filters), _layers(layer, without_layer)
+    conditions, layers = conditions_of(filters), _layers(layer, without_layer)
     if sql is not None and (listing or by or conditions or picture):
         raise SpecError("--sql comes with filters, --by, --episodes or --picture", "Say it all in the SELECT.")
     if picture is not None and listing:

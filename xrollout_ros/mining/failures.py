@@ -1,0 +1,137 @@
+"""Failures by mode, inside a mode by what they are like, ranked by what they cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xrollout_ros.core.wilson import wilson
+from xrollout_ros.mining.attempts import Row
+from xrollout_ros.mining.clusters import cluster, project
+from xrollout_ros.mining.looking import Look
+from xrollout_ros.mining.signals import Floats
+from xrollout_ros.mining.taxonomy import FailureMode
+
+_COMPARED = 400
+"""Among more, the most typical one is looked for in so many."""
+BEYOND_DEMONSTRATIONS = frozenset({FailureMode.SYSTEM_FAULT.value, FailureMode.OPERATOR_ABORT.value})
+"""Modes that no demonstration mends."""
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """Failures of one mode that are alike, or those of the mode that are like no others."""
+
+    mode: str
+    number: int | None
+    """Of the cluster inside its mode, from 1; none: unclustered."""
+    whole: bool
+    """Whether it is all of the mode: nothing in it was clustered."""
+    members: tuple[str, ...]
+    """Episode ids, the most typical first."""
+    stability: float | None
+    """Of the cluster, 0 to 1; none: it is no cluster."""
+    severity: float
+    """Mean of its members'."""
+    attempts: int
+    """Among which the members were."""
+    low: float
+    high: float
+    """Wilson interval of how frequent it is among the attempts."""
+
+    @property
+    def medoid(self) -> str:
+        """The most typical member: the one to look at."""
+        return self.members[0]
+
+    @property
+    def frequency(self) -> float:
+        """Among the attempts."""
+        return len(self.members) / self.attempts
+
+    @property
+    def score(self) -> float:
+        """What it costs at the least: the lower bound of its frequency × its severity."""
+        return self.low * self.severity
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        if self.number is not None:
+            return f"{self.mode} #{self.number}"
+        return self.mode if self.whole else f"{self.mode}, unclustered"
+
+
+def ranked(
+    failures: Sequence[Row], looks: Mapping[str, Look], attempts: int, *, confidence: float = 0.95, seed: int = 0
+) -> tuple[FailureGroup, ...]:
+    """Every failure in one group; the costliest group first.
+
+    Args:
+        failures: those whose bags could be read.
+        looks: what these hold.
+        attempts: among which they were.
+        confidence: of the Wilson intervals.
+        seed: of the bootstraps behind the clusters' stability.
+
+    Raises:
+        SpecError: scikit-learn is missing.
+    """
+    groups = []
+    for mode, _ in Counter(row.mode for row in failures).most_common():
+        groups += _groups_of(mode, [row for row in failures if row.mode == mode], looks, attempts, confidence, seed)
+    return tuple(sorted(groups, key=lambda each: (-each.score, -len(each.members), each.name)))
+
+
+def _groups_of(
+    mode: str, rows: Sequence[Row], looks: Mapping[str, Look], attempts: int, confidence: float, seed: int
+) -> list[FailureGroup]:
+    """Clusters of one mode, and the rest."""
+    described = [row for row in rows if looks[row.episode_id].names]
+    # Bags of another version of a task may be described by other numbers; they stay unclustered.
+    names = Counter(looks[row.episode_id].names for row in described).most_common(1)
+    alike = [row for row in described if names and looks[row.episode_id].names == names[0][0]]
+    values = np.array([looks[row.episode_id].values for row in alike]) if alike else np.zeros((0, 1))
+    parts: list[tuple[list[Row], float | None]] = []
+    for each in cluster(values, seed=seed).clusters if alike else ():
+        # The medoid stands first.
+        order = [each.medoid, *(member for member in each.members if member != each.medoid)]
+        parts.append(([alike[member] for member in order], each.stability))
+    inside = {row.episode_id for members, _ in parts for row in members}
+    rest = [row for row in rows if row.episode_id not in inside]
+    whole = not parts
+    if rest:
+        parts.append((_typical_first(rest, alike, values), None))
+    made, number = [], 0
+    for members, stability in parts:
+        number += stability is not None
+        low, high = wilson(len(members), attempts, confidence)
+        made.append(
+            FailureGroup(
+                mode=mode,
+                number=number if stability is not None else None,
+                whole=whole,
+                members=tuple(row.episode_id for row in members),
+                stability=stability,
+                severity=float(np.mean([row.severity for row in members])),
+                attempts=attempts,
+                low=low,
+                high=high,
+            )
+        )
+    return made
+
+
+def _typical_first(rows: Sequence[Row], described: Sequence[Row], values: Floats) -> list[Row]:
+    """The one to which the others are nearest, then the others in order of time."""
+    wanted = {row.episode_id for row in rows}
+    index = [number for number, row in enumerate(described) if row.episode_id in wanted][:_COMPARED]
+    if len(index) < 3:
+        return list(rows)
+    points = project(values)[index]
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2).sum(axis=1)
+    typical = described[index[int(distances.argmin())]]
+    return [typical, *(row for row in rows if row.episode_id != typical.episode_id)]

@@ -1,0 +1,162 @@
+"""Mining as a whole: ranked failures, coverage of the starts, and a plan of what to collect next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xrollout_ros.core.clock import Clock, SystemClock
+from xrollout_ros.core.errors import DataError, XRolloutError
+from xrollout_ros.core.ids import check_id
+from xrollout_ros.core.task import TaskSpec
+from xrollout_ros.episodes.bag_reader import Bag, open_bag
+from xrollout_ros.episodes.catalog.api import Catalog
+from xrollout_ros.episodes.catalog.filters import Condition, parse
+from xrollout_ros.mining.attempts import MOST, Population, Row, population
+from xrollout_ros.mining.coverage import Coverage, coverage
+from xrollout_ros.mining.failures import FailureGroup, ranked
+from xrollout_ros.mining.looking import Progress, look_into
+from xrollout_ros.mining.plan import CollectionPlan
+from xrollout_ros.mining.planning import DEMONSTRATIONS, Ground, choose, make_plan
+from xrollout_ros.mining.starts import NOT_NAMED, axes_of_starts, names_of_starts
+from xrollout_ros.mining.tagging import task_today
+from xrollout_ros.mining.trend import Trend, trend
+
+
+@dataclass(frozen=True)
+class Mined:
+    """What was found."""
+
+    population: Population
+    attempts: int
+    """That could be read."""
+    successes: int
+    groups: tuple[FailureGroup, ...]
+    """The costliest first."""
+    unreadable: Mapping[str, str]
+    """Episodes whose bags could not be read, and why; they count in nothing."""
+    coverage: Coverage | None
+    why_no_coverage: str
+    """Empty: there is one."""
+    trends: Mapping[str, Trend]
+    """By mode."""
+    plan: CollectionPlan | None
+    why_no_plan: str
+    """Empty: there is one."""
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Those that occur, the costliest group's first."""
+        return tuple(dict.fromkeys(group.mode for group in self.groups))
+
+
+def mine(
+    catalog: Catalog,
+    where: Iterable[Condition | str] = (),
+    *,
+    mode: str | None = None,
+    demonstrations: int = DEMONSTRATIONS,
+    task: TaskSpec | None = None,
+    most: int = MOST,
+    workers: int = 0,
+    progress: Progress | None = None,
+    clock: Clock | None = None,
+) -> Mined:
+    """Rank the failures of one policy at one task, look at its starts, and plan what to collect next.
+
+    Args:
+        catalog: of the data folder; brought up to date by the caller.
+        where: conditions on the attempts, e.g. ``"task=pick_and_place"``; without one on the policy it is the newest.
+        mode: the failure mode to plan for; none: that of the costliest group.
+        demonstrations: plan at most so many.
+        task: TaskSpec to describe attempts by; none: the installed one, else the bags' own.
+        most: read at most so many attempts, the newest.
+        workers: processes that read bags; 0: as many as fit.
+        progress: told how many of how many bags are read.
+        clock: stamps the plan.
+
+    Raises:
+        DataError: there is no attempt, none that can be read, several tasks or robots, a filter on how attempts ended,
+            or no failure of this mode.
+        SpecError: the TaskSpec does not fit its robot, or scikit-learn is missing.
+    """
+    conditions = [parse(each) if isinstance(each, str) else each for each in where]
+    if task is not None:
+        conditions.append(parse(f"task={task.id}"))
+    if demonstrations < 1:
+        raise DataError(f"{demonstrations} demonstrations", "Plan at least 1.")
+    found = population(catalog, conditions, most=most)
+    bag, spec = _specs(catalog.data, found, task)
+    names = names_of_starts(spec, bag.robot) if spec is not None else ()
+    rows = [*found.attempts, *found.demonstrations]
+    unique = list({row.episode_id: row for row in rows}.values())
+    looks = look_into(catalog.data, unique, names, spec, workers=workers, progress=progress)
+    unreadable = {name: look.problem for name, look in looks.items() if look.problem}
+    attempts = [row for row in found.attempts if row.episode_id not in unreadable]
+    shown = [row for row in found.demonstrations if row.episode_id not in unreadable]
+    failures = [row for row in attempts if row.failed]
+    groups = ranked(failures, looks, len(attempts)) if failures else ()
+    covered = coverage(attempts, shown, looks, axes_of_starts(names, bag.robot)) if names else None
+    modes = dict.fromkeys(group.mode for group in groups)
+    trends = {each: trend(each, found.history, found.demonstrations) for each in modes}
+    if mode is not None and groups and mode not in modes:
+        raise DataError(f"no attempt failed by {mode!r}", f"These occur: {', '.join(modes)}.")
+    target = choose(groups, mode)
+    plan = None
+    successes = sum(row.success for row in attempts)
+    if target is not None:
+        ground = Ground(
+            data=str(catalog.data.resolve()),
+            population=found,
+            robot=bag.robot,
+            scene=bag.meta.scene,
+            attempts=len(attempts),
+            successes=successes,
+            looks=looks,
+            coverage=covered,
+            evidence=_evidence(catalog, [row for row in failures if row.episode_id in set(target.members)]),
+            unreadable=len(unreadable),
+            confidence=0.95,
+        )
+        plan = make_plan(target, ground, trends[target.mode], demonstrations, clock or SystemClock())
+    why_not = "" if plan else _why_no_plan(groups)
+    return Mined(
+        found, len(attempts), successes, groups, unreadable, covered, "" if names else NOT_NAMED, trends, plan, why_not
+    )
+
+
+def _why_no_plan(groups: Sequence[FailureGroup]) -> str:
+    if not groups:
+        return "no attempt failed, so there is nothing to collect for"
+    modes = ", ".join(dict.fromkeys(group.mode for group in groups))
+    return f"no demonstration mends {modes}; --mode plans for one of them all the same"
+
+
+def _specs(data: Path, found: Population, task: TaskSpec | None) -> tuple[Bag, TaskSpec | None]:
+    """The newest bag that can be opened, and the TaskSpec to go by."""
+    problem: XRolloutError | None = None
+    for row in reversed(found.attempts):
+        try:
+            bag = open_bag(data / row.path)
+        except XRolloutError as error:
+            problem = error
+            continue
+        return bag, task or task_today(bag.task)
+    raise DataError(
+        f"none of the {len(found.attempts)} attempts at {found.task} can be read, the first because {problem}",
+        "Bring the bags back, or let `xrollout index` look at what is there.",
+    )
+
+
+def _evidence(catalog: Catalog, rows: Sequence[Row]) -> dict[str, str]:
+    """What was said of why these failed."""
+    if not rows:
+        return {}
+    ids = ", ".join(f"'{check_id(row.episode_id)}'" for row in rows)
+    said = catalog.sql(
+        f"SELECT episode_id, name, author, reason FROM annotations "
+        f"WHERE kind = 'failure' AND NOT retracted AND episode_id IN ({ids})"
+    ).to_pylist()
+    known = {(each["episode_id"], each["name"], each["author"]): str(each["reason"]) for each in said}
+    return {row.episode_id: known.get((row.episode_id, row.failure_mode, row.failure_author), "") for row in rows}

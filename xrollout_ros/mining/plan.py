@@ -1,0 +1,159 @@
+"""The collection plan: which failure to collect for, from which starts, how many demonstrations, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from xrollout_ros.core.document import Finite, Strict
+from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.files import write_together
+
+FORMAT: Literal["xrollout.collection_plan"] = "xrollout.collection_plan"
+VERSION = 1
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+EpisodeId = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
+Caution = Literal[
+    "already_succeeds",  # attempts from these starts succeed nearly always
+    "plateaued",  # demonstrations were added, and the mode did not get rarer
+    "demonstrated_already",  # most of these starts lie where demonstrations lie
+    "no_demonstration_helps",  # the mode is none of the policy's making
+    "not_judged",  # nobody said why these attempts failed
+    "few_failures",
+    "few_starts",  # fewer starts than demonstrations were asked for
+    "starts_not_known",  # the TaskSpec names nothing that describes a start
+    "no_seed",  # a simulated start cannot be made again
+    "unknown_outcomes",
+    "unreadable_bags",
+]
+
+
+class PlanWarning(Strict):
+    """What to think of before collecting."""
+
+    kind: Caution
+    text: str
+
+
+class Interval(Strict):
+    """A share of attempts with its Wilson interval."""
+
+    count: Count
+    attempts: Count
+    low: Share
+    high: Share
+
+
+class Target(Strict):
+    """The failures that are collected for."""
+
+    mode: str
+    meaning: str
+    cluster: int | None = Field(description="number inside the mode, as `xrollout mine` lists it; none: unclustered")
+    stability: Share | None = Field(description="of the cluster")
+    medoid: EpisodeId = Field(description="the most typical failure: the one to look at")
+    members: tuple[EpisodeId, ...] = Field(min_length=1)
+
+
+class Evidence(Strict):
+    """Why this target."""
+
+    success: Interval = Field(description="of all attempts that were looked at")
+    frequency: Interval = Field(description="of the target among them; also the most that success can rise")
+    severity: Share
+    score: Share = Field(description="lower bound of the frequency × severity; what the groups are ranked by")
+    around: Interval | None = Field(description="success among the attempts that began nearest to the chosen starts")
+    near_demonstrations: Interval | None = Field(description="success of attempts that began near a demonstration")
+    far_from_demonstrations: Interval | None
+    course: str = Field(description="how the mode's frequency changed from policy to policy")
+    confidence: Share
+
+
+class StartValue(Strict):
+    """One number of a start, as it was observed first."""
+
+    observation: str
+    label: str
+    value: Finite
+    unit: str
+
+
+class PlannedStart(Strict):
+    """A start to demonstrate from."""
+
+    number: Annotated[int, Field(ge=1)]
+    episode_id: EpisodeId = Field(description="of the attempt that failed from it")
+    start: str = Field(description="named start distribution")
+    seed: int | None = Field(description="with `start` the very same start, where the robot is simulated")
+    values: tuple[StartValue, ...] = Field(description="to place things by, where it is not")
+    failed_at_s: float | None
+    evidence: str
+    from_demonstrations: Annotated[float, Field(ge=0)] | None = Field(
+        description="distance to the nearest demonstrated start; 1: the widest axis of all starts"
+    )
+    demonstrations: Annotated[int, Field(ge=1)] = 1
+
+
+class CollectionPlan(Strict):
+    """What to collect next; ``xrollout mine --output plan.json``."""
+
+    format: Literal["xrollout.collection_plan"] = FORMAT
+    version: Literal[1] = 1
+    plan_id: EpisodeId
+    created_at: str = Field(description="ISO 8601, UTC")
+    software_version: str
+    data: str
+    task: str
+    robot: str
+    scene: str
+    simulated: bool
+    policies: tuple[str, ...]
+    target: Target
+    evidence: Evidence
+    starts: tuple[PlannedStart, ...] = Field(min_length=1)
+    demonstrations: Annotated[int, Field(ge=1)] = Field(description="in all")
+    rule: str = Field(description="why so many")
+    warnings: tuple[PlanWarning, ...]
+
+
+def write_plan(plan: CollectionPlan, path: Path) -> None:
+    """Write it as JSON, whole or not at all.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    text = plan.model_dump_json(indent=2) + "\n"
+
+    def write(fresh: Path) -> None:
+        fresh.write_text(text, encoding="utf-8")
+
+    write_together({path: write})
+
+
+def read_plan(path: Path) -> CollectionPlan:
+    """Read what :func:`write_plan` wrote.
+
+    Raises:
+        DataError: there is none, it is damaged, or a newer version made it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"the plan {path} cannot be read ({error})", "`xrollout mine --output plan.json` makes one."
+        ) from error
+    try:
+        return CollectionPlan.model_validate_json(text)
+    except ValidationError as error:
+        if any(item["loc"] == ("version",) for item in error.errors()):
+            raise DataError(
+                f"the plan {path} has another version than {VERSION}", "Make it again with `xrollout mine`."
+            ) from error
+        first: Any = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole document"
+        raise DataError(
+            f"{path} is no collection plan: {where}: {first['msg']}", "`xrollout mine --output plan.json` makes one."
+        ) from error

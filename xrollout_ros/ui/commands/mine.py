@@ -1,0 +1,100 @@
+"""`xrollout mine`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.files import check_writable
+from xrollout_ros.ui.console import output, print_json
+from xrollout_ros.ui.filtering import conditions_of, filter_options
+from xrollout_ros.ui.following import caught_up
+from xrollout_ros.ui.options import data_option, json_option
+
+_EPILOG = """\b
+Examples:
+  xrollout mine
+  xrollout mine --task pick_and_place --start wide --output plan.json --sheet sheet.html
+  xrollout mine --mode dropped --demonstrations 20 --output plan.json
+"""
+_SHORTCUTS = ("task", "policy", "scene", "start", "robot", "tag")
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(epilog=_EPILOG)
+@filter_options(_SHORTCUTS)
+@click.option("--mode", metavar="MODE", help="Plan for this failure mode.  [default: that of the costliest group]")
+@click.option("--demonstrations", type=click.IntRange(min=1), metavar="N", help="Plan at most so many.  [default: 10]")
+@click.option("--most", type=click.IntRange(min=1), metavar="N", help="Read at most so many attempts.  [default: 2000]")
+@click.option("--output", "file", type=_FILE, help="Write the plan there, as JSON.")
+@click.option("--sheet", type=_FILE, help="Write the plan there as a page to print (.html).")
+@click.option("--picture", type=_FILE, help="Draw the coverage of the starts as heat maps.")
+@data_option
+@json_option
+def mine(
+    data: Path, mode: str | None, demonstrations: int | None, most: int | None, file: Path | None, sheet: Path | None,
+    picture: Path | None, as_json: bool, **filters: Any,
+) -> None:  # fmt: skip
+    """Say what to collect next: which failure, from which starts, and why.
+
+    Failures of one policy at one task (the newest policy, unless --policy says otherwise) are grouped by mode, inside a
+    mode by what they are like, and ranked by the lower bound of their frequency × severity. TASK may be a TaskSpec's
+    YAML file, to describe attempts by that.
+    """
+    for path in (file, sheet, picture):
+        if path is not None:
+            check_writable(path, "the file")
+    from xrollout_ros.mining.attempts import MOST
+    from xrollout_ros.mining.mine import mine as mined_of
+    from xrollout_ros.mining.planning import DEMONSTRATIONS
+    from xrollout_ros.ui import mine_output
+    from xrollout_ros.ui.progress import Bar
+
+    task = None
+    if len(filters["task"]) == 1 and filters["task"][0].endswith((".yaml", ".yml")):
+        from xrollout_ros.core.resources import load_task
+
+        task = load_task(filters["task"][0])
+        filters["task"] = ()
+    with caught_up(data) as catalog, Bar("reading bags", at_least=_WORTH_SHOWING) as bar:
+        found = mined_of(
+            catalog,
+            conditions_of(filters),
+            mode=mode,
+            demonstrations=demonstrations or DEMONSTRATIONS,
+            task=task,
+            most=most or MOST,
+            progress=bar.show,
+        )
+    if as_json:
+        print_json(mine_output.as_json(found))
+    else:
+        mine_output.show(output(), found)
+    if picture is not None:
+        if found.coverage is None:
+            raise DataError("there is no picture of the starts", found.why_no_coverage)
+        from xrollout_ros.ui.coverage_picture import draw_coverage
+
+        draw_coverage(found.coverage, picture)
+        click.echo(f"wrote {picture}", err=True)
+    if found.plan is None:
+        for path in (file, sheet):
+            if path is not None:
+                click.echo(f"wrote no {path}: {found.why_no_plan}", err=True)
+        return
+    if file is not None:
+        from xrollout_ros.mining.plan import write_plan
+
+        write_plan(found.plan, file)
+        click.echo(f"wrote the plan to {file}", err=True)
+    if sheet is not None:
+        from xrollout_ros.ui.collection_sheet import write_sheet
+
+        write_sheet(sheet, found.plan, found.coverage)
+        click.echo(f"wrote the sheet to {sheet}", err=True)
+
+
+_WORTH_SHOWING = 100

@@ -1,0 +1,197 @@
+"""What mining found, for the terminal and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from xrollout_ros.mining.coverage import Cell, Coverage, Near, Region, View
+from xrollout_ros.mining.failures import FailureGroup
+from xrollout_ros.mining.mine import Mined
+from xrollout_ros.mining.plan import CollectionPlan
+from xrollout_ros.mining.statistics import success_rate
+from xrollout_ros.ui import text
+
+_SHOWN = 3
+"""Cells of a kind that are named."""
+
+
+def show(console: Console, mined: Mined) -> None:
+    """Ranked failures, coverage, and the plan."""
+    _head(console, mined)
+    if mined.groups:
+        console.print()
+        console.print(_table(mined))
+        first = mined.plan.target.medoid if mined.plan else mined.groups[0].medoid
+        console.print(f"\nthe one to look at: xrollout episodes open {first} --in foxglove", soft_wrap=True)
+    console.print()
+    for line in coverage_words(mined):
+        console.print(line, soft_wrap=True, highlight=False)
+    for mode in [mined.plan.target.mode] if mined.plan else []:
+        console.print(f"{mode}: {mined.trends[mode].words}", soft_wrap=True, highlight=False)
+    console.print()
+    if mined.plan is None:
+        console.print(f"no plan: {mined.why_no_plan}", soft_wrap=True)
+        return
+    for line in plan_words(mined.plan):
+        console.print(Text.from_markup(line), soft_wrap=True)
+    for warning in mined.plan.warnings:
+        console.print(Text.assemble(("warning: ", "yellow"), warning.text), soft_wrap=True)
+
+
+def _head(console: Console, mined: Mined) -> None:
+    found = mined.population
+    policies = ", ".join(found.policies)
+    newest = " (the newest of several; --policy chooses)" if found.newest_policy else ""
+    starts = ", ".join(sorted({row.start for row in found.attempts}))
+    console.print(f"{found.task} on {found.robot}, policy {policies}{newest}, starts {starts}", soft_wrap=True)
+    console.print(f"success: {success_rate(mined.successes, mined.attempts, unknown=found.unknown)}", highlight=False)
+    if found.older:
+        console.print(f"{found.older} older attempts are left out (--most reads more)")
+    for name, why in mined.unreadable.items():
+        console.print(Text.assemble((f"left out {name}: ", "yellow"), why), soft_wrap=True)
+
+
+def _table(mined: Mined) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("", "failure", "attempts", "share", "interval", "severity", "score", "stability", "most typical"):
+        left = name in ("failure", "most typical")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != "failure")
+    for number, group in enumerate(mined.groups, 1):
+        table.add_row(
+            str(number),
+            group.name,
+            str(len(group.members)),
+            f"{group.frequency:.0%}",
+            f"{group.low:.0%} to {group.high:.0%}",
+            f"{group.severity:.2g}",
+            f"{group.score:.3f}",
+            "–" if group.stability is None else f"{group.stability:.2f}",
+            group.medoid,
+        )
+    return table
+
+
+def coverage_words(mined: Mined) -> list[str]:
+    """What is known of the starts."""
+    coverage = mined.coverage
+    if coverage is None:
+        return [f"nothing can be said of starts: {mined.why_no_coverage}"]
+    lines = []
+    demonstrations = len(coverage.demonstrations)
+    if coverage.reach is None:
+        lines.append(f"starts: {text.plural(demonstrations, 'demonstration')}, too few to say what is near them")
+    else:
+        near, far = _near_words(coverage.near), _near_words(coverage.far)
+        lines.append(f"starts near one of {demonstrations} demonstrations: {near} succeeded; others: {far}")
+    if not coverage.views:
+        lines.append(f"{text.plural(coverage.n_attempts, 'attempt')}: too few for places")
+    for region in Region:
+        cells = coverage.cells(region)
+        if cells:
+            named = "; ".join(place(coverage, view, cell) for view, cell in cells[:_SHOWN])
+            more = f"; and {len(cells) - _SHOWN} more" if len(cells) > _SHOWN else ""
+            lines.append(f"{region.value}: {named}{more}")
+    return lines
+
+
+def _near_words(near: Near) -> str:
+    low, high = near.interval
+    return f"{near.successes}/{near.attempts} ({low:.0%} to {high:.0%})" if near.attempts else "0/0"
+
+
+def place(coverage: Coverage, view: View, cell: Cell) -> str:
+    """A cell in words."""
+    sides = []
+    for index, low, high in zip(view.axes, cell.low, cell.high, strict=True):
+        axis = coverage.axes[index]
+        sides.append(f"{axis.label} {low:.3f} to {high:.3f} {axis.unit}")
+    shown = text.plural(cell.demonstrations, "demonstration")
+    return f"{', '.join(sides)} ({cell.successes}/{cell.attempts} succeeded, {shown})"
+
+
+def plan_words(plan: CollectionPlan) -> list[str]:
+    """The plan in a few lines of markup."""
+    frequency = plan.evidence.frequency
+    cluster = f" #{plan.target.cluster}" if plan.target.cluster is not None else ""
+    count = text.plural(plan.demonstrations, "demonstration")
+    meaning = f" ({plan.target.meaning})" if plan.target.meaning else ""
+    lines = [f"[bold]collect next: {count} for {plan.target.mode}{cluster}[/bold]{meaning}"]
+    why = f"why: {frequency.count} of {frequency.attempts} attempts, severity {plan.evidence.severity:.2g}"
+    lines.append(
+        f"{why}; if all succeeded, success would rise by {frequency.low:.0%} to {frequency.high:.0%} at the most"
+    )
+    if plan.simulated:
+        seeds = ", ".join(f"{each.start} {'no seed' if each.seed is None else each.seed}" for each in plan.starts)
+        lines.append(f"from the starts (start and seed): {seeds}")
+    else:
+        lines.append(f"from the starts of: {', '.join(each.episode_id for each in plan.starts)}")
+    return lines
+
+
+def as_json(mined: Mined) -> dict[str, Any]:
+    """All of it."""
+    found, coverage = mined.population, mined.coverage
+    rate = success_rate(mined.successes, mined.attempts)
+    return {
+        "task": found.task,
+        "robot": found.robot,
+        "policies": list(found.policies),
+        "attempts": mined.attempts,
+        "successes": mined.successes,
+        "interval": [rate.low, rate.high],
+        "unknown": found.unknown,
+        "older": found.older,
+        "unreadable": dict(mined.unreadable),
+        "groups": [_group_json(group) for group in mined.groups],
+        "coverage": None if coverage is None else _coverage_json(coverage),
+        "why_no_coverage": mined.why_no_coverage,
+        "trends": {
+            mode: {"course": each.course.value, "words": each.words, "start": each.start}
+            for mode, each in mined.trends.items()
+        },
+        "plan": None if mined.plan is None else mined.plan.model_dump(mode="json"),
+        "why_no_plan": mined.why_no_plan,
+    }
+
+
+def _group_json(group: FailureGroup) -> dict[str, Any]:
+    return {
+        "mode": group.mode,
+        "cluster": group.number,
+        "members": list(group.members),
+        "medoid": group.medoid,
+        "stability": group.stability,
+        "severity": group.severity,
+        "frequency": group.frequency,
+        "low": group.low,
+        "high": group.high,
+        "score": group.score,
+    }
+
+
+def _coverage_json(coverage: Coverage) -> dict[str, Any]:
+    views = []
+    for view in coverage.views:
+        cells = [
+            {
+                "low": cell.low,
+                "high": cell.high,
+                "attempts": cell.attempts,
+                "successes": cell.successes,
+                "demonstrations": cell.demonstrations,
+                "region": cell.region.value if cell.region else None,
+            }
+            for cell in view.cells
+        ]
+        views.append({"axes": [coverage.axes[index].label for index in view.axes], "cells": cells})
+    return {
+        "axes": [{"label": axis.label, "unit": axis.unit} for axis in coverage.axes],
+        "near_demonstrations": {"successes": coverage.near.successes, "attempts": coverage.near.attempts},
+        "far_from_demonstrations": {"successes": coverage.far.successes, "attempts": coverage.far.attempts},
+        "near_is": coverage.reach,
+        "views": views,
+    }
