@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
+import numpy.typing as npt
 
 from xrollout_ros.core.wilson import wilson
 from xrollout_ros.mining.attempts import Row
@@ -181,7 +182,7 @@ def planes(axes: Sequence[Axis], scale: Scale) -> list[tuple[int, ...]]:
     return found
 
 
-def _view(plane: tuple[int, ...], points: Floats, succeeded: Floats, demonstrated: Floats) -> View:
+def _view(plane: tuple[int, ...], points: Floats, succeeded: npt.NDArray[np.bool_], demonstrated: Floats) -> View:
     cells_wanted = len(points) / _PER_CELL
     if len(demonstrated):
         cells_wanted = min(cells_wanted, len(demonstrated) / _SHOWN_PER_CELL)
@@ -217,9 +218,9 @@ def _view(plane: tuple[int, ...], points: Floats, succeeded: Floats, demonstrate
     return View(plane, edges, tuple(cells))
 
 
-def _cells(values: Floats, edges: Floats) -> Floats:
+def _cells(values: Floats, edges: Floats) -> npt.NDArray[np.int64]:
     """(N,) cell of each value; the last edge belongs to the last cell."""
-    cells: Floats = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
+    cells: npt.NDArray[np.int64] = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
     return cells
 
 

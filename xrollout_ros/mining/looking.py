@@ -82,7 +82,9 @@ def _answers(
 
 
 def _of_json(answer: dict[str, Any]) -> Look:
-    return Look(**{name: tuple(each) if isinstance(each, list) else each for name, each in answer.items()})
+    start = answer["start"]
+    known = None if start is None else tuple(start)
+    return Look(known, tuple(answer["names"]), tuple(answer["values"]), answer["problem"])
 
 
 def look(data: Path, request: dict[str, Any], starts: tuple[str, ...], task: TaskSpec | None) -> Look:

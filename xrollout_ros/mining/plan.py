@@ -13,6 +13,7 @@ from xrollout_ros.core.files import write_together
 
 FORMAT: Literal["xrollout.collection_plan"] = "xrollout.collection_plan"
 VERSION = 1
+_MAKE_ONE = "`xrollout mine --output plan.json` makes one."
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 EpisodeId = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
@@ -142,9 +143,7 @@ def read_plan(path: Path) -> CollectionPlan:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"the plan {path} cannot be read ({error})", "`xrollout mine --output plan.json` makes one."
-        ) from error
+        raise DataError(f"the plan {path} cannot be read ({error})", _MAKE_ONE) from error
     try:
         return CollectionPlan.model_validate_json(text)
     except ValidationError as error:
@@ -154,6 +153,4 @@ def read_plan(path: Path) -> CollectionPlan:
             ) from error
         first: Any = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the whole document"
-        raise DataError(
-            f"{path} is no collection plan: {where}: {first['msg']}", "`xrollout mine --output plan.json` makes one."
-        ) from error
+        raise DataError(f"{path} is no collection plan: {where}: {first['msg']}", _MAKE_ONE) from error

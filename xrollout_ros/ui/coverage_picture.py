@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _INCHES = (4.6, 3.9)
-_OUTLINES = {Region.DESERT: ("#c24e00", "-"), Region.WEAK: ("#5b2a86", "--")}
+_OUTLINES: dict[Region, tuple[str, Literal["-", "--"]]] = {
+    Region.DESERT: ("#c24e00", "-"),
+    Region.WEAK: ("#5b2a86", "--"),
+}
 
 
 def draw_coverage(coverage: Coverage, file: Path) -> None:

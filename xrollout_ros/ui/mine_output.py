@@ -121,9 +121,8 @@ def plan_words(plan: CollectionPlan) -> list[str]:
     meaning = f" ({plan.target.meaning})" if plan.target.meaning else ""
     lines = [f"[bold]collect next: {count} for {plan.target.mode}{cluster}[/bold]{meaning}"]
     why = f"why: {frequency.count} of {frequency.attempts} attempts, severity {plan.evidence.severity:.2g}"
-    lines.append(
-        f"{why}; if all succeeded, success would rise by {frequency.low:.0%} to {frequency.high:.0%} at the most"
-    )
+    gain = f"{frequency.low:.0%} to {frequency.high:.0%}"
+    lines.append(f"{why}; if all of these succeeded, success would rise by {gain}: that is the most there is to gain")
     if plan.simulated:
         seeds = ", ".join(f"{each.start} {'no seed' if each.seed is None else each.seed}" for each in plan.starts)
         lines.append(f"from the starts (start and seed): {seeds}")

@@ -140,8 +140,8 @@ def numbered_starts(
             return points[:, 0], np.zeros(len(points)) if flat else points[:, 1]
 
         axes.scatter(*across(others), s=14, color=_FAINT, linewidths=0, label="attempt")
-        rings = {"facecolors": "none", "edgecolors": _FAINT, "linewidths": 1.4}
-        axes.scatter(*across(demonstrated), s=90, label="demonstration", **rings)
+        rings = axes.scatter(*across(demonstrated), s=90, edgecolors=_FAINT, linewidths=1.4, label="demonstration")
+        rings.set_facecolor("none")
         points = np.array([point for _, point in chosen])
         axes.scatter(*across(points), s=46, marker="X", color=_BAD, linewidths=0, label="to demonstrate from")
         for (label, _), x, y in zip(chosen, *across(points), strict=True):
