@@ -241,7 +241,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_an_installed_labeller_is_found_by_its_entry_point(bags: Any, installed: str) -> None:
     episode = under_way(bags)
-    arguments = ["episodes", "tag", episode.meta.episode_id, "--labeller", installed, "--data", str(bags.data)]
+    arguments = ["episodes", "judge", episode.meta.episode_id, "--labeller", installed, "--data", str(bags.data)]
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 0, result.output
     assert f"wobbly_table at 0.10 s: {len(episode)} rows were seen" in result.stdout
@@ -260,14 +260,14 @@ def test_the_command_goes_on_past_what_it_cannot_read(bags: Any) -> None:
     foreign = bags.data / "foreign"
     foreign.mkdir()
     (foreign / "metadata.yaml").write_text("rosbag2_bagfile_information: {version: 9}\n")
-    result = CliRunner().invoke(cli, ["episodes", "tag", "--all", "--json", "--data", str(bags.data)])
+    result = CliRunner().invoke(cli, ["episodes", "judge", "--all", "--json", "--data", str(bags.data)])
     assert result.exit_code == BagError.exit_code
     answer = json.loads(result.stdout)
     assert [each["episode_id"] for each in answer["tagged"]] == [good.meta.episode_id]
     assert answer["tagged"][0]["judgements"][0]["mode"] == "dropped"
     assert [each["episode_id"] for each in answer["not_tagged"]] == [torn.meta.episode_id]
     assert held(bags, good) == ["dropped", "timeout"]
-    result = CliRunner().invoke(cli, ["episodes", "tag", str(foreign), "--data", str(bags.data)])
+    result = CliRunner().invoke(cli, ["episodes", "judge", str(foreign), "--data", str(bags.data)])
     assert result.exit_code == BagError.exit_code
     assert "foreign" in result.stderr
 
@@ -275,7 +275,7 @@ def test_the_command_goes_on_past_what_it_cannot_read(bags: Any) -> None:
 def test_the_command_says_what_does_not_apply(bags: Any) -> None:
     episode = dropped(bags)
     path = str(episode.path)
-    result = CliRunner().invoke(cli, ["episodes", "tag", path, "--dry-run", "--data", str(bags.data)])
+    result = CliRunner().invoke(cli, ["episodes", "judge", path, "--dry-run", "--data", str(bags.data)])
     assert result.exit_code == 0, result.output
     assert "dropped in transport at" in result.stdout
     assert "1 would change" in result.stdout
