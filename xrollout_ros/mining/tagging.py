@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +18,7 @@ from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import journal, paths
 from xrollout_ros.episodes.journal import Judged, Said, Tagged
 from xrollout_ros.episodes.journal_entry import JournalEntry, Layers, Retracted, retracted_ids
+from xrollout_ros.episodes.locking import alone
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.episodes.store import find_episode
 from xrollout_ros.mining.labellers import Named
@@ -100,7 +98,8 @@ def tag_episode(
     entry = find_episode(data, episode_id)
     recorded = read_episode(entry.path, allow_empty=True)
     path = data / paths.JOURNAL
-    with _alone(data):
+    # Two taggers at once would each miss what the other says.
+    with alone(data, LOCK, "nothing was tagged"):
         entries = journal.read(path).entries
         episode = _as_known(recorded, entries, task)
         report = judge(episode)
@@ -180,19 +179,3 @@ def _news(
 def _printable(judgement: FailureJudgement) -> FailureJudgement:
     """What an operator typed may hold anything."""
     return judgement.model_copy(update={"evidence": _CONTROL.sub(" ", judgement.evidence)})
-
-
-@contextmanager
-def _alone(data: Path) -> Iterator[None]:
-    """Two taggers at once would each miss what the other says."""
-    try:
-        handle = os.open(data / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise DataError(
-            f"the data folder {data} cannot be written ({error})", "Mend its rights; nothing was tagged."
-        ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -139,6 +139,20 @@ class Catalog:
         if not self.read_only:
             bags.follow_journal(self._store, self.data / JOURNAL)
         return entries
+
+    def follow_journal(self) -> int:
+        """Apply what others have said since; how many entries are new.
+
+        Raises:
+            DataError: journal or catalog cannot be used, or the catalog cannot be written.
+        """
+        from xrollout_ros.episodes.catalog import bags
+
+        return bags.follow_journal(self._store, self.data / JOURNAL)
+
+    def reading(self) -> AbstractContextManager[Reading]:
+        """A consistent view of the live store, for questions about single episodes."""
+        return self._store.read()
 
     # --- finding what is meant --------------------------------------------------------------------------------------
 

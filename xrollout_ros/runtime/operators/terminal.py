@@ -20,8 +20,12 @@ _ESCAPE_S = 0.05
 REMEDY = "Run `xrollout teleop keyboard` in a terminal of its own (ssh will do), beside the running graph."
 
 
-def own_terminal() -> str:
+def own_terminal(what: str = "the operator keyboard", remedy: str = REMEDY) -> str:
     """Path of the terminal that this process was started from.
+
+    Args:
+        what: needs it.
+        remedy: what to do without one.
 
     Raises:
         GraphError: its input is no terminal.
@@ -29,7 +33,7 @@ def own_terminal() -> str:
     try:
         return os.ttyname(sys.stdin.fileno())
     except (OSError, ValueError) as error:
-        raise GraphError("the operator keyboard needs a terminal, and the input here is none", REMEDY) from error
+        raise GraphError(f"{what} needs a terminal, and the input here is none", remedy) from error
 
 
 class Terminal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from xrollout_ros.ui import text
 from xrollout_ros.ui.console import output
 from xrollout_ros.ui.following import caught_up
 from xrollout_ros.ui.options import data_option
+from xrollout_ros.ui.people import login
 from xrollout_ros.ui.records import journal_of
 
 _SHOWN = 5
@@ -148,7 +148,7 @@ def _say(
 ) -> None:
     if not what:
         raise SpecError("nothing is to be said", "Name tags, or properties with --set or --unset.")
-    by = author or f"human:{_user()}"
+    by = author or f"human:{login()}"
     entries = catalog.say([Said(by, each, said, layer) for each in target.episodes for said in what])
     _tell(entries)
     for episode_id, tags, properties in catalog.said_of(target.episodes[:_SHOWN]):
@@ -167,17 +167,10 @@ def _tell(entries: Sequence[JournalEntry]) -> None:
 def _undo(data: Path, name: str, reason: str, layer: str, author: str | None) -> None:
     with caught_up(data) as catalog:
         entries = catalog.entries(name)
-        by = author or f"human:{_user()}"
+        by = author or f"human:{login()}"
         said = [Said(by, each.episode_id, Retracted(entry=each.id, reason=reason), layer) for each in entries]
         _tell(catalog.say(said))
         output().print(f"took back {len(entries)} of the journal's entries")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"
 
 
 def _property(word: str) -> tuple[str, Value]:

@@ -1,0 +1,185 @@
+"""Which episodes wait for a person, and why: ambiguous ones, a random share of the others, some of them twice.
+
+One question to the catalog; no bag is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from xrollout_ros.core.errors import DataError
+from xrollout_ros.episodes.catalog.filters import Condition, Dialect, conjunction
+from xrollout_ros.mining.review.decisions import HUMAN, LAYER
+from xrollout_ros.mining.taxonomy import FailureMode
+
+if TYPE_CHECKING:
+    import duckdb
+
+_DIGITS = 8
+
+
+class Why(str, Enum):
+    """Why an episode waits; the first that holds is told first."""
+
+    OUTCOME_UNKNOWN = "outcome unknown"
+    UNEXPLAINED = "unexplained"
+    DISAGREEMENT = "rule and model disagree"
+    SEVERAL_MODES = "several modes"
+    LOW_CONFIDENCE = "low confidence"
+    SECOND_LOOK = "second look"
+    SAMPLED = "sampled"
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether something about the episode itself asks for a look."""
+        return self not in (Why.SECOND_LOOK, Why.SAMPLED)
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """When an episode is ambiguous, and how many of the others are looked at."""
+
+    sample: float = 0.2
+    """Share of those that are not ambiguous, drawn by id."""
+    double: float = 0.1
+    """Share of the queue that two reviewers see, drawn by id."""
+    salt: str = "review"
+    """Another one draws others."""
+    low: float = 0.7
+    """A judgement less confident than this is ambiguous."""
+    sure: float = 0.9
+    """One at least as confident leaves no doubt about others that come with it."""
+    margin: float = 0.1
+    """Modes whose confidence is so near to the first one's are of similar weight."""
+    beside: tuple[str, ...] = (FailureMode.TIMEOUT.value,)
+    """Modes that come with others by their nature, and cast no doubt on them."""
+
+    def __post_init__(self) -> None:
+        for name in ("sample", "double", "low", "sure", "margin"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and 0 <= value <= 1):
+                raise DataError(f"review's {name} is {value:g}", "Give a share from 0 to 1, e.g. 0.2.")
+
+
+class Waiting(NamedTuple):
+    """An episode that somebody is to look at."""
+
+    episode_id: str
+    why: tuple[Why, ...]
+    double: bool
+    """Two reviewers are to see it."""
+    task: str
+    policy_id: str
+    outcome: str
+    failure_mode: str
+    confidence: float | None
+    """Of the judgement that counts."""
+    started_at: str
+
+
+def drawn(episode_id: str, share: float, salt: str) -> bool:
+    """Whether an episode is in a random share: the same for the same id and salt, and in every larger share too."""
+    digest = hashlib.md5(f"{salt}:{episode_id}".encode(), usedforsecurity=False).hexdigest()
+    return digest[:_DIGITS] < _limit(share)
+
+
+def _limit(share: float) -> str:
+    """Hexadecimal digits below this are drawn; text sorts as the number does."""
+    # For all of them: a digit larger than any.
+    return "g" if share >= 1 else f"{int(share * 16**_DIGITS):0{_DIGITS}x}"
+
+
+def _drawn_sql(salt: str, share: float) -> tuple[str, list[str]]:
+    return f"left(md5(? || ':' || episode_id), {_DIGITS}) < ?", [salt, _limit(share)]
+
+
+def waiting(
+    connection: duckdb.DuckDBPyConnection,
+    author: str,
+    criteria: Criteria,
+    where: Sequence[Condition] = (),
+    limit: int | None = None,
+) -> list[Waiting]:
+    """The queue of one reviewer: ambiguous episodes first, the newest of each sort first.
+
+    What a reviewer has decided waits no more for anybody; of those that two are to see, what two have decided.
+
+    Args:
+        connection: to the catalog, with annotations.
+        author: ``human:<name>``.
+        criteria: what is ambiguous, and what is sampled.
+        where: only episodes for which all hold.
+        limit: not more than so many.
+    """
+    text, values = _queue_sql(author, criteria, where)
+    if limit is not None:
+        text, values = f"{text} LIMIT ?", [*values, limit]
+    rows = connection.execute(text, values).fetchall()
+    return [_waiting(row) for row in rows]
+
+
+def _waiting(row: tuple[object, ...]) -> Waiting:
+    flags, rest = row[: len(Why)], row[len(Why) :]
+    return Waiting(rest[0], tuple(why for why, flag in zip(Why, flags, strict=True) if flag), bool(rest[1]), *rest[2:])  # type: ignore[arg-type]
+
+
+def _queue_sql(author: str, criteria: Criteria, where: Sequence[Condition]) -> tuple[str, list[object]]:
+    sampled, sampled_values = _drawn_sql(criteria.salt, criteria.sample)
+    double, double_values = _drawn_sql(f"{criteria.salt}:double", criteria.double)
+    test = conjunction(where, Dialect.DUCKDB)
+    kinds = "kind != 'clip'" if any(each.name == "kind" for each in where) else "kind NOT IN ('clip', 'demonstration')"
+    beside = ", ".join("?" * len(criteria.beside)) or "NULL"
+    text = f"""
+        WITH {_MACHINE}, {_REVIEWED},
+        several AS (
+            SELECT DISTINCT episode_id FROM machine JOIN foremost USING (episode_id)
+            WHERE mode != first_mode AND mode NOT IN ({beside}) AND first_mode NOT IN ({beside})
+                AND first_confidence < ? AND confidence >= first_confidence - ?),
+        candidates AS (
+            SELECT e.*, coalesce(len(r.reviewers), 0) AS seen, coalesce(list_contains(r.reviewers, ?), FALSE) AS mine,
+                {double} AS double, {sampled} AS in_sample,
+                outcome = 'unknown' AND seen = 0 AS is_unknown,
+                outcome IN ('failure', 'abort') AND l.first_mode IS NULL AND seen = 0 AS is_unexplained,
+                coalesce(l.disagree, FALSE) AS is_disputed,
+                s.episode_id IS NOT NULL AS has_several,
+                coalesce(l.first_confidence < ?, FALSE) AS is_low
+            FROM (SELECT * FROM episodes WHERE {kinds} AND {test.text}) e
+            LEFT JOIN foremost l USING (episode_id) LEFT JOIN several s USING (episode_id)
+            LEFT JOIN reviewed r USING (episode_id)),
+        sorted AS (
+            SELECT *, is_unknown OR is_unexplained OR is_disputed OR has_several OR is_low AS is_ambiguous
+            FROM candidates WHERE NOT mine AND (seen = 0 OR (double AND seen = 1)))
+        SELECT is_unknown, is_unexplained, is_disputed, has_several, is_low, seen = 1, in_sample AND NOT is_ambiguous,
+            episode_id, double, task, policy_id, outcome, failure_mode, failure_confidence, started_at
+        FROM sorted WHERE is_ambiguous OR in_sample OR seen = 1
+        ORDER BY is_ambiguous DESC, started_at DESC, episode_id DESC
+    """
+    values = [*criteria.beside, *criteria.beside, criteria.sure, criteria.margin, author]
+    return text, [*values, *double_values, *sampled_values, criteria.low, *test.values]
+
+
+_MACHINE = f"""
+    said AS (
+        SELECT episode_id, author AS judge, name AS mode, place,
+            CAST(json_extract(value, '$.confidence') AS DOUBLE) AS confidence
+        FROM annotations WHERE NOT retracted AND kind = 'failure' AND NOT starts_with(author, '{HUMAN}')),
+    machine AS (
+        SELECT episode_id, judge, arg_max(mode, place) AS mode, arg_max(confidence, place) AS confidence,
+            min(place) AS begun
+        FROM said GROUP BY episode_id, judge),
+    foremost AS (
+        SELECT episode_id, arg_min(mode, begun) AS first_mode, arg_min(confidence, begun) AS first_confidence,
+            arg_min(mode, begun) FILTER (starts_with(judge, 'rule:')) AS rule_mode,
+            list(mode) FILTER (starts_with(judge, 'model:')) AS models,
+            len(list_filter(models, lambda each: each != rule_mode)) > 0 AS disagree
+        FROM machine GROUP BY episode_id)"""
+_REVIEWED = f"""
+    reviewed AS (
+        SELECT episode_id, list(DISTINCT author) AS reviewers FROM annotations
+        WHERE NOT retracted AND layer = '{LAYER}' AND starts_with(author, '{HUMAN}') AND kind IN ('failure', 'outcome')
+        GROUP BY episode_id)"""

@@ -1,0 +1,71 @@
+"""`xrollout review`: the queue in the terminal, and the group of what can be said without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from xrollout_ros.ui.console import output
+from xrollout_ros.ui.filtering import conditions_of, filter_options
+from xrollout_ros.ui.following import caught_up
+from xrollout_ros.ui.lazy import Entry, LazyGroup
+from xrollout_ros.ui.options import data_option
+from xrollout_ros.ui.people import reviewer_option
+from xrollout_ros.ui.review_options import criteria_of, criteria_options
+
+_COMMANDS = "xrollout_ros.ui.commands.review_commands"
+ENTRIES = {
+    "list": Entry(f"{_COMMANDS}:list_waiting", "List the episodes that wait, and why."),
+    "say": Entry(f"{_COMMANDS}:say", "Decide about one episode."),
+    "undo": Entry(f"{_COMMANDS}:undo", "Take back your last decision, or the one about an episode."),
+    "status": Entry("xrollout_ros.ui.commands.review_status:status", "Say how many wait, and who decided how much."),
+    "agreement": Entry("xrollout_ros.ui.commands.review_status:agreement", "Say how well two reviewers agree."),
+}
+REMEDY = (
+    "Use `xrollout review list --json` and `xrollout review say ID …`, or from Python "
+    "xrollout_ros.mining.review.api.Reviews."
+)
+_EPILOG = """\b
+Examples:
+  xrollout review                                   # keys are shown
+  xrollout review --task pick_and_place --reviewer ann
+  xrollout review say 01M7X5 --mode dropped --reason "slipped out of the fingers"
+"""
+
+
+@click.group(cls=LazyGroup, entries=ENTRIES, invoke_without_command=True, epilog=_EPILOG)
+@reviewer_option
+@criteria_options
+@filter_options()
+@data_option
+def review(reviewer: str, data: Path, sample: float, double: float, salt: str, **filters: Any) -> None:
+    """Look at ambiguous episodes and a sample of the others, and decide; by keys in the terminal.
+
+    Without a command the episodes that wait for you come one after another. Each decision goes to the journal, by your
+    name, and can be undone.
+    """
+    if (command := click.get_current_context().invoked_subcommand) is not None:
+        _refuse_options_before(command)
+        return
+    from xrollout_ros.mining.review.api import Reviews
+    from xrollout_ros.ui.keys import Keys
+    from xrollout_ros.ui.review_loop import Session
+    from xrollout_ros.ui.review_viewer import Viewer
+
+    conditions, criteria = conditions_of(filters), criteria_of(sample, double, salt)
+    keys = Keys("review", REMEDY)
+    with caught_up(data) as catalog, Viewer(data) as viewer, keys:
+        made = Session(Reviews(catalog, reviewer, criteria), conditions, output(), keys, viewer).run()
+    click.echo(f"{made} decided by {reviewer}; `xrollout review status` shows what is left")
+
+
+def _refuse_options_before(command: str) -> None:
+    """An option there would be passed over without a word."""
+    ctx = click.get_current_context()
+    given = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if given:
+        option = f"--{given[0].replace('_', '-')}"
+        raise click.UsageError(f"{option} stands before {command!r}: write `xrollout review {command} {option} …`")

@@ -1,0 +1,34 @@
+"""Who is at the keyboard."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from xrollout_ros.mining.review.decisions import check_reviewer
+
+F = TypeVar("F", bound=Callable[..., Any])
+REVIEWER = "XROLLOUT_REVIEWER"
+
+
+def login() -> str:
+    """Name of the user who is logged in."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"
+
+
+def _reviewer(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    return check_reviewer(value or os.environ.get(REVIEWER) or login())
+
+
+def reviewer_option(command: F) -> F:
+    """``--reviewer NAME``."""
+    return click.option(
+        "--reviewer", metavar="NAME", callback=_reviewer, help=f"Who says so.  [default: ${REVIEWER}, else the login]"
+    )(command)

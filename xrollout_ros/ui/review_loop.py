@@ -1,0 +1,221 @@
+"""Review in the terminal: one episode after another, a key for each decision."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+
+from xrollout_ros.core.episode import EpisodeMeta, Outcome
+from xrollout_ros.core.errors import DataError, XRolloutError
+from xrollout_ros.episodes.catalog.filters import Condition
+from xrollout_ros.episodes.store import entry_of
+from xrollout_ros.mining.review.api import Case, Reviews
+from xrollout_ros.mining.review.queue import Waiting
+from xrollout_ros.mining.taxonomy import IN_SUCCESSES
+from xrollout_ros.ui import review_screen as screen
+from xrollout_ros.ui import text
+from xrollout_ros.ui.keys import GONE
+
+_NUMBER = re.compile(r"\d+([.,]\d*)?")
+
+
+class Input(Protocol):
+    """The keyboard."""
+
+    def key(self) -> str:
+        """The next key."""
+        ...
+
+    def line(self, prompt: str) -> str | None:
+        """A line of text; None: nothing."""
+        ...
+
+
+class Opener(Protocol):
+    """Shows an episode in a viewer."""
+
+    def open(self, episode_id: str) -> str:
+        """Start it, and say what happened."""
+        ...
+
+
+class Session:
+    """One reviewer's work in one terminal."""
+
+    def __init__(
+        self, reviews: Reviews, where: Sequence[Condition], console: Console, keys: Input, opener: Opener
+    ) -> None:
+        self._reviews, self._where, self._console, self._keys, self._opener = reviews, where, console, keys, opener
+        self._queue: list[Waiting] = []
+        self._passed: set[str] = set()
+        self._decided: list[str] = []
+        self._reason = ""
+        self._moment_s: float | None = None
+
+    def run(self) -> int:
+        """Show what waits until nothing does, or the reviewer quits; how many decisions stand."""
+        wanted: str | None = None
+        while True:
+            waits = self._next(wanted)
+            if waits is None:
+                skipped = f" ({text.plural(len(self._passed), 'episode')} passed over)" if self._passed else ""
+                self._console.print(f"nothing waits for {self._reviews.author}{skipped}", style="green")
+                return len(self._decided)
+            try:
+                case = self._reviews.case(waits.episode_id)
+            except DataError as error:  # it was deleted at this moment
+                self._console.print(str(error), style="yellow")
+                self._passed.add(waits.episode_id)
+                continue
+            self._reason, self._moment_s = "", None
+            self._show(case, waits)
+            step = self._decide(case, waits)
+            if step is None:
+                return len(self._decided)
+            wanted = step or None
+
+    def _next(self, wanted: str | None) -> Waiting | None:
+        """The next episode that still waits; ``wanted``: the one to go on with, whatever else does."""
+        self._reviews.catalog.follow_journal()
+        if wanted is not None:
+            self._queue = self._load()
+            at = next((n for n, each in enumerate(self._queue) if each.episode_id == wanted), None)
+            if at is not None:
+                return self._queue.pop(at)
+        for fresh in (False, True):
+            if fresh:
+                self._reviews.catalog.update()  # what others have decided or recorded meanwhile
+                self._queue = self._load()
+            while self._queue:
+                first = self._queue.pop(0)
+                if self._reviews.still_waits(first.episode_id):
+                    return first
+        return None
+
+    def _load(self) -> list[Waiting]:
+        return [each for each in self._reviews.queue(self._where) if each.episode_id not in self._passed]
+
+    def _show(self, case: Case, waits: Waiting) -> None:
+        screen.show_case(self._console, case, waits, len(self._queue), _meta(case.bag))
+        screen.show_keys(self._console)
+
+    def _decide(self, case: Case, waits: Waiting) -> str | None:
+        """Keys until something is decided.
+
+        Returns:
+            Empty: go on; an id: go on with this episode; None: quit.
+        """
+        while True:
+            key = self._keys.key()
+            if key in ("q", "esc", GONE):
+                return None
+            if key in ("n", "space", "right"):
+                self._passed.add(case.episode_id)
+                return ""
+            if key in ("u", "backspace"):
+                if (back := self._undo()) is not None:
+                    return back
+            elif key == "h":
+                self._help()
+            elif key == "r":
+                self._ask_reason()
+            elif key == "t":
+                self._ask_moment(float(case.row["duration_s"]))
+            elif key == "o":
+                self._console.print(self._opener.open(case.episode_id), soft_wrap=True)
+            elif self._say(case, key):
+                return ""
+
+    def _say(self, case: Case, key: str) -> bool:
+        """Whether a key was a decision, which is in the journal then."""
+        mode: str | None = None
+        outcome: Outcome | None = None
+        if key in ("m", "f"):
+            explained = key == "f" and any(each.mode not in IN_SUCCESSES for each in case.judgements)
+            if not explained:
+                mode = self._ask_mode(case, leave=key == "f")
+                if mode is None:
+                    return False
+            outcome = Outcome.FAILURE if key == "f" else None
+        elif key in ("s", "d"):
+            outcome = Outcome.SUCCESS if key == "s" else Outcome.UNKNOWN
+        elif key.isdigit() and key in screen.MODE_KEYS:
+            mode = screen.MODE_KEYS[key]
+        elif key not in ("c", "enter"):
+            return False
+        try:
+            done = self._reviews.decide(
+                case.episode_id, mode=mode or None, outcome=outcome, moment_s=self._moment_s, reason=self._reason
+            )
+        except XRolloutError as error:
+            self._console.print(str(error), style="red")
+            return False
+        self._decided.append(case.episode_id)
+        screen.show_done(self._console, done)
+        return True
+
+    def _ask_mode(self, case: Case, *, leave: bool) -> str | None:
+        """A mode by its key; empty: none is said; None: back."""
+        screen.show_modes(self._console, [each.mode for each in case.judgements])
+        self._console.print("key of the mode" + ("; enter: failure, nobody knows why" if leave else "") + "; esc: back")
+        while True:
+            key = self._keys.key()
+            if key in screen.MODE_KEYS and not (leave and screen.MODE_KEYS[key] in IN_SUCCESSES):
+                return screen.MODE_KEYS[key]
+            if leave and key == "enter":
+                return ""
+            if key in ("esc", "q", GONE, "backspace"):
+                self._console.print("back", style="dim")
+                return None
+
+    def _undo(self) -> str | None:
+        """Take this session's last decision back; the episode comes again."""
+        if not self._decided:
+            self._console.print("nothing of this session is left to undo; `xrollout review undo` goes further back")
+            return None
+        episode_id = self._decided[-1]
+        try:
+            self._reviews.undo(episode_id)
+        except XRolloutError as error:
+            self._console.print(str(error), style="red")
+            return None
+        self._decided.pop()
+        self._console.print(f"took back what was said of {episode_id}", style="yellow")
+        return episode_id
+
+    def _ask_reason(self) -> None:
+        said = self._keys.line("reason: ")
+        if said is not None:
+            self._reason = said
+            self._console.print(f"reason of the next decision: {said or 'none'}", style="dim")
+
+    def _ask_moment(self, duration_s: float) -> None:
+        said = self._keys.line(f"moment, s since the start (0 to {duration_s:.2f}): ")
+        if said is None:
+            return
+        moment_s = float(said.replace(",", ".")) if _NUMBER.fullmatch(said) else -1.0
+        if 0 <= moment_s <= duration_s:
+            self._moment_s = moment_s
+            self._console.print(f"moment of the next decision: {moment_s:.2f} s", style="dim")
+        else:
+            self._console.print(f"{said!r} is no moment of it: give 0 to {duration_s:.2f}", style="red")
+
+    def _help(self) -> None:
+        screen.show_keys(self._console)
+        self._console.print(
+            "a digit says its mode at once; n leaves an episode undecided; a reason or moment belongs to the decision "
+            "that follows",
+            soft_wrap=True,
+        )
+        screen.show_meanings(self._console)
+
+
+def _meta(bag: Path) -> EpisodeMeta | None:
+    try:
+        return entry_of(bag).meta
+    except OSError:
+        return None

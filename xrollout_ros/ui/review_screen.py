@@ -1,0 +1,142 @@
+"""An episode as a reviewer sees it in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.columns import Columns
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from xrollout_ros.core.episode import EpisodeMeta, Outcome, SafetyRecord
+from xrollout_ros.core.modes import Severity
+from xrollout_ros.mining.review.api import Case, Done
+from xrollout_ros.mining.review.decisions import Decision
+from xrollout_ros.mining.review.queue import Waiting
+from xrollout_ros.mining.taxonomy import MODES, FailureMode
+from xrollout_ros.ui import text
+
+MODE_KEYS = dict(zip("123456789abcdefg", (mode.value for mode in FailureMode), strict=False))
+"""Key: mode."""
+KEYS = (
+    ("c", "confirm"),
+    ("m", "mode"),
+    ("s", "success"),
+    ("f", "failure"),
+    ("d", "unknown"),
+    ("n", "next"),
+    ("r", "reason"),
+    ("t", "moment"),
+    ("o", "open"),
+    ("u", "undo"),
+    ("h", "help"),
+    ("q", "quit"),
+)
+_STYLE = {Outcome.SUCCESS: "green", Outcome.FAILURE: "red", Outcome.ABORT: "red", Outcome.UNKNOWN: "yellow"}
+
+
+def show_case(console: Console, case: Case, waits: Waiting | None, left: int, meta: EpisodeMeta | None) -> None:
+    """All that is known of an episode.
+
+    Args:
+        console: where to.
+        case: the episode.
+        waits: its place in the queue.
+        left: how many wait after it.
+        meta: what its bag says; None: the bag cannot be read.
+    """
+    row, holds = case.row, case.holds
+    console.print()
+    console.rule(Text(f"{case.episode_id} · {text.plural(left, 'episode')} left after it"), align="left", style="dim")
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(overflow="fold")
+
+    def add(label: str, value: str | Text) -> None:
+        if value:
+            rows.add_row(label, Text(value) if isinstance(value, str) else value)
+
+    if waits is not None:
+        why = ", ".join(each.value for each in waits.why)
+        add("why", why + ("; two reviewers are to see it" if waits.double else ""))
+    place = " ".join(part for part in (row["scene"], row["start"]) if part)
+    add("task", f"{row['task']} on {row['robot']}, {place}, seed {'none' if row['seed'] is None else row['seed']}")
+    add("policy", row["policy_id"] or "none")
+    add("recorded", f"{str(row['started_at'])[:19].replace('T', ' ')}, {row['kind']}, {row['duration_s']:.2f} s")
+    said = f", said by {holds.source.value}" + (f": {holds.reason}" if holds.reason else "")
+    add("outcome", Text.assemble((holds.outcome.value, f"bold {_STYLE[holds.outcome]}"), said))
+    for number, each in enumerate(case.judgements):
+        where = f" in {each.stage}" if each.stage else ""
+        head = (each.mode, "bold" if number == 0 else "")
+        add(
+            "" if number else "said of it",
+            Text.assemble(head, f"{where} at {each.moment_s:.2f} s, confidence {each.confidence:.2f}, {each.author}"),
+        )
+        add("", Text(each.evidence, style="dim"))
+    if case.hidden:
+        add("hidden", "what another reviewer has decided, until you have")
+    add("tags", ", ".join(holds.tags))
+    for label, moment in _moments(meta):
+        add(label, moment)
+    if meta is None:
+        add("bag", Text(f"{case.bag} cannot be read; what is shown is from the catalog", style="yellow"))
+    console.print(rows)
+
+
+def _moments(meta: EpisodeMeta | None) -> list[tuple[str, str]]:
+    if meta is None:
+        return []
+    lines = [f"{span.operator} drove from {span.begin_s:.2f} s to {span.end_s:.2f} s" for span in meta.interventions]
+    by_check: dict[tuple[str, Severity], list[SafetyRecord]] = {}
+    for event in meta.safety_events:
+        if event.began:
+            by_check.setdefault((event.check, event.severity), []).append(event)
+    for (check, severity), events in sorted(by_check.items(), key=lambda item: -item[0][1]):
+        first, more = events[0], len(events) - 1
+        again = f"; {more} times more until {events[-1].at_s:.2f} s" if more else ""
+        value = f"{first.value:.4g}, allowed {first.limit:.4g}"
+        lines.append(f"{check} ({severity.name.lower()}) at {first.at_s:.2f} s: {value}{again}")
+    return [("" if number else "moments", line) for number, line in enumerate(lines)]
+
+
+def show_keys(console: Console) -> None:
+    """The keys, in a line or two."""
+    line = Text()
+    for key, what in KEYS:
+        # Spaces within a key's words do not break, so that a narrow terminal breaks between keys.
+        line.append(f"\N{NO-BREAK SPACE}{key}\N{NO-BREAK SPACE}", style="reverse")
+        line.append(f" {what}".replace(" ", "\N{NO-BREAK SPACE}") + "  ")
+    console.print(line)
+
+
+def show_modes(console: Console, judgements: Sequence[str] = ()) -> None:
+    """The modes with their keys; those that were said of the episode stand out."""
+    shown = []
+    for key, mode in MODE_KEYS.items():
+        shown.append(Text.assemble((f" {key} ", "reverse"), (f" {mode}", "bold" if mode in judgements else "")))
+    console.print(Columns(shown, padding=(0, 2), column_first=True))
+
+
+def show_meanings(console: Console) -> None:
+    """What each mode means."""
+    rows = Table.grid(padding=(0, 2))
+    for key, mode in MODE_KEYS.items():
+        rows.add_row(Text(f" {key} ", style="reverse"), mode, Text(MODES[FailureMode(mode)].meaning, style="dim"))
+    console.print(rows)
+
+
+def in_words(decision: Decision) -> str:
+    """A decision in a few words."""
+    if decision.why is None:
+        return decision.outcome.value
+    return f"{decision.outcome.value}, {decision.why.mode} at {decision.why.moment_s:.2f} s"
+
+
+def show_done(console: Console, done: Done) -> None:
+    """What was written."""
+    console.print(Text.assemble(("✓ ", "green"), in_words(done.decision)))
+    own = done.decision.why.mode if done.decision.why else done.decision.outcome.value
+    for author, word in done.others.items():
+        said = "the same" if word.label == own else word.label
+        console.print(f"  {author} has said {said}; both are in the journal, and the last word holds", style="dim")
