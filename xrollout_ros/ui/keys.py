@@ -16,7 +16,7 @@ GONE = ""
 
 
 class Keys:
-    """Reads keys; a context manager. Whatever ends it, SIGTERM included, the terminal is as it was before."""
+    """Reads keys; a context manager. Whatever ends it, signals included, the terminal is as it was before."""
 
     def __init__(self, what: str, remedy: str) -> None:
         """
@@ -35,13 +35,14 @@ class Keys:
         self._terminal: Terminal | None = None
 
     def __enter__(self) -> Keys:  # noqa: PYI034 (Python 3.10 has no typing.Self)
-        self._before = signal.signal(signal.SIGTERM, _end)
+        self._before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
         self._listen()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._leave()
-        signal.signal(signal.SIGTERM, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
     def key(self) -> str:
         """The next key, e.g. ``a``, ``space``, ``esc``; :data:`GONE` where the terminal is closed."""
