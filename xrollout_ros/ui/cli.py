@@ -29,7 +29,8 @@ ENTRIES = {
     "tag": Entry("xrollout_ros.ui.commands.tag:tag", "Put tags and properties on an episode, or on all that fit."),
     "untag": Entry("xrollout_ros.ui.commands.tag:untag", "Take tags and properties off, or take back what was said."),
     "review": Entry(
-        "xrollout_ros.ui.commands.review:review", "Look at ambiguous and sampled episodes, and decide; by keys."
+        "xrollout_ros.ui.commands.review:review",
+        "Look at ambiguous and sampled episodes, and decide; by keys in the terminal.",
     ),
     "index": Entry("xrollout_ros.ui.commands.index:index", "Bring the catalog in line with the bags and the journal."),
     "upload": Entry(

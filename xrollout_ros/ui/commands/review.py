@@ -42,7 +42,7 @@ Examples:
 @filter_options()
 @data_option
 def review(reviewer: str, data: Path, sample: float, double: float, salt: str, **filters: Any) -> None:
-    """Look at ambiguous episodes and a sample of the others, and decide; by keys in the terminal.
+    """Look at ambiguous and sampled episodes, and decide; by keys in the terminal.
 
     Without a command the episodes that wait for you come one after another. Each decision goes to the journal, by your
     name, and can be undone.
