@@ -17,8 +17,8 @@ from xrollout_ros.mining.attempts import Row
 
 Progress = Callable[[int, int], None]
 """Told how many of how many are done."""
-ALONE = 100
-"""So few are read quicker than processes start."""
+ALONE = 800
+"""So few are read quicker than processes start: 500 take 2 s."""
 
 
 @dataclass(frozen=True)

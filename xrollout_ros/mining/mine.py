@@ -17,11 +17,13 @@ from xrollout_ros.mining.attempts import MOST, Population, Row, population
 from xrollout_ros.mining.coverage import Coverage, coverage
 from xrollout_ros.mining.failures import FailureGroup, ranked
 from xrollout_ros.mining.looking import Progress, look_into
+from xrollout_ros.mining.novel import novelty_of
 from xrollout_ros.mining.plan import CollectionPlan
-from xrollout_ros.mining.planning import DEMONSTRATIONS, Ground, choose, make_plan
+from xrollout_ros.mining.planning import DEMONSTRATIONS, Ground, choose, chosen_starts, make_plan
 from xrollout_ros.mining.starts import NOT_NAMED, axes_of_starts, names_of_starts
 from xrollout_ros.mining.tagging import task_today
 from xrollout_ros.mining.trend import Trend, trend
+from xrollout_ros.runtime.novelty import Kind
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def mine(
     mode: str | None = None,
     demonstrations: int = DEMONSTRATIONS,
     task: TaskSpec | None = None,
+    novelty: Kind | None = "density",
     most: int = MOST,
     workers: int = 0,
     progress: Progress | None = None,
@@ -71,6 +74,7 @@ def mine(
         mode: the failure mode to plan for; none: that of the costliest group.
         demonstrations: plan at most so many.
         task: TaskSpec to describe attempts by; none: the installed one, else the bags' own.
+        novelty: how the chosen failures' unlikeness to the demonstrations is measured; none: it is not.
         most: read at most so many attempts, the newest.
         workers: processes that read bags; 0: as many as fit.
         progress: told how many of how many bags are read.
@@ -106,6 +110,8 @@ def mine(
     plan = None
     successes = sum(row.success for row in attempts)
     if target is not None:
+        chosen = chosen_starts(target.members, looks, covered, demonstrations)
+        members = [row for row in failures if row.episode_id in chosen]
         ground = Ground(
             data=str(catalog.data.resolve()),
             population=found,
@@ -115,11 +121,12 @@ def mine(
             successes=successes,
             looks=looks,
             coverage=covered,
-            evidence=_evidence(catalog, [row for row in failures if row.episode_id in set(target.members)]),
+            evidence=_evidence(catalog, members),
+            novelty={} if novelty is None else novelty_of(catalog.data, members, shown, novelty),
             unreadable=len(unreadable),
             confidence=0.95,
         )
-        plan = make_plan(target, ground, trends[target.mode], demonstrations, clock or SystemClock())
+        plan = make_plan(target, chosen, ground, trends[target.mode], demonstrations, clock or SystemClock())
     why_not = "" if plan else _why_no_plan(groups)
     return Mined(
         found, len(attempts), successes, groups, unreadable, covered, "" if names else NOT_NAMED, trends, plan, why_not

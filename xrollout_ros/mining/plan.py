@@ -95,6 +95,11 @@ class PlannedStart(Strict):
     from_demonstrations: Annotated[float, Field(ge=0)] | None = Field(
         description="distance to the nearest demonstrated start; 1: the widest axis of all starts"
     )
+    novelty: Annotated[float, Field(ge=0)] | None = Field(
+        default=None,
+        description="the most up to the failure; 1: as unlike as one in a hundred states of demonstrations",
+    )
+    novel_since_s: float | None = Field(default=None, description="when it first was above 1")
     demonstrations: Annotated[int, Field(ge=1)] = 1
 
 

@@ -19,6 +19,7 @@ from xrollout_ros.mining.clusters import project
 from xrollout_ros.mining.coverage import Coverage, Near
 from xrollout_ros.mining.failures import BEYOND_DEMONSTRATIONS, FailureGroup
 from xrollout_ros.mining.looking import Look
+from xrollout_ros.mining.novel import Novel
 from xrollout_ros.mining.plan import (
     CollectionPlan,
     Evidence,
@@ -57,6 +58,8 @@ class Ground:
     coverage: Coverage | None
     evidence: Mapping[str, str]
     """What was said of failures, by episode id."""
+    novelty: Mapping[str, Novel]
+    """Of the chosen failures, by episode id."""
     unreadable: int
     confidence: float
 
@@ -68,10 +71,20 @@ def choose(groups: Sequence[FailureGroup], mode: str | None) -> FailureGroup | N
     return next((each for each in groups if each.mode not in BEYOND_DEMONSTRATIONS and each.mode != UNTAGGED), None)
 
 
-def make_plan(group: FailureGroup, ground: Ground, trend: Trend, demonstrations: int, clock: Clock) -> CollectionPlan:
-    """A plan for one group of failures, with at most so many demonstrations."""
+def make_plan(
+    group: FailureGroup, chosen: Sequence[str], ground: Ground, trend: Trend, wanted: int, clock: Clock
+) -> CollectionPlan:
+    """A plan for one group of failures.
+
+    Args:
+        group: the target.
+        chosen: those of its members whose starts are to be demonstrated from.
+        ground: what it is made of.
+        trend: the course of its mode.
+        wanted: demonstrations that were asked for.
+        clock: stamps it.
+    """
     rows = {row.episode_id: row for row in ground.population.failures}
-    chosen = chosen_starts(group.members, ground.looks, ground.coverage, demonstrations)
     starts = tuple(_planned(number, rows[each], ground) for number, each in enumerate(chosen, 1))
     success = _interval(ground.successes, ground.attempts, ground.confidence)
     around = _around(chosen, ground)
@@ -109,7 +122,7 @@ def make_plan(group: FailureGroup, ground: Ground, trend: Trend, demonstrations:
         starts=starts,
         demonstrations=sum(each.demonstrations for each in starts),
         rule=RULE,
-        warnings=tuple(_warnings(group, starts, evidence, trend, ground, demonstrations)),
+        warnings=tuple(_warnings(group, starts, evidence, trend, ground, wanted)),
     )
 
 
@@ -133,6 +146,7 @@ def chosen_starts(
 
 def _planned(number: int, row: Row, ground: Ground) -> PlannedStart:
     coverage, start = ground.coverage, ground.looks[row.episode_id].start
+    novel = ground.novelty.get(row.episode_id)
     values: tuple[StartValue, ...] = ()
     gap = None
     if coverage is not None and start is not None:
@@ -151,6 +165,8 @@ def _planned(number: int, row: Row, ground: Ground) -> PlannedStart:
         failed_at_s=row.failure_moment_s,
         evidence=ground.evidence.get(row.episode_id, ""),
         from_demonstrations=gap,
+        novelty=novel.most if novel is not None else None,
+        novel_since_s=novel.since_s if novel is not None else None,
     )
 
 

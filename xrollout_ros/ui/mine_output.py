@@ -128,6 +128,11 @@ def plan_words(plan: CollectionPlan) -> list[str]:
         lines.append(f"from the starts (start and seed): {seeds}")
     else:
         lines.append(f"from the starts of: {', '.join(each.episode_id for each in plan.starts)}")
+    known = [each for each in plan.starts if each.novelty is not None]
+    if known:
+        since = [f"{each.number}: {each.novel_since_s:.2f} s" for each in known if each.novel_since_s is not None]
+        told = f", first at ({', '.join(since)})" if since else ""
+        lines.append(f"unlike the demonstrations before they failed: {len(since)} of {len(known)} attempts{told}")
     return lines
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -13,6 +13,9 @@ from xrollout_ros.ui.console import output, print_json
 from xrollout_ros.ui.filtering import conditions_of, filter_options
 from xrollout_ros.ui.following import caught_up
 from xrollout_ros.ui.options import data_option, json_option
+
+if TYPE_CHECKING:
+    from xrollout_ros.runtime.novelty import Kind
 
 _EPILOG = """\b
 Examples:
@@ -29,14 +32,21 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--mode", metavar="MODE", help="Plan for this failure mode.  [default: that of the costliest group]")
 @click.option("--demonstrations", type=click.IntRange(min=1), metavar="N", help="Plan at most so many.  [default: 10]")
 @click.option("--most", type=click.IntRange(min=1), metavar="N", help="Read at most so many attempts.  [default: 2000]")
+@click.option(
+    "--novelty",
+    type=click.Choice(["density", "rnd", "icm", "none"]),
+    default="density",
+    show_default=True,
+    help="Measure by this how unlike the demonstrations the chosen failures were.",
+)
 @click.option("--output", "file", type=_FILE, help="Write the plan there, as JSON.")
 @click.option("--sheet", type=_FILE, help="Write the plan there as a page to print (.html).")
 @click.option("--picture", type=_FILE, help="Draw the coverage of the starts as heat maps.")
 @data_option
 @json_option
 def mine(
-    data: Path, mode: str | None, demonstrations: int | None, most: int | None, file: Path | None, sheet: Path | None,
-    picture: Path | None, as_json: bool, **filters: Any,
+    data: Path, mode: str | None, demonstrations: int | None, most: int | None, novelty: str, file: Path | None,
+    sheet: Path | None, picture: Path | None, as_json: bool, **filters: Any,
 ) -> None:  # fmt: skip
     """Say what to collect next: which failure, from which starts, and why.
 
@@ -66,6 +76,7 @@ def mine(
             mode=mode,
             demonstrations=demonstrations or DEMONSTRATIONS,
             task=task,
+            novelty=None if novelty == "none" else cast("Kind", novelty),
             most=most or MOST,
             progress=bar.show,
         )
