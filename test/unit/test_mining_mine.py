@@ -274,3 +274,22 @@ def test_plans_are_the_same_but_for_their_id(bags: Any) -> None:
     same = {"plan_id", "created_at"}
     assert one.model_dump(exclude=same) == two.model_dump(exclude=same)
     assert np.isfinite(one.evidence.score)
+
+
+@pytest.mark.parametrize("kind", ["density", None])
+def test_failures_far_from_all_demonstrations_are_novel(bags: Any, kind: Any) -> None:
+    for number in range(4):
+        demonstrate(bags, (0.02 * number, 0.65), minute=number)
+    add(bags, (0.01, 0.65), "dropped", minute=10)
+    add(bags, (0.9, 0.1), "dropped", minute=11)
+    plan = mined(bags.data, novelty=kind).plan
+    assert plan is not None
+    novelty = {round(each.values[0].value, 2): (each.novelty, each.novel_since_s) for each in plan.starts}
+    if kind is None:
+        assert set(novelty.values()) == {(None, None)}
+        return
+    near, far = novelty[0.01], novelty[0.9]
+    assert far[0] is not None
+    assert near[0] is not None
+    assert far[0] > max(1.0, near[0])
+    assert far[1] == 0.0

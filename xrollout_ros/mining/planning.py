@@ -232,7 +232,10 @@ def _warnings(
     if len(group.members) < _FEW:
         warn("few_failures", f"{len(group.members)} such failures in {group.attempts} attempts: it may be chance")
     if len(starts) < wanted:
-        warn("few_starts", f"it failed like this from {len(starts)} different starts, so the plan has no {wanted}")
+        warn(
+            "few_starts",
+            f"it failed like this from {len(starts)} different starts: {len(starts)} demonstrations, not {wanted}",
+        )
     if ground.coverage is None:
         warn("starts_not_known", NOT_NAMED)
     if ground.robot.sim is not None and any(each.seed is None for each in starts):

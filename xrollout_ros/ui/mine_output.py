@@ -38,6 +38,7 @@ def show(console: Console, mined: Mined) -> None:
         return
     for line in plan_words(mined.plan):
         console.print(Text.from_markup(line), soft_wrap=True)
+    console.print(_starts(mined.plan))
     for warning in mined.plan.warnings:
         console.print(Text.assemble(("warning: ", "yellow"), warning.text), soft_wrap=True)
 
@@ -123,17 +124,29 @@ def plan_words(plan: CollectionPlan) -> list[str]:
     why = f"why: {frequency.count} of {frequency.attempts} attempts, severity {plan.evidence.severity:.2g}"
     gain = f"{frequency.low:.0%} to {frequency.high:.0%}"
     lines.append(f"{why}; if all of these succeeded, success would rise by {gain}: that is the most there is to gain")
-    if plan.simulated:
-        seeds = ", ".join(f"{each.start} {'no seed' if each.seed is None else each.seed}" for each in plan.starts)
-        lines.append(f"from the starts (start and seed): {seeds}")
-    else:
-        lines.append(f"from the starts of: {', '.join(each.episode_id for each in plan.starts)}")
-    known = [each for each in plan.starts if each.novelty is not None]
-    if known:
-        since = [f"{each.number}: {each.novel_since_s:.2f} s" for each in known if each.novel_since_s is not None]
-        told = f", first at ({', '.join(since)})" if since else ""
-        lines.append(f"unlike the demonstrations before they failed: {len(since)} of {len(known)} attempts{told}")
     return lines
+
+
+def _starts(plan: CollectionPlan) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("", "from the start of", "start", "seed", "failed at", "from demonstrations", "unlike them since"):
+        text_column = name in ("from the start of", "start")
+        table.add_column(name, justify="left" if text_column else "right", no_wrap=name == "from the start of")
+    for start in plan.starts:
+        table.add_row(
+            str(start.number),
+            start.episode_id,
+            start.start,
+            "–" if start.seed is None else str(start.seed),
+            _seconds(start.failed_at_s),
+            "–" if start.from_demonstrations is None else f"{start.from_demonstrations:.2f}",
+            _seconds(start.novel_since_s),
+        )
+    return table
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f} s"
 
 
 def as_json(mined: Mined) -> dict[str, Any]:
