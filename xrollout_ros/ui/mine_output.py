@@ -87,7 +87,7 @@ def coverage_words(mined: Mined) -> list[str]:
         lines.append(f"starts: {text.plural(demonstrations, 'demonstration')}, too few to say what is near them")
     else:
         near, far = _near_words(coverage.near), _near_words(coverage.far)
-        lines.append(f"starts near one of {demonstrations} demonstrations: {near} succeeded; others: {far}")
+        lines.append(f"success from starts near one of {demonstrations} demonstrations: {near}; from others: {far}")
     if not coverage.views:
         lines.append(f"{text.plural(coverage.n_attempts, 'attempt')}: too few for places")
     for region in Region:
