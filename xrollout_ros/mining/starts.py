@@ -29,6 +29,11 @@ class Axis:
     label: str
     unit: str
 
+    @property
+    def title(self) -> str:
+        """Label and unit."""
+        return f"{self.label}, {self.unit}" if self.unit else self.label
+
 
 def names_of_starts(task: TaskSpec, robot: RobotSpec) -> tuple[str, ...]:
     """Observations that describe a start: those with familiar ranges, the object to reach, the goal as told.

@@ -75,7 +75,7 @@ def _pictures(plan: CollectionPlan, coverage: Coverage) -> list[dict[str, Any]]:
         ]
         if not chosen:
             continue
-        labels = [f"{axis.label}, {axis.unit}" for axis in axes]
+        labels = [axis.title for axis in axes]
         others, shown = coverage.attempts[:, columns], coverage.demonstrations[:, columns]
         title = axes[0].observation
         svg = numbered_starts(chosen, others, shown, labels, f"plane{number}")

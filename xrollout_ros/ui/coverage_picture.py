@@ -89,9 +89,9 @@ def _map(axes: Axes, view: View, coverage: Coverage, what: str, words: list[str]
                 Rectangle(inset, 0.92 * width, 0.92 * height, fill=False, edgecolor=colour, linestyle=line, linewidth=2)
             )
     named = [coverage.axes[index] for index in view.axes]
-    axes.set_xlabel(f"{named[0].label}, {named[0].unit}")
+    axes.set_xlabel(named[0].title)
     if flat:
         axes.set_yticks([])
     else:
-        axes.set_ylabel(f"{named[1].label}, {named[1].unit}")
+        axes.set_ylabel(named[1].title)
     axes.set_title("success (successes/attempts)" if success else what, fontsize=10)

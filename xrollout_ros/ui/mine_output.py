@@ -17,14 +17,17 @@ from xrollout_ros.ui import text
 
 _SHOWN = 3
 """Cells of a kind that are named."""
+_WHOLE, _SHORT, _WIDE = 26, 10, 110
+"""Letters of an id, the last ones, where the terminal is this wide and where it is not."""
 
 
 def show(console: Console, mined: Mined) -> None:
     """Ranked failures, coverage, and the plan."""
     _head(console, mined)
+    ids = _WHOLE if console.width >= _WIDE else _SHORT
     if mined.groups:
         console.print()
-        console.print(_table(mined))
+        console.print(_table(mined, ids))
         first = mined.plan.target.medoid if mined.plan else mined.groups[0].medoid
         console.print(f"\nthe one to look at: xrollout episodes open {first} --in foxglove", soft_wrap=True)
     console.print()
@@ -38,7 +41,7 @@ def show(console: Console, mined: Mined) -> None:
         return
     for line in plan_words(mined.plan):
         console.print(Text.from_markup(line), soft_wrap=True)
-    console.print(_starts(mined.plan))
+    console.print(_starts(mined.plan, ids))
     for warning in mined.plan.warnings:
         console.print(Text.assemble(("warning: ", "yellow"), warning.text), soft_wrap=True)
 
@@ -56,22 +59,23 @@ def _head(console: Console, mined: Mined) -> None:
         console.print(Text.assemble((f"left out {name}: ", "yellow"), why), soft_wrap=True)
 
 
-def _table(mined: Mined) -> Table:
+def _table(mined: Mined, ids: int) -> Table:
+    clustered = any(group.stability is not None for group in mined.groups)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("", "failure", "attempts", "share", "interval", "severity", "score", "stability", "most typical"):
+    for name in ("", "failure", "attempts", "share", "severity", "score", *(["stability"] * clustered), "most typical"):
         left = name in ("failure", "most typical")
         table.add_column(name, justify="left" if left else "right", no_wrap=name != "failure")
     for number, group in enumerate(mined.groups, 1):
+        stability = "–" if group.stability is None else f"{group.stability:.2f}"
         table.add_row(
             str(number),
             group.name,
             str(len(group.members)),
-            f"{group.frequency:.0%}",
-            f"{group.low:.0%} to {group.high:.0%}",
+            f"{group.frequency:.0%} ({100 * group.low:.0f}–{group.high:.0%})",
             f"{group.severity:.2g}",
             f"{group.score:.3f}",
-            "–" if group.stability is None else f"{group.stability:.2f}",
-            group.medoid,
+            *([stability] * clustered),
+            group.medoid[-ids:],
         )
     return table
 
@@ -109,7 +113,7 @@ def place(coverage: Coverage, view: View, cell: Cell) -> str:
     sides = []
     for index, low, high in zip(view.axes, cell.low, cell.high, strict=True):
         axis = coverage.axes[index]
-        sides.append(f"{axis.label} {low:.3f} to {high:.3f} {axis.unit}")
+        sides.append(f"{axis.label} {low:.3f} to {high:.3f} {axis.unit}".strip())
     shown = text.plural(cell.demonstrations, "demonstration")
     return f"{', '.join(sides)} ({cell.successes}/{cell.attempts} succeeded, {shown})"
 
@@ -127,15 +131,15 @@ def plan_words(plan: CollectionPlan) -> list[str]:
     return lines
 
 
-def _starts(plan: CollectionPlan) -> Table:
+def _starts(plan: CollectionPlan, ids: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("", "from the start of", "start", "seed", "failed at", "from demonstrations", "unlike them since"):
-        text_column = name in ("from the start of", "start")
-        table.add_column(name, justify="left" if text_column else "right", no_wrap=name == "from the start of")
+    for name in ("", "failed attempt", "start", "seed", "failed at", "from demos", "unlike them since"):
+        left = name in ("failed attempt", "start")
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
     for start in plan.starts:
         table.add_row(
             str(start.number),
-            start.episode_id,
+            start.episode_id[-ids:],
             start.start,
             "–" if start.seed is None else str(start.seed),
             _seconds(start.failed_at_s),
