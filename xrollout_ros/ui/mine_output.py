@@ -62,9 +62,9 @@ def _head(console: Console, mined: Mined) -> None:
 def _table(mined: Mined, ids: int) -> Table:
     clustered = any(group.stability is not None for group in mined.groups)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("", "failure", "attempts", "share", "severity", "score", *(["stability"] * clustered), "most typical"):
-        left = name in ("failure", "most typical")
-        table.add_column(name, justify="left" if left else "right", no_wrap=name != "failure")
+    for name in ("", "failure", "attempts", "share", "severity", "score", *(["stability"] * clustered), "look at"):
+        left = name in ("failure", "look at")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != "failure", overflow="fold")
     for number, group in enumerate(mined.groups, 1):
         stability = "–" if group.stability is None else f"{group.stability:.2f}"
         table.add_row(
