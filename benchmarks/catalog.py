@@ -24,7 +24,6 @@ from xrollout_ros.core.episode import EpisodeMeta
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.episodes.bag_writer import BagWriter
-from xrollout_ros.episodes.catalog import schema
 from xrollout_ros.episodes.catalog.api import FOLDER, Catalog
 from xrollout_ros.episodes.catalog.columns import EPISODES, names
 from xrollout_ros.episodes.catalog.compaction import compact
@@ -37,12 +36,13 @@ from xrollout_ros.episodes.paths import episode_dir
 from xrollout_ros.episodes.rosbag2 import Durability, Reliability, qos_yaml
 
 CHUNK = 200_000
+BATCH = 5_000
 KILLS = 20
 PACE_S = 0.05
 """Each writer appends one episode in this time."""
 _ALPHABET = np.frombuffer(b"0123456789ABCDEFGHJKMNPQRSTVWXYZ", np.uint8)
 _EPOCH_MS = 1_767_225_600_000
-COLUMNS = names(EPISODES)
+COLUMNS = tuple(name for name in names(EPISODES) if name not in ("row", "change"))
 
 
 def meta(**values: Any) -> EpisodeMeta:
@@ -82,8 +82,6 @@ def generated(rows: int, seed: int = 0) -> Iterator[list[tuple[Any, ...]]]:
         days = (np.datetime64("2026-01-01", "ms") + index * 3_000).astype("datetime64[ms]").astype(str).tolist()
         modes = np.array(["never_reached", "timeout", "dropped", "grasp_failure"])[random_.integers(0, 4, count)]
         made: dict[str, Any] = {
-            "row": (index + 1).tolist(),
-            "change": (index + 1).tolist(),
             "episode_id": ids,
             "task": [f"task_{each}" for each in task.tolist()],
             "policy_id": [
@@ -107,30 +105,22 @@ def generated(rows: int, seed: int = 0) -> Iterator[list[tuple[Any, ...]]]:
 
 
 def load(data: Path, rows: int) -> tuple[float, float]:
-    """Fill a catalog with generated episodes; s of the load and of the first snapshot."""
+    """Fill a catalog as indexing does, in larger writes; s of that and of the first snapshot."""
     begin = time.perf_counter()
     store = SqliteStore(data / FOLDER / FILE)
-    connection = store._connection
-    later = [sql for sql in schema.MIGRATIONS[0] if "INDEX" in sql.split()[:3] and " episodes (" in sql]
-    later += [sql for sql in schema.MIGRATIONS[0] if sql.startswith("CREATE TRIGGER")]
-    for sql in later:
-        connection.execute(f"DROP {sql.split()[1]} {sql.split()[2]}")
-    connection.execute("PRAGMA synchronous = OFF")
-    insert = f"INSERT INTO episodes ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+    done = 0
     for chunk in generated(rows):
-        connection.execute("BEGIN")
-        connection.executemany(insert, chunk)
-        connection.execute("COMMIT")
-    keys = ", ".join(schema.ROLLUP)
-    counts = "count(*), sum(attempt), sum(success), 0, sum(outcome = 'unknown')"
-    connection.execute(f"INSERT INTO rollup SELECT {keys}, {counts} FROM episodes GROUP BY {keys}")
-    for sql in later:
-        connection.execute(sql)
-    connection.execute("INSERT OR REPLACE INTO state VALUES ('change', ?)", (rows,))
-    connection.execute("INSERT INTO folders VALUES ('', 0)")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        for first in range(0, len(chunk), BATCH):
+            with store.write() as writing:
+                for values in chunk[first : first + BATCH]:
+                    writing.put("episodes", dict(zip(COLUMNS, values, strict=True)))
+        done += len(chunk)
+        print(f"{done:,} episodes, {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
+    with store.write() as writing:
+        writing.run("INSERT INTO folders VALUES ('', 0)", [()])
+    with store.read() as reading:
+        ((identity,),) = reading.rows("SELECT value FROM state WHERE name = 'catalog'")
     loaded = time.perf_counter()
-    ((identity,),) = connection.execute("SELECT value FROM state WHERE name = 'catalog'").fetchall()
     assert compact(store, Snapshots(data / FOLDER), identity)
     store.close()
     return loaded - begin, time.perf_counter() - loaded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from xrollout_ros.core.episode import EpisodeKind, Outcome
 from xrollout_ros.core.modes import Phase, Request
 from xrollout_ros.episodes import paths
 from xrollout_ros.episodes.bag_reader import open_bag, verify
+from xrollout_ros.episodes.catalog.api import FOLDER
+from xrollout_ros.episodes.catalog.live import FILE
 from xrollout_ros.graph.monitor import GraphObserver, observe
 from xrollout_ros.graph.qos import EVENT
 
@@ -119,6 +122,11 @@ def test_strategies_that_keep_no_attempt_can_save_a_highlight(
     assert len(graph.entries()) == 1
     assert verify(path).topics["/xrollout/command"] > 10
     assert open_bag(path).meta.duration_s < 4
+    connection = sqlite3.connect(graph.data / FOLDER / FILE)
+    assert connection.execute("SELECT path, kind, attempt FROM episodes").fetchall() == [
+        (str(path.relative_to(graph.data)), "clip", 0)
+    ]
+    connection.close()
 
 
 def test_an_attempt_is_made_again_with_its_seed_while_it_runs_and_after_it(

@@ -107,6 +107,20 @@ class TestRegistering:
             assert (report.removed, report.episodes) == (1, 1)
             assert catalog.disagreements() == []
 
+    def test_what_was_registered_at_close_is_not_read_again_and_missed_with_its_folder(self, bags: Any) -> None:
+        metas = [record(bags, seed=number) for number in range(3)]
+        with Catalog(bags.data) as catalog:
+            for meta in metas:
+                assert catalog.register(folder_of(bags, meta)) == ""
+        with Catalog(bags.data) as catalog:
+            assert catalog.update().read == 0
+        other = Catalog(bags.data)
+        other.register(folder_of(bags, record(bags, started_at="2026-03-04T00:00:00+00:00")))
+        shutil.rmtree(bags.data / "2026-03-04")
+        report = other.update()
+        assert (report.removed, report.episodes) == (1, 3)
+        other.close()
+
     def test_a_bag_that_comes_back_or_is_renamed_is_noticed(self, bags: Any, tmp_path: Path) -> None:
         meta = record(bags)
         place = folder_of(bags, meta)

@@ -17,16 +17,17 @@ from hypothesis import strategies as st
 
 from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.episode import FailureJudgement, Outcome, OutcomeSource
+from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.episodes import journal, paths
-from xrollout_ros.episodes.catalog import api, compaction, live
+from xrollout_ros.episodes.catalog import asking, compaction, live
 from xrollout_ros.episodes.catalog.api import FOLDER, Catalog
 from xrollout_ros.episodes.catalog.columns import PUBLIC
 from xrollout_ros.episodes.catalog.filters import Dialect, parse
 from xrollout_ros.episodes.catalog.query import Question, listing_sql
 from xrollout_ros.episodes.catalog.rows import judged, row_of, said_by
 from xrollout_ros.episodes.journal import Judged, PropertySet, Retracted, Reviewed, Said, Tagged
-from xrollout_ros.episodes.journal_entry import Layers
+from xrollout_ros.episodes.layers import Layers
 
 CLOCK = SystemClock()
 _PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
@@ -249,7 +250,7 @@ class TestTheJournal:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Snapshots as a large catalog has them, for a few rows."""
-    monkeypatch.setattr(api, "FRESH", 3)
+    monkeypatch.setattr(asking, "FRESH", 3)
     monkeypatch.setattr(compaction, "FRESH", 3)
     monkeypatch.setattr(compaction, "PARTS", 3)
     yield
@@ -369,7 +370,7 @@ class TestQuestions:
             sign = data.draw(st.sampled_from(["=", "!=", "<", ">=", "~", "!~"]))
             try:
                 where = [parse(f"{name}{sign}{value}")]
-            except api.DataError:
+            except DataError:
                 return
             by_duckdb = sorted(catalog.episodes(where)["episode_id"].to_pylist())
             assert by_duckdb == sorted(catalog.ids(where)), where

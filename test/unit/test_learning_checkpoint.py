@@ -347,7 +347,7 @@ def test_interrupted_write_leaves_the_old_file(checkpoint: Path, monkeypatch: py
     def interrupt(path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(files, "_sync", interrupt)
+    monkeypatch.setattr(files, "sync", interrupt)
     model = make_model("mlp")
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(checkpoint, model, make_meta(model))

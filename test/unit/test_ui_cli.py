@@ -16,6 +16,8 @@ from click.testing import CliRunner
 
 import xrollout_ros
 from xrollout_ros.core import errors
+from xrollout_ros.episodes import paths
+from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.ui.cli import ENTRIES, cli
 from xrollout_ros.ui.commands.episodes import ENTRIES as EPISODES_ENTRIES
 from xrollout_ros.ui.lazy import Entry, RootGroup
@@ -56,6 +58,23 @@ def test_help_imports_no_library_of_data() -> None:
 
 def test_listing_imports_neither_torch_nor_ros(tmp_path: Path) -> None:
     assert not imported_by("episodes", "list", "--data", str(tmp_path)) & set(HEAVY)
+
+
+def test_a_question_imports_only_what_it_uses(bags: Any) -> None:
+    """In a catalog that is up to date; whatever reads bags takes several times as long to import."""
+    meta = bags.meta(policy_id="p")
+    bags.open(paths.episode_dir(bags.data, meta), meta).close(meta)
+    with Catalog(bags.data) as catalog:
+        catalog.update(every=True)
+    os.utime(bags.data, (1, 1))  # settled
+    os.utime(next(bags.data.glob("20*")), (1, 1))
+    with Catalog(bags.data) as catalog:
+        catalog.update()
+    ask = ["query", "--data", str(bags.data), "--task", meta.task]
+    unused = {*HEAVY, "pydantic", "yaml", "mcap", "numpy", "pandas", "pyarrow", "ulid"}
+    assert not imported_by(*ask, "--success-rate-lt", "0.5", "--min-attempts", "10") & {*unused, "duckdb"}
+    assert not imported_by(*ask, "--episodes") & {*unused, "duckdb"}
+    assert not imported_by(*ask, "--by", "failure") & unused
 
 
 @pytest.mark.parametrize("entries", [ENTRIES, EPISODES_ENTRIES])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,10 @@ from xrollout_ros.episodes.paths import JOURNAL, episode_dir
 from xrollout_ros.episodes.rosbag2 import Durability, Reliability, qos_yaml
 from xrollout_ros.mining.tagging import tag_episode
 from xrollout_ros.ui.cli import cli
-from xrollout_ros.ui.deployment import DeploymentSummary, StageTime, Training
+from xrollout_ros.ui.demo import next_commands
+from xrollout_ros.ui.deployment import DeploymentSummary, FromStart, StageTime, Training
 from xrollout_ros.ui.report import write_report
-from xrollout_ros.ui.summary import attempts_of, split_by_kind, tag_missing, versions
+from xrollout_ros.ui.summary import attempts_of, from_starts, split_by_kind, tag_missing, versions
 
 ROOT = Path(__file__).parents[2]
 ROBOT, TASK = load_robot("metaworld_sawyer"), load_task("pick_and_place")
@@ -97,6 +99,7 @@ def write_bag(
     outcome: Outcome,
     kind: EpisodeKind = EpisodeKind.EVALUATION,
     interventions: tuple[InterventionSpan, ...] = (),
+    start: str = "wide",
 ) -> EpisodeMeta:
     """One attempt of 20 steps, in which the hand goes to the object, or 0.1 m beside it when it fails."""
     meta = EpisodeMeta(
@@ -104,7 +107,7 @@ def write_bag(
         kind=kind,
         task=TASK.id,
         robot=ROBOT.id,
-        start="wide",
+        start=start,
         seed=100 + number,
         strategy=Strategy.EPISODIC,
         software_version="0.1.0",
@@ -134,12 +137,12 @@ def write_bag(
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two demonstrations, three successes, one tagged failure and one abort."""
+    """Two demonstrations, three successes (two from nominal starts), one tagged failure and one abort."""
     folder = tmp_path_factory.mktemp("rollouts")
     for number in range(2):
         write_bag(folder, number, Outcome.SUCCESS, EpisodeKind.DEMONSTRATION)
     for number in range(2, 5):
-        write_bag(folder, number, Outcome.SUCCESS)
+        write_bag(folder, number, Outcome.SUCCESS, start="nominal" if number < 4 else "wide")
     failed = write_bag(folder, 5, Outcome.FAILURE)
     judgement = FailureJudgement(
         episode_id=failed.episode_id,
@@ -229,14 +232,15 @@ def test_a_helped_success_is_no_success_of_the_policy_anywhere(tmp_path: Path) -
     shown = run("episodes", "show", helped.episode_id, "--data", tmp_path).stdout
     assert "counts in no success of the policy" in shown and "joy from 0.10 s to 0.20 s" in shown
     summary = _summary(tmp_path)
-    assert (summary.rate.successes, summary.rate.attempts, summary.rate.helped) == (1, 2, 1)
+    rate = summary.starts[0].rate
+    assert (rate.successes, rate.attempts, rate.helped) == (1, 2, 1)
     assert summary.unsuccessful == ()
     write_report(tmp_path / "report.html", summary)
     page = (tmp_path / "report.html").read_text()
     assert "1 of 2 succeeded autonomously" in page and "success, helped" in page
     assert "1 succeeded, 1 with an operator&#39;s help, 0 did not" in page
     facts = json.loads((tmp_path / "report.json").read_text())
-    assert (facts["successes"], facts["helped"]) == (1, 1)
+    assert (facts["starts"][0]["successes"], facts["starts"][0]["helped"]) == (1, 1)
     assert [episode["helped"] for episode in facts["episodes"]] == [False, True]
 
 
@@ -344,10 +348,8 @@ def _summary(data: Path, **changes: Any) -> DeploymentSummary:
         "task": TASK.id,
         "instruction": TASK.instruction,
         "robot": ROBOT.id,
-        "start": "wide",
-        "start_description": TASK.starts["wide"].description,
         "policy_id": "01J00000000000000000000000",
-        "attempts": attempts_of(others),
+        "starts": from_starts(others, TASK),
         "data": data,
         "command": "xrollout demo --seed 3",
         "made_at": "2026-01-02T03:04:05+00:00",
@@ -359,9 +361,24 @@ def _summary(data: Path, **changes: Any) -> DeploymentSummary:
     return DeploymentSummary(**(values | changes))
 
 
+def test_the_demo_ends_with_commands_that_answer(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    summary = _summary(data)
+    for command, why in next_commands(summary, summary.unsuccessful[0]):
+        name, *arguments = shlex.split(command)
+        assert name == "xrollout"
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exit_code == 0, f"{why}: {command}\n{result.output}"
+    assert json.loads((tmp_path / "failures.json").read_text())["asked"]["min_attempts"] == 10
+
+
 def test_summary_reads_traces_and_tags(data: Path) -> None:
     summary = _summary(data)
-    assert (summary.rate.successes, summary.rate.attempts) == (3, 5)
+    assert [(each.name, each.rate.successes, each.rate.attempts) for each in summary.starts] == [
+        ("nominal", 2, 2),
+        ("wide", 1, 3),
+    ]
+    assert [attempt.number for attempt in summary.attempts] == [1, 2, 3, 4, 5]
     assert [attempt.number for attempt in summary.unsuccessful] == [4, 5]
     failed = summary.unsuccessful[0]
     assert failed.failure_mode == "never_reached"
@@ -384,7 +401,7 @@ def test_report_is_one_whole_page(data: Path, tmp_path: Path) -> None:
     assert page.tags.count("svg") == 4
     assert page.images_without_name == 0
     assert len(page.ids) == len(set(page.ids))
-    assert "3 of 5 succeeded" in html
+    assert html.index("2 of 2 succeeded") < html.index("1 of 3 succeeded")
     assert "closest approach 0.100 m &lt;b&gt;&amp; more&lt;/b&gt;" in html
     assert "#010101" not in html
     assert "prefers-color-scheme: dark" in html
@@ -394,15 +411,20 @@ def test_report_is_one_whole_page(data: Path, tmp_path: Path) -> None:
 def test_report_json_holds_the_same(data: Path, tmp_path: Path) -> None:
     write_report(tmp_path / "report.html", _summary(data))
     facts = json.loads((tmp_path / "report.json").read_text())
-    assert (facts["successes"], facts["attempts"]) == (3, 5)
-    assert facts["wilson_95"] == pytest.approx([0.2307, 0.8824], abs=1e-3)
+    nominal, wide = facts["starts"]
+    assert (nominal["start"], nominal["successes"], nominal["attempts"]) == ("nominal", 2, 2)
+    assert (wide["start"], wide["successes"], wide["attempts"]) == ("wide", 1, 3)
+    assert wide["wilson_95"] == pytest.approx([0.0615, 0.7923], abs=1e-3)
+    assert [episode["start"] for episode in facts["episodes"]] == ["nominal"] * 2 + ["wide"] * 3
     assert facts["training"]["losses"] == [1.0, 0.5, None]
     assert [episode["outcome"] for episode in facts["episodes"]] == ["success"] * 3 + ["failure", "abort"]
     assert facts["episodes"][3]["failure_mode"] == "never_reached"
 
 
 def test_report_without_attempts_pictures_or_training(data: Path, tmp_path: Path) -> None:
-    write_report(tmp_path / "report.html", _summary(data, attempts=(), training=None, demonstrations=()))
+    write_report(
+        tmp_path / "report.html", _summary(data, starts=(FromStart("wide", "", ()),), training=None, demonstrations=())
+    )
     assert "No attempt with a known outcome" in (tmp_path / "report.html").read_text()
 
 

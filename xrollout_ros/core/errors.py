@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class XRolloutError(Exception):
@@ -57,6 +60,23 @@ class TrainingDivergedError(XRolloutError):
     """The loss is no longer a finite number."""
 
     exit_code = 7
+
+
+def check_name(what: str, text: str, pattern: str, allowed: str) -> str:
+    """Return ``text`` if it fits a pattern.
+
+    Args:
+        what: what it is to name.
+        text: the name.
+        pattern: a regular expression for all of it.
+        allowed: the same in words.
+
+    Raises:
+        DataError: it does not fit.
+    """
+    if not re.fullmatch(pattern.strip("^$"), text):
+        raise DataError(f"{what} {text!r} is not allowed", f"Use {allowed}.")
+    return text
 
 
 def from_validation(error: ValidationError, what: str, origin: str | Path, remedy: str) -> SpecError:

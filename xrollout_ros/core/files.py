@@ -38,11 +38,11 @@ def write_together(files: Mapping[Path, Callable[[Path], None]]) -> None:
         for path, write in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             write(temporary[path])
-            _sync(temporary[path])
+            sync(temporary[path])
         for path, fresh in temporary.items():
             os.replace(fresh, path)
         for folder in {path.parent for path in files}:
-            _sync(folder)
+            sync(folder)
     except OSError as error:
         names = ", ".join(map(str, files))
         what = f"{names} could not be written ({error})"
@@ -58,7 +58,12 @@ def write_bytes(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, survive a power cut.
+
+    Raises:
+        OSError: the disk refuses.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,14 +1,17 @@
-"""Identifiers: ULIDs, which sort by the time they were made."""
+"""Identifiers: ULIDs, which sort by the time they were made.
+
+Their library asks for its own version and so imports a good part of Python's; it is imported when an id is made.
+"""
 
 from __future__ import annotations
-
-from ulid import ULID
 
 from xrollout_ros.core.errors import SpecError
 
 
 def new_id() -> str:
     """A fresh ULID, 26 characters of Crockford base 32."""
+    from ulid import ULID
+
     return str(ULID())
 
 
@@ -18,6 +21,8 @@ def check_id(text: str, what: str = "episode id") -> str:
     Raises:
         SpecError: it is not one; an id ends up in file names, so nothing else is let through.
     """
+    from ulid import ULID
+
     try:
         return str(ULID.from_str(text))
     except ValueError as error:

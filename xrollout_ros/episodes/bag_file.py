@@ -11,6 +11,7 @@ from mcap.reader import make_reader
 from xrollout_ros.core.clock import NS, Clock
 from xrollout_ros.core.episode import EpisodeMeta, TopicCount
 from xrollout_ros.core.errors import BagError
+from xrollout_ros.core.files import sync
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import rosbag2
@@ -93,8 +94,8 @@ class BagFile:
             file.attach(rosbag2.ROBOT, robot.model_dump_json(), self._clock.wall_ns())
             if task is not None:
                 file.attach(rosbag2.TASK, task.model_dump_json(), self._clock.wall_ns())
-            rosbag2.sync_folder(self.directory)
-            rosbag2.sync_folder(self.directory.parent)
+            sync(self.directory)
+            sync(self.directory.parent)
         except (OSError, RuntimeError) as error:
             cause = None
             if file is not None:

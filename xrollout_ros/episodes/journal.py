@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from xrollout_ros.core.clock import NS, Clock
 from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.files import sync
 from xrollout_ros.core.ids import check_id, new_id
 from xrollout_ros.episodes.journal_entry import (
     TAG_PATTERN,
@@ -27,10 +28,9 @@ from xrollout_ros.episodes.journal_entry import (
     Reviewed,
     Tagged,
     What,
-    check_layer,
     effective,
 )
-from xrollout_ros.episodes.rosbag2 import sync_folder
+from xrollout_ros.episodes.layers import check_layer
 
 __all__ = [
     "TAG_PATTERN",
@@ -132,7 +132,7 @@ def append_all(path: Path, said: Sequence[Said], clock: Clock) -> list[JournalEn
             _append_lines(handle, lines)
         finally:
             os.close(handle)
-        sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise DataError(
             f"the journal {path} cannot be written ({error})", "Free space or mend its rights; nothing was added to it."
@@ -182,14 +182,6 @@ def read_from(path: Path, begin: int, mark: str) -> Tail:
     tail = _parse(path, content[begin - known :], begin)
     whole = content[: tail.end - known]
     return Tail(tail.entries, tail.places, tail.problems, tail.end, _mark(whole[-_MARK_BYTES:]), from_start=False)
-
-
-def size_of(path: Path) -> int:
-    """Bytes of the journal; 0 where there is none."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def _mark(before: bytes) -> str:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from xrollout_ros.core.episode import FailureJudgement, Outcome, OutcomeSource
-from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.errors import check_name
+from xrollout_ros.episodes.layers import ALL_LAYERS, DEFAULT_LAYER, Layers
 
 TAG_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 """Tags: lower-case letters, digits, dots, hyphens and underscores."""
 PROPERTY_PATTERN = r"^[a-z][a-z0-9_.-]{0,63}$"
 """Names of properties: as tags, but for a letter at the beginning."""
-LAYER_PATTERN = r"^[a-z0-9][a-z0-9._:-]{0,63}$"
-"""Names of layers: as tags, and colons."""
 TEXT_PATTERN = r"^[^\x00-\x1f\x7f]{0,1000}$"
 """Values of properties that are text: no control characters."""
 Value = StrictBool | StrictInt | StrictFloat | Annotated[StrictStr, Field(pattern=TEXT_PATTERN)]
-DEFAULT_LAYER = "default"
 _LAYERS = {"rule": "rules", "human": "review"}
 
 
@@ -98,26 +95,6 @@ class JournalEntry(BaseModel):
         if by == "human" and isinstance(self.what, (Tagged, PropertySet)):
             return DEFAULT_LAYER
         return _LAYERS.get(by) or (f"model:{name}" if by == "model" else DEFAULT_LAYER)
-
-
-@dataclass(frozen=True)
-class Layers:
-    """Which layers count. The bag's own word is no layer: it always counts, until a layer overrides it."""
-
-    only: Collection[str] | None = None
-    """None: all."""
-    without: Collection[str] = ()
-
-    def __contains__(self, layer: object) -> bool:
-        return (self.only is None or layer in self.only) and layer not in self.without
-
-    @property
-    def all(self) -> bool:
-        """Whether nothing is left out."""
-        return self.only is None and not self.without
-
-
-ALL_LAYERS = Layers()
 
 
 class Stated(Protocol):
@@ -225,18 +202,7 @@ def check_tag(tag: str) -> str:
     Raises:
         DataError: it may not.
     """
-    return _check("tag", tag, TAG_PATTERN, "up to 64 lower-case letters, digits, dots, hyphens, underscores")
-
-
-def check_layer(layer: str) -> str:
-    """Return ``layer`` if it may be the name of one.
-
-    Raises:
-        DataError: it may not.
-    """
-    return _check(
-        "layer", layer, LAYER_PATTERN, "up to 64 lower-case letters, digits, dots, hyphens, underscores, colons"
-    )
+    return check_name("tag", tag, TAG_PATTERN, "up to 64 lower-case letters, digits, dots, hyphens, underscores")
 
 
 def check_property(name: str) -> str:
@@ -246,10 +212,4 @@ def check_property(name: str) -> str:
         DataError: it may not.
     """
     allowed = "a lower-case letter, then up to 63 of these, digits, dots, hyphens, underscores"
-    return _check("property", name, PROPERTY_PATTERN, allowed)
-
-
-def _check(what: str, text: str, pattern: str, allowed: str) -> str:
-    if not re.fullmatch(pattern.strip("^$"), text):
-        raise DataError(f"{what} {text!r} is not allowed", f"Use {allowed}.")
-    return text
+    return check_name("property", name, PROPERTY_PATTERN, allowed)

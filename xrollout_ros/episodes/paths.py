@@ -9,10 +9,13 @@ import os
 import shutil
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta
 from xrollout_ros.core.errors import BagError
 from xrollout_ros.core.ids import check_id
+
+if TYPE_CHECKING:
+    from xrollout_ros.core.episode import EpisodeMeta
 
 DEFAULT_DATA = "raw_rollouts"
 TRASH = ".trash"
@@ -49,6 +52,8 @@ def episode_dir(data: Path, meta: EpisodeMeta) -> Path:
         BagError: ``started_at`` is no ISO 8601 time.
         SpecError: the id is no ULID.
     """
+    from xrollout_ros.core.episode import EpisodeKind  # and with it pydantic, which few that ask for a folder need
+
     try:
         # Python 3.10 does not know the Z of ISO 8601.
         started = datetime.fromisoformat(meta.started_at.replace("Z", "+00:00")).astimezone(timezone.utc)

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from xrollout_ros.core.clock import NS, Clock
 from xrollout_ros.core.episode import EpisodeMeta, Outcome, OutcomeSource, TopicCount
 from xrollout_ros.core.errors import BagError, XRolloutError
+from xrollout_ros.core.files import sync
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
@@ -246,7 +247,7 @@ def _swap(data: Path, folder: Path, fresh: Path) -> Path:
         folder.rename(kept)
         fresh.rename(folder)
         for changed in (kept.parent, folder.parent):
-            rosbag2.sync_folder(changed)
+            sync(changed)
     except OSError as error:
         raise BagError(f"the torn bag {folder} could not be moved to {kept} ({error})", "Mend that folder.") from error
     return kept
@@ -266,4 +267,4 @@ def _finish_swaps(data: Path) -> None:
     for fresh, place in list(_interrupted(data)):
         verify(fresh)
         fresh.rename(place)
-        rosbag2.sync_folder(place.parent)
+        sync(place.parent)

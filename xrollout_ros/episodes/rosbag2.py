@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from xrollout_ros.core.clock import NS
 from xrollout_ros.core.episode import EpisodeMeta
 from xrollout_ros.core.errors import BagError
+from xrollout_ros.core.files import sync
 from xrollout_ros.core.ros_distro import WHEELS, ros_distro
 
 METADATA_FILE = "metadata.yaml"
@@ -207,20 +208,7 @@ def write_metadata(folder: Path, information: Mapping[str, Any]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names created in ``folder`` survive a power cut.
-
-    Raises:
-        OSError: the disk refuses.
-    """
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(folder)
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rclpy.node import Node
@@ -33,7 +34,8 @@ class HighlightService:
         strategy: Strategy,
         after_s: float,
         group: Polled,
-        before: Callable[[], None],
+        before: Callable[[], object],
+        saved: Callable[[Path], None],
     ) -> None:
         """
         Args:
@@ -43,9 +45,10 @@ class HighlightService:
             after_s: how long a clip goes on after the request, s.
             group: of the polled.
             before: takes all messages that have come, so that a clip lacks none.
+            saved: told the bag of each clip that was saved, from a thread.
         """
         self._node, self._recording, self._strategy = node, recording, strategy
-        self._after_s, self._before = after_s, before
+        self._after_s, self._before, self._tell_saved = after_s, before, saved
         self._service = PolledService(node, Trigger, "save_highlight", group)
         self._done: queue.SimpleQueue[tuple[Any, Clip]] = queue.SimpleQueue()
 
@@ -68,6 +71,8 @@ class HighlightService:
 
     def _saved(self, header: Any, clip: Clip) -> None:
         """Called in the save's own thread."""
+        if clip.path is not None:
+            self._tell_saved(clip.path)
         self._done.put((header, clip))
 
     def _about(self) -> dict[str, Any]:

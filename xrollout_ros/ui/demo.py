@@ -1,7 +1,8 @@
-"""The whole way once: record demonstrations, train, deploy on unseen starts, report."""
+"""The whole way once: record demonstrations, train, deploy on two kinds of unseen starts, report."""
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.resources import load_task
 from xrollout_ros.core.task import TaskSpec
@@ -21,16 +23,19 @@ from xrollout_ros.learning.train import TrainResult
 from xrollout_ros.learning.train_options import TrainOptions
 from xrollout_ros.ui import text
 from xrollout_ros.ui.console import heading
-from xrollout_ros.ui.deployment import DeploymentSummary, StageTime, Training
+from xrollout_ros.ui.deployment import Attempt, DeploymentSummary, StageTime, Training
 from xrollout_ros.ui.opening import how_to_open
 from xrollout_ros.ui.report import write_report
 from xrollout_ros.ui.running import require_ros, run_graph
-from xrollout_ros.ui.summary import attempts_of, split_by_kind, tag_missing, versions
+from xrollout_ros.ui.summary import attempts_of, from_starts, split_by_kind, tag_missing, versions
 from xrollout_ros.ui.training import train_with_progress
 
 TASK = "pick_and_place"
-START = "wide"
-"""Wider than what was demonstrated, so that some attempts may fail."""
+DEMONSTRATED = "nominal"
+STARTS = (DEMONSTRATED, "wide")
+"""What was demonstrated, and wider than that, so that there is something to find out."""
+MIN_ATTEMPTS = 10
+"""Fewer say little about a rate."""
 UNSEEN_SEEDS = 1000
 """The attempts' seeds lie this far from the demonstrations'."""
 
@@ -43,6 +48,7 @@ class DemoOptions:
     """New or empty."""
     demonstrations: int = 8
     attempts: int = 20
+    """From each kind of starts."""
     seed: int = 0
 
     @property
@@ -82,14 +88,17 @@ def run_demo(options: DemoOptions, console: Console) -> DeploymentSummary:
         raise DataError(f"{options.folder} is there already and not an empty folder", "Name another with --output.")
     require_ros()
     task = load_task(TASK)
-    stages = _Stages(console, 4)
+    stages = _Stages(console, 3 + len(STARTS))
     with stages.stage("record", f"Record {text.plural(options.demonstrations, 'scripted demonstration')} of {TASK}"):
         run_graph(describe("record", _record_arguments(options)), console)
     with stages.stage("train", "Train a policy from them"):
         trained = train_with_progress(_train_options(options), console)
-    wide = task.starts[START].description
-    with stages.stage("deploy", f"Deploy it: {text.plural(options.attempts, 'attempt')} on unseen starts ({wide})"):
-        run_graph(describe("deploy", _deploy_arguments(options, trained)), console)
+    for start in STARTS:
+        title = (
+            f"Deploy it: {text.plural(options.attempts, 'attempt')}, {start} starts ({task.starts[start].description})"
+        )
+        with stages.stage(f"deploy {start}", title):
+            run_graph(describe("deploy", _deploy_arguments(options, trained, start)), console)
     with stages.stage("report", "What came of it"):
         summary = _summarize(options, task, trained, tuple(stages.times), console)
         report = options.folder / "report.html"
@@ -105,7 +114,7 @@ def _record_arguments(options: DemoOptions) -> dict[str, str]:
         "task": TASK,
         "episodes": str(options.demonstrations),
         "seed": str(options.seed),
-        "start": "nominal",
+        "start": DEMONSTRATED,
         "data": str(options.data),
     }
 
@@ -116,12 +125,12 @@ def _train_options(options: DemoOptions) -> TrainOptions:
     )
 
 
-def _deploy_arguments(options: DemoOptions, trained: TrainResult) -> dict[str, str]:
+def _deploy_arguments(options: DemoOptions, trained: TrainResult, start: str) -> dict[str, str]:
     return {
         "model": str(trained.output),
         "episodes": str(options.attempts),
         "seed": str(options.seed + UNSEEN_SEEDS),
-        "start": START,
+        "start": start,
         "kind": "evaluation",
         "tags": "evaluation",
         "data": str(options.data),
@@ -140,10 +149,8 @@ def _summarize(
         task=task.id,
         instruction=task.instruction,
         robot=meta.robot,
-        start=START,
-        start_description=task.starts[START].description,
         policy_id=meta.policy_id,
-        attempts=attempts_of(attempts),
+        starts=from_starts(attempts, task),
         data=options.data,
         command=options.command,
         made_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -164,18 +171,11 @@ def _summarize(
 
 
 def _tell(summary: DeploymentSummary, report: Path, console: Console) -> None:
-    console.print(Text.assemble("success: ", (str(summary.rate), "bold")))
+    for start in summary.starts:
+        console.print(Text.assemble(f"success from {start.name} starts: ", (str(start.rate), "bold")))
     if summary.unsuccessful:
         console.print("\nwhat did not succeed")
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-        for name in ("no.", "seed", "outcome", "tag", "evidence"):
-            table.add_column(name, overflow="fold", no_wrap=name in ("no.", "seed", "outcome"))
-        for attempt in summary.unsuccessful:
-            tag = " in ".join(part for part in (attempt.failure_mode, attempt.stage) if part) or "none"
-            seed = "none" if attempt.seed is None else str(attempt.seed)
-            evidence = attempt.evidence or attempt.outcome_reason
-            table.add_row(*map(Text, (str(attempt.number), seed, attempt.outcome.value, tag, evidence)))
-        console.print(table)
+        console.print(_unsuccessful(summary))
     console.print(f"\nbags:       {summary.data}", soft_wrap=True)
     if summary.training is not None:
         console.print(f"checkpoint: {summary.training.checkpoint}", soft_wrap=True)
@@ -184,3 +184,32 @@ def _tell(summary: DeploymentSummary, report: Path, console: Console) -> None:
     console.print(f"\nhow to open a bag, for instance that of attempt {example.number}")
     for how, what in how_to_open(example.bag):
         console.print(f"  {how}: {what}", soft_wrap=True)
+    console.print("\nwhat to ask next")
+    for command, why in next_commands(summary, example):
+        console.print(f"  {command}    # {why}", soft_wrap=True)
+
+
+def _unsuccessful(summary: DeploymentSummary) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("no.", "start", "seed", "outcome", "tag", "evidence"):
+        table.add_column(name, overflow="fold", no_wrap=name not in ("tag", "evidence"))
+    for start in summary.starts:
+        for attempt in start.attempts:
+            if attempt.outcome is not Outcome.SUCCESS:
+                tag = " in ".join(part for part in (attempt.failure_mode, attempt.stage) if part) or "none"
+                seed = "none" if attempt.seed is None else str(attempt.seed)
+                evidence = attempt.evidence or attempt.outcome_reason
+                shown = (str(attempt.number), start.name, seed, attempt.outcome.value, tag, evidence)
+                table.add_row(*map(Text, shown))
+    return table
+
+
+def next_commands(summary: DeploymentSummary, example: Attempt) -> list[tuple[str, str]]:
+    """What to type to find out more, as it stands, and what it is for."""
+    data = f" --data {shlex.quote(str(summary.data))}"
+    least = f"--success-rate-lt 0.5 --min-attempts {MIN_ATTEMPTS}"
+    return [
+        (f"xrollout query --task {summary.task} {least} --output failures.json{data}", "where does it fail?"),
+        (f"xrollout query --by start,failure --outcome failure,abort{data}", "and why?"),
+        (f"xrollout episodes show {example.episode_id}{data}", "one attempt"),
+    ]

@@ -60,6 +60,20 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class FromStart:
+    """A policy's attempts from one named start distribution."""
+
+    name: str
+    description: str
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def rate(self) -> SuccessRate:
+        """The policy's success rate there, with its 95 % interval."""
+        return success_rate_of(attempt.result for attempt in self.attempts)
+
+
+@dataclass(frozen=True)
 class Training:
     """How the policy was made."""
 
@@ -93,10 +107,9 @@ class DeploymentSummary:
     task: str
     instruction: str
     robot: str
-    start: str
-    start_description: str
     policy_id: str
-    attempts: tuple[Attempt, ...]
+    starts: tuple[FromStart, ...]
+    """What it was deployed on, in the order made."""
     data: Path
     """Folder of the bags."""
     command: str
@@ -109,9 +122,9 @@ class DeploymentSummary:
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
-    def rate(self) -> SuccessRate:
-        """The policy's success rate with its 95 % interval."""
-        return success_rate_of(attempt.result for attempt in self.attempts)
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Those from all starts, in the order made."""
+        return tuple(attempt for start in self.starts for attempt in start.attempts)
 
     @property
     def unsuccessful(self) -> tuple[Attempt, ...]:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from xrollout_ros.core.files import write_together
 from xrollout_ros.ui import text
-from xrollout_ros.ui.deployment import Attempt, DeploymentSummary
+from xrollout_ros.ui.deployment import Attempt, DeploymentSummary, FromStart
 from xrollout_ros.ui.opening import how_to_open
 from xrollout_ros.ui.pictures import HandPath, StartPoint, hand_from_above, hand_height, loss_curve, starts_map
 
@@ -36,7 +36,6 @@ def write_report(path: Path, deployment: DeploymentSummary) -> None:
     environment.filters["duration"] = text.duration
     page = environment.get_template("report.html.j2").render(
         deployment=deployment,
-        rate=deployment.rate,
         pictures=_pictures(deployment),
         bag_names={attempt.bag: _relative(attempt.bag, deployment.data) for attempt in deployment.attempts},
         how_to_open=how_to_open(deployment.attempts[0].bag) if deployment.attempts else [],
@@ -56,21 +55,18 @@ def _write(path: Path, content: str) -> None:
 
 def as_json(deployment: DeploymentSummary) -> dict[str, Any]:
     """The facts of the page, without pictures."""
-    rate, training = deployment.rate, deployment.training
+    training = deployment.training
     return {
         "task": deployment.task,
         "robot": deployment.robot,
-        "start": deployment.start,
         "policy_id": deployment.policy_id,
-        "successes": rate.successes,
-        "attempts": rate.attempts,
-        "unknown": rate.unknown,
-        "helped": rate.helped,
-        "wilson_95": [rate.low, rate.high],
+        "starts": [_start_json(start) for start in deployment.starts],
         "data": str(deployment.data),
         "command": deployment.command,
         "made_at": deployment.made_at,
-        "episodes": [_attempt_json(attempt) for attempt in deployment.attempts],
+        "episodes": [
+            {"start": start.name, **_attempt_json(attempt)} for start in deployment.starts for attempt in start.attempts
+        ],
         "demonstrations": [_attempt_json(attempt) for attempt in deployment.demonstrations],
         "training": None
         if training is None
@@ -86,6 +82,19 @@ def as_json(deployment: DeploymentSummary) -> dict[str, Any]:
         },
         "timings_s": {stage.name: stage.duration_s for stage in deployment.timings},
         "versions": deployment.versions,
+    }
+
+
+def _start_json(start: FromStart) -> dict[str, Any]:
+    rate = start.rate
+    return {
+        "start": start.name,
+        "description": start.description,
+        "successes": rate.successes,
+        "attempts": rate.attempts,
+        "unknown": rate.unknown,
+        "helped": rate.helped,
+        "wilson_95": [rate.low, rate.high],
     }
 
 
@@ -114,13 +123,14 @@ def _pictures(deployment: DeploymentSummary) -> list[dict[str, Any]]:
     starts = _starts(deployment.attempts)
     if starts:
         unsuccessful = len(deployment.unsuccessful)
-        others = len(deployment.attempts) - unsuccessful - deployment.rate.successes
+        succeeded = sum(attempt.result.success for attempt in deployment.attempts)
+        others = len(deployment.attempts) - unsuccessful - succeeded
         with_help = f", {others} with an operator's help" if others else ""
         pictures.append(
             {
                 "title": "Where the attempts started",
                 "alt": f"Map of the object's position at the start of {text.plural(len(starts), 'attempt')}: "
-                f"{deployment.rate.successes} succeeded{with_help}, {unsuccessful} did not.",
+                f"{succeeded} succeeded{with_help}, {unsuccessful} did not.",
                 "caption": "Seen from above. Rings are the starts that were demonstrated; "
                 "numbers are those of the attempts in the table that did not succeed.",
                 "svg": Markup(starts_map(starts, _starts(deployment.demonstrations))),

@@ -12,9 +12,10 @@ from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.episode import FAILURE_RECOVERY, EpisodeKind, Outcome
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.ros_distro import ros_distro
+from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.mining.tagging import tag_episode
-from xrollout_ros.ui.deployment import Attempt, Trace
+from xrollout_ros.ui.deployment import Attempt, FromStart, Trace
 from xrollout_ros.ui.records import Record, read_records
 
 _LIBRARIES = ("torch", "numpy", "metaworld", "mujoco", "foxglove-sdk", "mcap")
@@ -27,6 +28,19 @@ def attempts_of(records: Iterable[Record]) -> tuple[Attempt, ...]:
         BagError: a bag is damaged.
     """
     return tuple(_attempt(number, record) for number, record in enumerate(records, start=1))
+
+
+def from_starts(records: Sequence[Record], task: TaskSpec) -> tuple[FromStart, ...]:
+    """Attempts by the start distribution that they began from, in the order first used; numbered over all of them.
+
+    Raises:
+        BagError: a bag is damaged.
+    """
+    found: dict[str, list[Attempt]] = {}
+    for record, attempt in zip(records, attempts_of(records), strict=True):
+        found.setdefault(record.meta.start, []).append(attempt)
+    described = {name: start.description for name, start in task.starts.items()}
+    return tuple(FromStart(name, described.get(name, ""), tuple(attempts)) for name, attempts in found.items())
 
 
 def split_by_kind(data: Path) -> tuple[list[Record], list[Record]]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xrollout_ros.core.errors import DataError
-from xrollout_ros.episodes.catalog.columns import EPISODES, names
+from xrollout_ros.episodes.catalog.columns import EPISODES, Kind, names
 from xrollout_ros.episodes.catalog.layers import layer_test, layered_view, quoted
 from xrollout_ros.episodes.catalog.live import Newer
-from xrollout_ros.episodes.catalog.snapshots import COLUMNS, Part, to_arrow
-from xrollout_ros.episodes.journal_entry import Layers
+from xrollout_ros.episodes.catalog.snapshots import COLUMNS, Part
+from xrollout_ros.episodes.layers import Layers
 
 if TYPE_CHECKING:
     import duckdb
+
+_INSERTED = 10_000
+"""Rows at once."""
 
 
 def connect(
@@ -58,12 +62,29 @@ def unlocked(folder: Path, parts: dict[str, tuple[Part, ...]], newer: dict[str, 
 
     connection = duckdb.connect()
     for table, each in parts.items():
-        fresh = to_arrow(table, newer[table].rows)
-        connection.register("fresh", fresh)
-        connection.execute(f"CREATE TEMP TABLE newer_{table} AS SELECT * FROM fresh")
-        connection.unregister("fresh")
+        _put_newer(connection, table, newer[table].rows)
         _view(connection, folder, table, each, newer[table].gone)
     return connection
+
+
+def _put_newer(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Rows of the live store as ``newer_<table>``: as JSON, one text for each column. Arrow would be quicker for some
+    thousands of rows, but importing it takes longer than that, and it imports pandas where that is installed.
+    """
+    columns = COLUMNS[table]
+    declared = ", ".join(f"{column.name} {column.kind.duckdb}" for column in columns)
+    connection.execute(f"CREATE TEMP TABLE newer_{table} ({declared})")
+    values = ", ".join(
+        # JSON has no numbers for what is not finite.
+        "unnest(?::DOUBLE[])" if column.kind is Kind.NUMBER else f"unnest(from_json(?, '[\"{column.kind.duckdb}\"]'))"
+        for column in columns
+    )
+    for first in range(0, len(rows), _INSERTED):
+        given = [
+            list(each) if column.kind is Kind.NUMBER else json.dumps(each)
+            for column, each in zip(columns, zip(*rows[first : first + _INSERTED], strict=True), strict=True)
+        ]
+        connection.execute(f"INSERT INTO newer_{table} SELECT {values}", given)
 
 
 def _view(

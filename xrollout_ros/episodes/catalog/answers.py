@@ -1,14 +1,15 @@
-"""Answers as Arrow tables, and as files by their extension."""
+"""Answers as Arrow tables, and these as pandas data frames."""
 
 from __future__ import annotations
 
-import json
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from xrollout_ros.episodes.catalog.columns import BY_NAME, PUBLIC, Kind
+from xrollout_ros.core.errors import DataError
+from xrollout_ros.episodes.catalog.columns import BY_NAME, PUBLIC, Kind, plain
 from xrollout_ros.episodes.catalog.query import Group, Question
 
 _TYPES = {
@@ -24,16 +25,9 @@ def listed(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(PUBLIC)
     arrays = []
     for name, values in zip(PUBLIC, columns, strict=True):
-        kind = BY_NAME[name].kind
-        made = [_value(kind, value) for value in values]
-        arrays.append(pa.array(made, _TYPES.get(kind, pa.string())))
+        made = [plain(name, value) for value in values]
+        arrays.append(pa.array(made, _TYPES.get(BY_NAME[name].kind, pa.string())))
     return pa.Table.from_arrays(arrays, names=list(PUBLIC))
-
-
-def _value(kind: Kind, value: Any) -> Any:
-    if kind is Kind.TAGS:
-        return json.loads(value)
-    return bool(value) if kind is Kind.TRUTH else value
 
 
 def grouped(groups: Sequence[Group], question: Question) -> pa.Table:
@@ -46,6 +40,21 @@ def grouped(groups: Sequence[Group], question: Question) -> pa.Table:
     for row in rows:
         row.update((label, _text(row[label])) for label in question.labels)
     return pa.Table.from_pylist(rows, schema=pa.schema([*texts, *numbers, *ids]))
+
+
+def frame(answer: pa.Table) -> Any:
+    """An answer as a pandas data frame.
+
+    Raises:
+        DataError: pandas is not installed.
+    """
+    try:
+        importlib.import_module("pandas")
+    except ImportError as error:
+        raise DataError(
+            "pandas is not installed, and XRollout does without it", "`pip install pandas`, or use the Arrow table."
+        ) from error
+    return answer.to_pandas()
 
 
 def _text(value: Any) -> str | None:

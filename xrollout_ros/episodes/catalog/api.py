@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from xrollout_ros.core.clock import Clock, SystemClock
 from xrollout_ros.core.errors import DataError
-from xrollout_ros.episodes import journal
-from xrollout_ros.episodes.catalog import finding, query, schema
+from xrollout_ros.episodes.catalog import grouping, query
+from xrollout_ros.episodes.catalog.asking import Analytics
+from xrollout_ros.episodes.catalog.columns import PUBLIC, plain
 from xrollout_ros.episodes.catalog.filters import Condition, Dialect, Sql, conjunction, parse
-from xrollout_ros.episodes.catalog.live import FILE, Newer, Reading, SqliteStore
+from xrollout_ros.episodes.catalog.live import FILE, SqliteStore
 from xrollout_ros.episodes.catalog.query import Group, Question
-from xrollout_ros.episodes.catalog.snapshots import FRESH, Part, Parts, Snapshots
-from xrollout_ros.episodes.journal_entry import ALL_LAYERS, JournalEntry, Layers, Value
+from xrollout_ros.episodes.catalog.snapshots import Snapshots
+from xrollout_ros.episodes.layers import ALL_LAYERS, Layers
 from xrollout_ros.episodes.paths import JOURNAL
 
 if TYPE_CHECKING:
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from xrollout_ros.episodes.catalog.index import Progress, Report
+    from xrollout_ros.episodes.journal import Said
+    from xrollout_ros.episodes.journal_entry import JournalEntry, Value
 
 FOLDER = ".catalog"
 """In the data folder."""
-NO_LIMIT = 2**62
 _PATIENCE = 2_000
 """Times of 1,000 SQLite instructions until DuckDB is asked instead: some tens of ms."""
+_PATIENCE_FOR_ALL = 100 * _PATIENCE
 
 
 class Catalog:
@@ -64,7 +66,7 @@ class Catalog:
         """Whether it was begun now, and knows nothing yet."""
         self._clock = clock or SystemClock()
         self._store = SqliteStore(self.folder / FILE, read_only=self.read_only)
-        self._snapshots = Snapshots(self.folder)
+        self._analytics = Analytics(self._store, Snapshots(self.folder), read_only=self.read_only)
 
     def __enter__(self) -> Catalog:  # noqa: PYI034 (Python 3.10 has no typing.Self)
         return self
@@ -125,7 +127,7 @@ class Catalog:
                 return ""
             return bags.put_bag(writing, self.data, found)
 
-    def say(self, said: Sequence[journal.Said]) -> list[JournalEntry]:
+    def say(self, said: Sequence[Said]) -> list[JournalEntry]:
         """Add to the journal, all or nothing, and apply it here. The journal is what counts: where only the second
         fails, the next question makes up for it.
 
@@ -133,6 +135,7 @@ class Catalog:
             DataError: the journal cannot be written; nothing was said.
             SpecError: an episode id is no ULID.
         """
+        from xrollout_ros.episodes import journal
         from xrollout_ros.episodes.catalog import bags
 
         entries = journal.append_all(self.data / JOURNAL, said, self._clock)
@@ -162,6 +165,8 @@ class Catalog:
         Raises:
             DataError: there is none, or several.
         """
+        from xrollout_ros.episodes.catalog import finding
+
         with self._store.read() as reading:
             return finding.episode_id(reading, id_or_part)
 
@@ -178,6 +183,8 @@ class Catalog:
         Raises:
             DataError: there is none.
         """
+        from xrollout_ros.episodes.catalog import finding
+
         with self._store.read() as reading:
             return finding.entries(reading, name)
 
@@ -187,11 +194,15 @@ class Catalog:
         Raises:
             DataError: it has one.
         """
+        from xrollout_ros.episodes.catalog import finding
+
         with self._store.read() as reading:
             finding.check_type(reading, name, value, episodes)
 
     def said_of(self, episodes: Sequence[str]) -> list[tuple[str, list[str], dict[str, Any]]]:
         """Tags and properties of episodes as they hold now."""
+        from xrollout_ros.episodes.catalog import finding
+
         with self._store.read() as reading:
             return [finding.said_of(reading, each) for each in episodes]
 
@@ -203,32 +214,13 @@ class Catalog:
         Raises:
             DataError: the catalog cannot be read.
         """
-        found = self._counted(question) if question.counted else self._analyzed(question)
+        if question.counted:
+            with self._store.read() as reading:
+                found = grouping.counted(reading, question)
+        else:
+            with self._analytics.asking(question.layers) as connection:
+                found = grouping.analyzed(connection, question)
         return sorted(found, key=lambda each: (each.rate is None, each.rate, -each.attempts, str(each.group)))
-
-    def _counted(self, question: Question) -> list[Group]:
-        width = len(question.by)
-        groups = []
-        with self._store.read() as reading:
-            for row in reading.rows(*query.counted_sql(question)):
-                if row[width] is None:
-                    continue
-                members: list[tuple[Any, ...]] = []
-                if question.ids:
-                    members = reading.rows(*query.members_sql(question, row[:width]))
-                ids = [name for name, _ in members], [name for name, success in members if not success]
-                groups.append(_group(question, row[:width], row[width:], *ids))
-        return groups
-
-    def _analyzed(self, question: Question) -> list[Group]:
-        width = len(question.by)
-        with self._asking(question.layers) as connection:
-            rows = connection.execute(*query.analytic_sql(question)).fetchall()
-        order = (width, width + 1, width + 2, width + 3)
-        return [
-            _group(question, row[:width], [row[each] for each in order], *(row[width + 4 :] if question.ids else ()))
-            for row in rows
-        ]
 
     def episodes(
         self,
@@ -254,12 +246,29 @@ class Catalog:
             from xrollout_ros.episodes.catalog.answers import listed
 
             return listed(rows)
-        sql = query.listing_sql(conditions, Dialect.DUCKDB, limit, oldest=oldest)
-        return self._table(sql, layers)
+        return self._table(query.listing_sql(conditions, Dialect.DUCKDB, limit, oldest=oldest), layers)
 
-    def _newest(self, conditions: Sequence[Condition], limit: int, oldest: bool) -> list[tuple[Any, ...]] | None:
+    def listing(
+        self,
+        where: Iterable[Condition | str] = (),
+        *,
+        limit: int | None = None,
+        oldest: bool = False,
+        layers: Layers = ALL_LAYERS,
+    ) -> list[dict[str, Any]]:
+        """As :meth:`episodes`, by column name, as Python's own values and without Arrow: for lists that people read."""
+        conditions = [parse(each) if isinstance(each, str) else each for each in where]
+        rows = self._newest(conditions, limit, oldest) if layers.all else None
+        if rows is None:
+            sql = query.listing_sql(conditions, Dialect.DUCKDB, limit, oldest=oldest)
+            with self._analytics.asking(layers) as connection:
+                rows = connection.execute(*sql).fetchall()
+            return [dict(zip(PUBLIC, row, strict=True)) for row in rows]
+        return [{name: plain(name, value) for name, value in zip(PUBLIC, row, strict=True)} for row in rows]
+
+    def _newest(self, conditions: Sequence[Condition], limit: int | None, oldest: bool) -> list[tuple[Any, ...]] | None:
         """From the live store, whose indexes lead there; None: they do not, in a reasonable time."""
-        with self._store.patience(_PATIENCE), self._store.read() as reading:
+        with self._store.patience(_PATIENCE if limit is not None else _PATIENCE_FOR_ALL), self._store.read() as reading:
             try:
                 return reading.rows(*query.listing_sql(conditions, Dialect.SQLITE, limit, oldest=oldest))
             except sqlite3.OperationalError as error:
@@ -277,72 +286,14 @@ class Catalog:
 
         return self._table(Sql(check_select(text), []), layers, annotations=True)
 
-    def _table(self, sql: Sql, layers: Layers, *, annotations: bool = False) -> pa.Table:
-        with self._asking(layers, annotations=annotations) as connection:
-            return connection.sql(sql.text, params=sql.values).to_arrow_table()
-
-    @contextmanager
-    def _asking(self, layers: Layers, *, annotations: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        import duckdb
-
-        with self.connect(layers, annotations=annotations or not layers.all) as connection:
-            try:
-                yield connection
-            except duckdb.Error as error:
-                raise DataError(
-                    f"the catalog cannot answer: {str(error).splitlines()[0]}",
-                    "`xrollout query --columns` lists what can be asked for; files cannot be read or written.",
-                ) from error
-
     def connect(self, layers: Layers = ALL_LAYERS, *, annotations: bool = True) -> duckdb.DuckDBPyConnection:
         """A DuckDB connection to ``episodes`` and ``annotations`` as they are now, which reaches nothing else.
 
         Raises:
             DataError: the catalog cannot be read.
         """
-        import duckdb
+        return self._analytics.connect(layers, annotations=annotations)
 
-        from xrollout_ros.episodes.catalog.analytics import connect
-
-        tables = ("episodes", "annotations") if annotations else ("episodes",)
-        for attempt in range(3):
-            parts, newer = self._consistent(tables)
-            try:
-                return connect(self.folder, parts, newer, layers)
-            except duckdb.IOException:
-                if attempt == 2:
-                    raise
-        raise AssertionError
-
-    def _consistent(self, tables: Sequence[str]) -> tuple[Parts, dict[str, Newer]]:
-        """Snapshots of these tables, and what is newer, as of one moment."""
-        most = NO_LIMIT if self.read_only else FRESH
-        while True:
-            with self._store.read() as reading:
-                ((catalog,),) = reading.rows("SELECT value FROM state WHERE name = 'catalog'")
-                known = self._snapshots.parts(catalog, schema.VERSION)
-                parts = {table: known[table] for table in tables}
-                newer = {table: _newer(reading, table, each, most) for table, each in parts.items()}
-            found = {table: each for table, each in newer.items() if each is not None}
-            if len(found) == len(newer):
-                return parts, found
-            from xrollout_ros.episodes.catalog.compaction import compact
-
-            if not compact(self._store, self._snapshots, catalog):
-                most = NO_LIMIT  # somebody else is at it
-
-
-def _newer(reading: Reading, table: str, parts: Sequence[Part], most: int) -> Newer | None:
-    return reading.newer(table, parts[-1].upto if parts else -1, parts[0].upto if parts else -1, most)
-
-
-def _group(
-    question: Question,
-    key: Sequence[Any],
-    counts: Sequence[int],
-    episodes: Sequence[str] = (),
-    failed: Sequence[str] = (),
-) -> Group:
-    attempts, successes, helped, unknown = map(int, counts)
-    common = dict(zip(question.labels, key, strict=True))
-    return Group(common, attempts, successes, unknown, helped, question.confidence, tuple(episodes), tuple(failed))
+    def _table(self, sql: Sql, layers: Layers, *, annotations: bool = False) -> pa.Table:
+        with self._analytics.asking(layers, annotations=annotations) as connection:
+            return connection.sql(sql.text, params=sql.values).to_arrow_table()

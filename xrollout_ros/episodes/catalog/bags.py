@@ -8,14 +8,16 @@ from typing import Any
 
 from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.catalog.columns import ANNOTATIONS, EPISODES, names
+from xrollout_ros.episodes.catalog.index import JOURNAL_END, behind_journal
 from xrollout_ros.episodes.catalog.live import LiveStore, Writing
 from xrollout_ros.episodes.catalog.rows import annotation_of, judged, row_of, said_by
+from xrollout_ros.episodes.catalog.walk import AGAIN, folders_above
 from xrollout_ros.episodes.journal_entry import JournalEntry, retracted_ids
 from xrollout_ros.episodes.rosbag2 import METADATA_FILE
 
 _EPISODE = names(EPISODES)
 _ANNOTATION = names(ANNOTATIONS)
-_END, _MARK, _PROBLEMS = "journal_end", "journal_mark", "journal_problems"
+_MARK, _PROBLEMS = "journal_mark", "journal_problems"
 
 
 def look(data: Path, path: str) -> dict[str, Any]:
@@ -52,6 +54,8 @@ def put_bag(writing: Writing, data: Path, found: dict[str, Any]) -> str:
         What is wrong with it; empty: nothing.
     """
     path, problem = str(found["path"]), str(found.get("problem", ""))
+    # So that it is noticed when they are gone, even if nobody has looked into them yet.
+    writing.run("INSERT OR IGNORE INTO folders VALUES (?, ?)", [(folder, AGAIN) for folder in folders_above(path)])
     if not problem:
         others = writing.rows("SELECT path FROM episodes WHERE episode_id = ?", (found["episode_id"],))
         if others and others[0][0] != path and (data / others[0][0]).is_dir():
@@ -98,23 +102,18 @@ def follow_journal(store: LiveStore, path: Path, *, anew: bool = False) -> int:
     """
     if not anew:
         with store.read() as reading:
-            if journal.size_of(path) == int(_note(reading.rows, _END, 0)):
+            if not behind_journal(reading, path):
                 return 0
     with store.write() as writing:
-        end, mark = int(_note(writing.rows, _END, 0)), str(_note(writing.rows, _MARK, ""))
+        end, mark = int(_note(writing.rows, JOURNAL_END, 0)), str(_note(writing.rows, _MARK, ""))
         tail = journal.read_from(path, 0 if anew else end, "" if anew else mark)
         whole = anew or tail.from_start
         new = _apply(writing, tail.entries, tail.places, whole=whole)
         problems = [] if whole else str(_note(writing.rows, _PROBLEMS, "")).splitlines()
-        writing.remember(_END, tail.end)
+        writing.remember(JOURNAL_END, tail.end)
         writing.remember(_MARK, tail.mark)
         writing.remember(_PROBLEMS, "\n".join([*problems, *tail.problems]))
         return new
-
-
-def behind_journal(rows: Any, path: Path) -> int:
-    """Bytes of the journal that a store has not read."""
-    return abs(journal.size_of(path) - int(_note(rows, _END, 0)))
 
 
 def _note(rows: Any, name: str, default: object) -> Any:

@@ -7,9 +7,8 @@ from pathlib import Path
 from xrollout_ros.core.clock import Clock
 from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.catalog.bags import look
-from xrollout_ros.episodes.catalog.index import known
 from xrollout_ros.episodes.catalog.live import LiveStore
-from xrollout_ros.episodes.catalog.walk import changes
+from xrollout_ros.episodes.catalog.walk import Known, changes
 from xrollout_ros.episodes.paths import JOURNAL
 
 
@@ -22,20 +21,22 @@ def disagreements(store: LiveStore, data: Path, clock: Clock) -> list[str]:
         clock: the machine's.
     """
     with store.read() as reading:
-        before = known(reading)
+        before = Known(reading)
         said = dict(reading.rows("SELECT entry_id, entry FROM annotations"))
-    found = changes(data, before, clock.wall_ns(), every=True)
+        found = changes(data, before, clock.wall_ns(), every=True)
+        there = {path: before.bag(path) for path in (*found.look, *found.gone)}
     lines = []
     for path in found.look:
-        there = before.bags.get(path)
-        if there is None:
+        known = there[path]
+        if known is None:
             readable = "problem" not in look(data, path)
             lines.append(f"the bag {path} is not in the catalog{'' if readable else ', and cannot be read'}")
-        elif there.readable:
+        elif known.readable:
             lines.append(f"the bag {path} was changed since it was put into the catalog")
-    lines += [
-        f"the catalog has {path}, which is gone from the disk" for path in found.gone if before.bags[path].readable
-    ]
+    for path in found.gone:
+        known = there[path]
+        if known is not None and known.readable:
+            lines.append(f"the catalog has {path}, which is gone from the disk")
     entries = journal.read(data / JOURNAL).entries
     missing = [entry.id for entry in entries if entry.id not in said]
     changed = [entry.id for entry in entries if said.get(entry.id, "") not in ("", entry.model_dump_json())]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Kind(str, Enum):
@@ -114,6 +115,14 @@ PUBLIC = tuple(column.name for column in EPISODES if column.about)
 """Columns of an episode that people ask for."""
 ALIASES = {"policy": "policy_id", "id": "episode_id", "failure": "failure_mode", "duration": "duration_s"}
 """Shorter names that filters and groups take."""
+
+
+def plain(name: str, value: Any) -> Any:
+    """A value of the live store as Python has it; properties stay JSON."""
+    kind = BY_NAME[name].kind
+    if kind is Kind.TAGS:
+        return json.loads(value)
+    return bool(value) if kind is Kind.TRUTH else value
 
 
 def names(columns: tuple[Column, ...]) -> tuple[str, ...]:

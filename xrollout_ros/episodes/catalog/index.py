@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from xrollout_ros.core.clock import Clock
-from xrollout_ros.episodes.catalog import bags
 from xrollout_ros.episodes.catalog.live import LiveStore, Reading
-from xrollout_ros.episodes.catalog.walk import Changes, Known, State, changes
-from xrollout_ros.episodes.catalog.workers import look_at
 from xrollout_ros.episodes.paths import JOURNAL
 
+JOURNAL_END = "journal_end"
+"""The store's note of how much of the journal it has read, bytes."""
 BATCH = 500
 """Bags in one write: what a kill makes the next run do again."""
 Progress = Callable[[int, int], None]
@@ -37,33 +36,6 @@ class Report:
     journal_problems: tuple[str, ...]
     episodes: int
     """In the catalog now."""
-
-
-def known(reading: Reading, folders: Sequence[str] | None = None) -> Known:
-    """What a catalog knows of the disk.
-
-    Args:
-        reading: the store's.
-        folders: the bags only of these, and of those below them; of the data folder itself (the empty path) only those
-            that lie in it. None: all bags.
-    """
-    states: dict[str, State] = {}
-    for folder in (None,) if folders is None else folders:
-        for table, readable in (("episodes", True), ("problems", False)):
-            where, values = _inside(folder, table)
-            found = reading.rows(f"SELECT path, bytes, mtime_ns FROM {table} WHERE {where}", values)
-            states.update((path, State(size, mtime_ns, readable)) for path, size, mtime_ns in found)
-    return Known(states, dict(reading.rows("SELECT path, mtime_ns FROM folders")))
-
-
-def _inside(folder: str | None, table: str) -> tuple[str, tuple[str, ...]]:
-    """Which bags lie in a folder, through the index of paths."""
-    if folder is None:
-        return "true", ()
-    if not folder:
-        return f"path IN (SELECT path FROM {table} WHERE instr(path, '/') = 0)", ()
-    # '0' comes after '/'.
-    return "path > ? AND path < ?", (f"{folder}/", f"{folder}0")
 
 
 def bring_up_to_date(
@@ -91,10 +63,18 @@ def bring_up_to_date(
         DataError: the store or the journal cannot be used.
     """
     with store.read() as reading:
-        folders = None if every else _changed(reading, data)
-        before = known(reading, folders)
-    found = Changes() if folders == [] else changes(data, before, clock.wall_ns(), every=every)
-    read = _read(store, data, found, workers, progress)
+        dirty = _dirty(reading, data)
+        if not every and not dirty and not behind_journal(reading, data / JOURNAL):
+            return _report(reading)
+    # With what reads bags and journal come many libraries, which questions to a catalog that is up to date do without.
+    from xrollout_ros.episodes.catalog import bags
+    from xrollout_ros.episodes.catalog.walk import Changes, Known, changes
+
+    found = Changes()
+    if every or dirty:
+        with store.read() as reading:
+            found = changes(data, Known(reading), clock.wall_ns(), every=every)
+    read = _read(store, data, found.look, workers, progress)
     removed = 0
     if found.gone or found.folders or found.forget:
         with store.write() as writing:
@@ -102,34 +82,45 @@ def bring_up_to_date(
             writing.run("DELETE FROM folders WHERE path = ?", [(path,) for path in found.forget])
             writing.run("INSERT OR REPLACE INTO folders VALUES (?, ?)", found.folders.items())
     entries = bags.follow_journal(store, data / JOURNAL, anew=every)
-    return _report(store, read, removed, entries, found)
+    with store.read() as reading:
+        return _report(reading, read, removed, entries, found.open)
 
 
-def _changed(reading: Reading, data: Path) -> list[str] | None:
-    """Folders of bags that were changed or are gone; None: none has been looked at yet. It is asked before each
-    question, so it is quick.
-    """
-    folders = dict(reading.rows("SELECT path, mtime_ns FROM folders"))
-    return None if "" not in folders else [path for path, at_ns in folders.items() if _time_of(data / path) != at_ns]
+def behind_journal(reading: Reading, path: Path) -> int:
+    """Bytes of the journal that a store has not read."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        size = 0
+    found = reading.rows("SELECT value FROM state WHERE name = ?", (JOURNAL_END,))
+    return abs(size - (int(found[0][0]) if found else 0))
 
 
-def _time_of(folder: Path) -> int:
-    """When it was changed, ns; -1: it is gone."""
+def _dirty(reading: Reading, data: Path) -> list[str]:
+    """Folders of bags that were changed or are gone; quick, since it is asked before each question."""
+    folders = {"": 0, **dict(reading.rows("SELECT path, mtime_ns FROM folders"))}
+    return [path for path, mtime_ns in folders.items() if _mtime_ns(data / path) != mtime_ns]
+
+
+def _mtime_ns(folder: Path) -> int:
     try:
         return folder.stat().st_mtime_ns
     except FileNotFoundError:
         return -1
 
 
-def _read(store: LiveStore, data: Path, found: Changes, workers: int, progress: Progress | None) -> int:
+def _read(store: LiveStore, data: Path, look: Sequence[str], workers: int, progress: Progress | None) -> int:
+    from xrollout_ros.episodes.catalog.bags import put_bag
+    from xrollout_ros.episodes.catalog.workers import look_at
+
     batch: list[dict[str, Any]] = []
-    done, total = 0, len(found.look)
-    for row in look_at(data, found.look, workers):
+    done, total = 0, len(look)
+    for row in look_at(data, look, workers):
         batch.append(row)
         if len(batch) == BATCH or done + len(batch) == total:
             with store.write() as writing:
                 for each in batch:
-                    bags.put_bag(writing, data, each)
+                    put_bag(writing, data, each)
             done += len(batch)
             batch.clear()
             if progress is not None:
@@ -137,10 +128,11 @@ def _read(store: LiveStore, data: Path, found: Changes, workers: int, progress: 
     return done
 
 
-def _report(store: LiveStore, read: int, removed: int, entries: int, found: Changes) -> Report:
-    with store.read() as reading:
-        problems = reading.rows("SELECT path, problem FROM problems ORDER BY path")
-        said = reading.rows("SELECT value FROM state WHERE name = 'journal_problems'")
-        ((episodes,),) = reading.rows("SELECT coalesce(sum(episodes), 0) FROM rollup")
+def _report(
+    reading: Reading, read: int = 0, removed: int = 0, entries: int = 0, being_recorded: Sequence[str] = ()
+) -> Report:
+    problems = reading.rows("SELECT path, problem FROM problems ORDER BY path")
+    said = reading.rows("SELECT value FROM state WHERE name = 'journal_problems'")
+    ((episodes,),) = reading.rows("SELECT coalesce(sum(episodes), 0) FROM rollup")
     journal_problems = tuple(str(said[0][0]).splitlines()) if said else ()
-    return Report(read, removed, entries, tuple(problems), tuple(found.open), journal_problems, int(episodes))
+    return Report(read, removed, entries, tuple(problems), tuple(being_recorded), journal_problems, int(episodes))

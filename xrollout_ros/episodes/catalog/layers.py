@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from itertools import product
 
-from xrollout_ros.core.episode import EpisodeKind, Outcome, Result, counts_in_rate
 from xrollout_ros.episodes.catalog.columns import EPISODES, OVERRIDDEN, names
-from xrollout_ros.episodes.journal_entry import Layers
+from xrollout_ros.episodes.layers import Layers
 
 _FAILURE = {
     "failure_mode": ("mode", "VARCHAR", "''"),
@@ -91,6 +90,9 @@ def _tags(own: str) -> str:
 
 def _rule(outcome: str, *, success: bool) -> str:
     """What counts, from the one place that knows, as a list of the cases that do."""
+    # With pydantic, which questions about all layers do without.
+    from xrollout_ros.core.episode import EpisodeKind, Outcome, Result, counts_in_rate
+
     cases = []
     for kind, each, helped in product(EpisodeKind, Outcome, (False, True)):
         attempt = counts_in_rate(kind, each)

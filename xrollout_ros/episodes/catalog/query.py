@@ -20,7 +20,7 @@ from xrollout_ros.episodes.catalog.filters import (
     resolve,
 )
 from xrollout_ros.episodes.catalog.schema import COUNTS, ROLLUP
-from xrollout_ros.episodes.journal_entry import ALL_LAYERS, Layers
+from xrollout_ros.episodes.layers import ALL_LAYERS, Layers
 
 DEFAULT_BY = ("task", "policy", "scene", "start")
 """A named start distribution is a scene of its own."""

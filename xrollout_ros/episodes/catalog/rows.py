@@ -11,16 +11,15 @@ from typing import Any
 from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome, OutcomeSource, Result, counts_in_rate
 from xrollout_ros.episodes.catalog.columns import OVERRIDDEN
 from xrollout_ros.episodes.journal_entry import (
-    ALL_LAYERS,
     JournalEntry,
     Judged,
-    Layers,
     PropertySet,
     Retracted,
     Reviewed,
     Tagged,
     effective,
 )
+from xrollout_ros.episodes.layers import ALL_LAYERS, Layers
 
 _LARGEST = 2**63 - 1
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.files import sync
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.episodes.catalog.columns import ANNOTATIONS, EPISODES, Column, Kind, names
 from xrollout_ros.episodes.catalog.live import Reading
-from xrollout_ros.episodes.rosbag2 import sync_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,7 +87,7 @@ class Snapshots:
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, self.folder / MANIFEST)
-        sync_folder(self.folder)
+        sync(self.folder)
         used = {part.file for named in (before, parts) for each in named.values() for part in each}
         for path in self.folder.glob("*.parquet*"):
             if path.name not in used:
@@ -128,21 +128,13 @@ class Snapshots:
                 first, last, rows = min(first, found[0][0]), found[-1][0], rows + len(found)
             if writer is not None:
                 writer.close()
-                _sync(path)
+                sync(path)
         except OSError as error:
             path.unlink(missing_ok=True)
             raise DataError(f"the snapshot {path} cannot be written ({error})", "Free space or mend its rights.") from (
                 error
             )
         return Part(path.name, reading.change, rows, first, last) if writer is not None else None
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def arrow_schema(table: str) -> pa.Schema:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xrollout_ros.core.clock import NS
+from xrollout_ros.episodes.catalog.live import Reading
 from xrollout_ros.episodes.rosbag2 import METADATA_FILE
 
 RACY_NS = NS
@@ -27,13 +28,52 @@ class State(NamedTuple):
     readable: bool
 
 
-@dataclass
 class Known:
-    """What the catalog knows of the disk; all paths are below the data folder, which itself is the empty one."""
+    """What a catalog knows of the disk, folder by folder. All paths are below the data folder, itself the empty one."""
 
-    bags: Mapping[str, State] = field(default_factory=dict)
-    folders: Mapping[str, int] = field(default_factory=dict)
-    """When each folder of bags was changed last, ns."""
+    def __init__(self, reading: Reading) -> None:
+        """
+        Args:
+            reading: of its store, which must last as long as this is used.
+        """
+        self.folders: dict[str, int] = dict(reading.rows("SELECT path, mtime_ns FROM folders"))
+        """When each folder of bags was changed last, ns."""
+        self._reading = reading
+        self._states: dict[str, dict[str, State]] = {}
+
+    def right_in(self, folder: str) -> Mapping[str, State]:
+        """The bags whose folders lie right in this one."""
+        if folder not in self._states:
+            test, values = _right_in(folder)
+            self._states[folder] = {
+                path: State(size, mtime_ns, readable)
+                for table, readable in (("problems", False), ("episodes", True))
+                for path, size, mtime_ns in self._reading.rows(
+                    f"SELECT path, bytes, mtime_ns FROM {table} WHERE {test}", values
+                )
+            }
+        return self._states[folder]
+
+    def bag(self, path: str) -> State | None:
+        """A bag; None: it is not known."""
+        return self.right_in(path.rpartition("/")[0]).get(path)
+
+
+def _right_in(folder: str) -> tuple[str, tuple[object, ...]]:
+    if not folder:
+        return "instr(path, '/') = 0", ()
+    begin = f"{folder}/"
+    # The character after the slash is 0: what lies between is found by the index.
+    return "path > ? AND path < ? AND instr(substr(path, ?), '/') = 0", (begin, f"{folder}0", len(begin) + 1)
+
+
+def folders_above(path: str) -> list[str]:
+    """All folders that a bag lies in, the data folder last."""
+    above = []
+    while path:
+        path = path.rpartition("/")[0]
+        above.append(path)
+    return above
 
 
 @dataclass
@@ -70,7 +110,6 @@ class _Walk:
     def __init__(self, data: Path, known: Known, settled_ns: int, every: bool, found: Changes) -> None:
         self._data, self._known, self._every, self._found = data, known, every, found
         self._settled_ns = settled_ns
-        self._below = _by_parent(known.bags)
         self._folders_below = _by_parent(path for path in known.folders if path)
 
     def folder(self, path: str) -> None:
@@ -88,7 +127,7 @@ class _Walk:
         there = set(children)
         for child in children:
             self._child(child)
-        self._found.gone += [each for each in self._below[path] if each not in there]
+        self._found.gone += [each for each in self._known.right_in(path) if each not in there]
         for each in self._folders_below[path]:
             if each not in there:
                 self._gone_folder(each)
@@ -105,7 +144,7 @@ class _Walk:
     def _child(self, path: str) -> None:
         from xrollout_ros.episodes.store import being_written
 
-        known = self._known.bags.get(path)
+        known = self._known.bag(path)
         if known is not None and known.readable and not self._every:
             return
         try:
@@ -128,7 +167,7 @@ class _Walk:
 
     def _gone_folder(self, path: str) -> None:
         self._found.forget.append(path)
-        self._found.gone += self._below[path]
+        self._found.gone += self._known.right_in(path)
         for each in self._folders_below[path]:
             self._gone_folder(each)
 

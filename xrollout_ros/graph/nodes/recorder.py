@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from rclpy.serialization import deserialize_message
 
 from xrollout.msg import Heartbeat, RecorderStatus, SupervisorState
 from xrollout.srv import CloseEpisode, OpenEpisode
-from xrollout_ros.core.clock import nanoseconds, seconds
+from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.episode import EpisodeMeta, Strategy
 from xrollout_ros.core.errors import BagError, SpecError, XRolloutError
 from xrollout_ros.core.fields import stamp_ns
@@ -31,19 +29,18 @@ from xrollout_ros.graph.highlighting import HighlightService
 from xrollout_ros.graph.node import GraphNode, run_node
 from xrollout_ros.graph.polling import Polled
 from xrollout_ros.graph.pulse import clock
-from xrollout_ros.graph.qos import EVENT, LATCHED, recording
-from xrollout_ros.graph.recorded import expected, history, recorded, wanted
+from xrollout_ros.graph.qos import EVENT, LATCHED
+from xrollout_ros.graph.recorded import expected, recorded, wanted
 from xrollout_ros.graph.recorder_status import status_of
+from xrollout_ros.graph.taking import RawTopics
 from xrollout_ros.graph.topics import SYSTEM, resolve
 from xrollout_ros.graph.types import message_class
 
 MANAGER_TIMEOUT_S = 2.0
 POLL_PERIOD_S = 0.01
 PUBLISHERS_TIMEOUT_S = 4.0
-_IN_FLIGHT_S = 0.03
 _LAST_CLIP_S = 2.0
 """For a highlight that is being saved when the recorder ends."""
-_DRAIN_ROUNDS = 5
 _MOST_AT_ONCE = 200
 """Of one topic: a flood must not keep the recorder from its services and its heartbeat."""
 _STATE = resolve("supervisor/state")
@@ -66,6 +63,7 @@ class RecorderNode(GraphNode):
         self._recording: Recording | None = None
         self._repair: BackgroundRepair | None = None
         self._catalog: CatalogKeeper | None = None
+        self._topics: RawTopics | None = None
 
     def configure(self) -> None:
         topics = []
@@ -125,19 +123,10 @@ class RecorderNode(GraphNode):
         assert self._recording is not None
         polled = Polled()
         after_s = self._number("highlight_after")
-        self._highlights = HighlightService(self, self._recording, self._strategy.name, after_s, polled, self._take_all)
-        self._subscriptions_made = [
-            self.create_subscription(
-                message_class(topic.definition.type_name),
-                topic.name,
-                polled.never,
-                recording(topic.latched, topic.reliable, history(topic, self.robot)),
-                callback_group=polled,
-                raw=True,
-            )
-            for topic in self._recording.topics.values()
-        ]
-        self._by_topic = {made.topic_name: made for made in self._subscriptions_made}
+        self._topics = RawTopics(self, self._recording.topics.values(), self.robot, polled, self._receive)
+        self._highlights = HighlightService(
+            self, self._recording, self._strategy.name, after_s, polled, before=self._topics.take, saved=self._register
+        )
         self._heartbeats = self.create_subscription(Heartbeat, "heartbeat", self._on_heartbeat, EVENT)
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
         self._timers_made = [
@@ -150,9 +139,10 @@ class RecorderNode(GraphNode):
         self.make_safe()
         for timer in self._timers_made:
             self.destroy_timer(timer)
-        for subscription in (*self._subscriptions_made, self._heartbeats):
-            self.destroy_subscription(subscription)
-        self._by_topic = {}
+        if self._topics is not None:
+            self._topics.destroy()
+        self._topics = None
+        self.destroy_subscription(self._heartbeats)
         self._highlights.destroy()
 
     def cleanup(self) -> None:
@@ -191,15 +181,10 @@ class RecorderNode(GraphNode):
 
     def _poll(self) -> None:
         begin_ns = clock.steady_ns()
-        for topic in self._by_topic:
-            self._take_waiting(topic, _MOST_AT_ONCE)
+        assert self._topics is not None
+        self._topics.take(_MOST_AT_ONCE)
         self._highlights.poll()
         self.pulse.took(begin_ns)
-
-    def _take_all(self) -> None:
-        """What has come before this moment."""
-        for topic in self._by_topic:
-            self._take_waiting(topic)
 
     def _measured(self) -> dict[str, object]:
         counts = self._recording.counts() if self._recording else {}
@@ -217,22 +202,9 @@ class RecorderNode(GraphNode):
                 mode = deserialize_message(message, SupervisorState).mode
                 self._recording.operator_drives(mode == Mode.TELEOP, received_ns)
 
-    def _take_waiting(self, topic: str, most: int = sys.maxsize) -> int:
-        subscription, taken = self._by_topic.get(topic), 0
-        if subscription is None:
-            return 0
-        with subscription.handle:
-            while taken < most and (found := subscription.handle.take_message(subscription.msg_type, True)) is not None:
-                self._receive(topic, *found)
-                taken += 1
-        return taken
-
     def _drain(self) -> None:
-        """Take all that was sent before now: messages in flight have a moment to arrive."""
-        for _ in range(_DRAIN_ROUNDS):
-            time.sleep(_IN_FLIGHT_S)
-            if not sum(self._take_waiting(topic) for topic in self._by_topic):
-                return
+        if self._topics is not None:
+            self._topics.drain()
 
     def _on_heartbeat(self, message: Heartbeat) -> None:
         if message.node == "manager":
@@ -249,12 +221,12 @@ class RecorderNode(GraphNode):
     def _on_open(self, request: OpenEpisode.Request, response: OpenEpisode.Response) -> OpenEpisode.Response:
         try:
             meta = EpisodeMeta.model_validate_json(request.metadata)
-            if self._recording is None or not self.active:
+            if self._recording is None or self._topics is None or not self.active:
                 raise BagError("the recorder is not active", "Activate it first.")
             with self.pulse.transition():
-                self._wait_for_publishers()
+                self._wait_for_publishers(self._topics)
             # What came before this moment belongs to no attempt, or to the one before.
-            self._take_all()
+            self._topics.take()
             response.bag = str(self._recording.open(meta, stamp_ns(request.start)))
             response.opened = True
             self._manager_seen_ns = clock.steady_ns()
@@ -264,15 +236,11 @@ class RecorderNode(GraphNode):
         self._tell()
         return response
 
-    def _wait_for_publishers(self) -> None:
+    def _wait_for_publishers(self, topics: RawTopics) -> None:
         """A recorder that has just come back is not yet known to those whose messages it is to take."""
-        until_ns = clock.steady_ns() + nanoseconds(PUBLISHERS_TIMEOUT_S)
         names = expected(self.robot, cameras=bool(self.get_parameter("cameras").value))
-        while missing := sorted(name for name in names if not self._by_topic[name].get_publisher_count()):
-            if clock.steady_ns() > until_ns:
-                self.get_logger().warning(f"recording, though nobody publishes {', '.join(missing)}")
-                return
-            time.sleep(_IN_FLIGHT_S)
+        if missing := topics.wait_for_publishers(names, PUBLISHERS_TIMEOUT_S):
+            self.get_logger().warning(f"recording, though nobody publishes {', '.join(missing)}")
 
     def _on_close(self, request: CloseEpisode.Request, response: CloseEpisode.Response) -> CloseEpisode.Response:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,10 @@ import click
 
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.episodes.catalog.api import Catalog
+from xrollout_ros.episodes.catalog.columns import PUBLIC
+from xrollout_ros.episodes.catalog.filters import Condition, equal, parse
 from xrollout_ros.episodes.catalog.query import DEFAULT_BY, Question
-from xrollout_ros.episodes.journal_entry import Layers, check_layer
+from xrollout_ros.episodes.layers import Layers, check_layer
 from xrollout_ros.ui import query_output
 from xrollout_ros.ui.console import output
 from xrollout_ros.ui.filtering import conditions_of, filter_options
@@ -97,16 +99,23 @@ def query(
         if sql is not None:
             _tell_table(catalog.sql(sql, layers), file, form)
         elif listing:
-            _tell_table(catalog.episodes(conditions, limit=limit or 100, layers=layers), file, form, episodes=True)
+            _tell_episodes(catalog, conditions, limit or 100, layers, file, form)
         else:
             _tell_groups(catalog, question, limit, file, form, picture)
 
 
-def _tell_table(found: pa.Table, file: Path | None, form: str, *, episodes: bool = False) -> None:
-    rows = query_output.Rows(found.column_names, found.to_pylist(), lambda: found)
-    query_output.tell(
-        rows, file, form, query_output.EPISODE_COLUMNS if episodes else None, "episode" if episodes else "row"
-    )
+def _tell_table(found: pa.Table, file: Path | None, form: str) -> None:
+    query_output.tell(query_output.Rows(found.column_names, found.to_pylist(), lambda: found), file, form, None, "row")
+
+
+def _tell_episodes(
+    catalog: Catalog, where: Sequence[Condition], limit: int, layers: Layers, file: Path | None, form: str
+) -> None:
+    def arrow() -> pa.Table:
+        return catalog.episodes(where, limit=limit, layers=layers)
+
+    found = query_output.Rows(PUBLIC, catalog.listing(where, limit=limit, layers=layers), arrow)
+    query_output.tell(found, file, form, query_output.EPISODE_COLUMNS, "episode")
 
 
 def _tell_groups(
