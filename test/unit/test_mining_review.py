@@ -188,7 +188,7 @@ def test_decisions_come_into_the_catalog_with_author_reason_and_tag(bags: Any) -
 
 
 def _without_review() -> Any:
-    from xrollout_ros.episodes.journal_entry import Layers
+    from xrollout_ros.episodes.layers import Layers
 
     return Layers(None, frozenset({"review"}))
 

@@ -19,6 +19,7 @@ from xrollout_ros.episodes import journal, paths
 from xrollout_ros.episodes.journal import Judged, Said, Tagged
 from xrollout_ros.episodes.journal_entry import JournalEntry, Retracted, retracted_ids
 from xrollout_ros.episodes.layers import Layers
+from xrollout_ros.episodes.locking import alone
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.episodes.store import find_episode
 from xrollout_ros.mining.labellers import Named

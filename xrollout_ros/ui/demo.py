@@ -211,5 +211,6 @@ def next_commands(summary: DeploymentSummary, example: Attempt) -> list[tuple[st
     return [
         (f"xrollout query --task {summary.task} {least} --output failures.json{data}", "where does it fail?"),
         (f"xrollout query --by start,failure --outcome failure,abort{data}", "and why?"),
+        (f"xrollout mine --task {summary.task}{data}", "what is worth collecting next?"),
         (f"xrollout episodes show {example.episode_id}{data}", "one attempt"),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from xrollout_ros.episodes.catalog import grouping, query
 from xrollout_ros.episodes.catalog.asking import Analytics
 from xrollout_ros.episodes.catalog.columns import PUBLIC, plain
 from xrollout_ros.episodes.catalog.filters import Condition, Dialect, Sql, conjunction, parse
-from xrollout_ros.episodes.catalog.live import FILE, SqliteStore
+from xrollout_ros.episodes.catalog.live import FILE, Reading, SqliteStore
 from xrollout_ros.episodes.catalog.query import Group, Question
 from xrollout_ros.episodes.catalog.snapshots import Snapshots
 from xrollout_ros.episodes.layers import ALL_LAYERS, Layers

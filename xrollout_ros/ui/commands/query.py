@@ -11,7 +11,7 @@ import click
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.episodes.catalog.columns import PUBLIC
-from xrollout_ros.episodes.catalog.filters import Condition, equal, parse
+from xrollout_ros.episodes.catalog.filters import Condition
 from xrollout_ros.episodes.catalog.query import DEFAULT_BY, Question
 from xrollout_ros.episodes.layers import Layers, check_layer
 from xrollout_ros.ui import query_output
