@@ -44,6 +44,10 @@ class BagError(XRolloutError):
     exit_code = 4
 
 
+class ForeignBagError(BagError):
+    """A bag was not written by XRollout: its messages are there, but it is no episode."""
+
+
 class DataError(XRolloutError):
     """Files or folders do not hold what the command needs, or cannot be written."""
 

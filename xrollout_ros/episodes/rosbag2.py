@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from xrollout_ros.core.clock import NS
 from xrollout_ros.core.episode import EpisodeMeta
-from xrollout_ros.core.errors import BagError
+from xrollout_ros.core.errors import BagError, ForeignBagError
 from xrollout_ros.core.files import sync
 from xrollout_ros.core.ros_distro import WHEELS, ros_distro
 
@@ -98,11 +98,12 @@ def episode_of(values: Mapping[str, str], origin: Path) -> EpisodeMeta:
     """The episode from what :func:`describe` made.
 
     Raises:
-        BagError: the bag was not written by XRollout, or says things this version does not know.
+        ForeignBagError: the bag was not written by XRollout.
+        BagError: it says things this version does not know.
     """
     text = values.get(EPISODE)
     if text is None:
-        raise BagError(
+        raise ForeignBagError(
             f"{origin} is a foreign bag: it has no {EPISODE!r} metadata",
             "Only bags recorded by XRollout can be read as episodes.",
         )

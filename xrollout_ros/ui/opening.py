@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 
@@ -12,10 +13,10 @@ def how_to_open(bag: Path) -> list[tuple[str, str]]:
         bag: its folder.
     """
     python = "from pathlib import Path; from xrollout_ros.episodes.reader import read_episode; "
-    mcap = next(iter(sorted(bag.glob("*.mcap"))), bag)
+    place = shlex.quote(str(bag))
     return [
-        ("Here", f"xrollout episodes show {bag}"),
-        ("Foxglove", f"open {mcap} as a local file at https://app.foxglove.dev or in the desktop app"),
-        ("RViz", f"ros2 bag play {bag}; then rviz2 with fixed frame world and a MarkerArray display"),
+        ("Here", f"xrollout episodes show {place}"),
+        ("Foxglove", f"xrollout episodes open {place} --in foxglove"),
+        ("RViz", f"xrollout episodes open {place} --in rviz"),
         ("Python", f"{python}read_episode(Path({str(bag)!r})).state"),
     ]

@@ -12,6 +12,9 @@ ENTRIES = {
         "xrollout_ros.ui.commands.episodes_judge:judge_episodes",
         "Say why attempts failed, as the tagger does when an attempt is over.",
     ),
+    "open": Entry(
+        "xrollout_ros.ui.commands.episodes_open:open_episode", "Open a bag in a viewer, at the moment it went wrong."
+    ),
     "repair": Entry("xrollout_ros.ui.commands.episodes_repair:repair_episodes", "Make torn bags whole again."),
     "show": Entry(
         "xrollout_ros.ui.commands.episodes_show:show_episode", "Show what one bag holds, and how to open it."
@@ -21,4 +24,4 @@ ENTRIES = {
 
 @click.group(cls=LazyGroup, entries=ENTRIES)
 def episodes() -> None:
-    """List, show, judge and repair recorded episodes."""
+    """List, show, open, judge and repair recorded episodes."""

@@ -1,0 +1,332 @@
+"""`xrollout episodes open`: the commands, the Foxglove server as a client sees it, the shipped layouts."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from xrollout_ros.core.clock import NS, SystemClock
+from xrollout_ros.core.episode import FailureJudgement
+from xrollout_ros.core.modes import Mode, Phase, Source
+from xrollout_ros.core.resources import load_robot
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.episodes import journal
+from xrollout_ros.episodes.bag_reader import decode
+from xrollout_ros.episodes.journal import Judged, Said
+from xrollout_ros.episodes.paths import JOURNAL
+from xrollout_ros.episodes.player import Player
+from xrollout_ros.episodes.raw_bag import RawTopic
+from xrollout_ros.graph.topics import OWN, SYSTEM, resolve
+from xrollout_ros.ui.cli import cli
+from xrollout_ros.ui.opening import how_to_open
+from xrollout_ros.ui.viewers import layouts, rviz
+from xrollout_ros.ui.viewers.annotated import OPENED, OPENED_TOPIC, AnnotatedBag
+from xrollout_ros.ui.viewers.foxglove import FoxgloveServer
+from xrollout_ros.ui.viewers.opened import Opened, open_at
+
+from ..message_paths import panels_shown, paths_of, topics_of
+from ..message_paths import resolve as resolve_path
+from .conftest import Bags, Messages
+from .foxglove_client import ENDED, PAUSED, PLAYING, FoxgloveClient
+
+STEPS = 80
+MOMENT_S = 0.5
+MODE_TOPIC, COMMAND_TOPIC = "/xrollout/supervisor/state", "/xrollout/command"
+
+
+@pytest.fixture
+def bag(bags: Bags) -> Path:
+    """A failed attempt of 1 s, from second 5 on, that a rule has judged; the mode is told once, at its beginning."""
+    meta = bags.meta(outcome="failure", outcome_source="time_limit")
+    with bags.open(meta=meta) as writer:
+        bags.messages.install("xrollout/msg/SupervisorState")
+        bags.add(writer, MODE_TOPIC, "xrollout/msg/SupervisorState")
+        writer.write(MODE_TOPIC, bags.messages.cdr("xrollout/msg/SupervisorState", mode=1), 5 * NS)
+        for step in range(STEPS):
+            stamp_ns = 5 * NS + step * bags.robot.control_period_ns
+            bags.observe(writer, np.zeros(bags.robot.state_dim), stamp_ns, stamp_ns)
+            action = np.full(len(bags.robot.actions), step / STEPS)
+            bags.command(writer, meta, action, stamp_ns, stamp_ns, step=step)
+        summary = writer.close(meta)
+    said = FailureJudgement(
+        episode_id=meta.episode_id,
+        mode="dropped",
+        stage="transport",
+        moment_s=MOMENT_S,
+        severity=0.6,
+        confidence=0.9,
+        evidence="it fell",
+        author="rule:dropped",
+    )
+    bags.data.mkdir(exist_ok=True)
+    judged = Said("rule:dropped", meta.episode_id, Judged(judgement=said))
+    journal.append_all(bags.data / JOURNAL, [judged], SystemClock())
+    return summary.path
+
+
+def _run(*words: object) -> Result:
+    return CliRunner().invoke(cli, ["episodes", "open", *map(str, words)])
+
+
+# --- served to Foxglove ---
+
+
+@pytest.fixture
+def served(bag: Path) -> Iterator[FoxgloveServer]:
+    """The bag, 0.25 s around the moment again and again."""
+    opened = open_at(bag, at_s=None, before_s=0.25, after_s=0.25)
+    annotated = AnnotatedBag(opened.bag, opened.moment, opened.effective)
+    player = Player(annotated, opened.span, speed=1.0, loop=True, clock=SystemClock())
+    server = FoxgloveServer(player, annotated.topics, (annotated.start_ns, annotated.end_ns), "test", 0)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    yield server
+    server.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def client(served: FoxgloveServer) -> Iterator[FoxgloveClient]:
+    client = FoxgloveClient(served.port)
+    client.until(lambda got: {MODE_TOPIC, COMMAND_TOPIC, OPENED_TOPIC} <= set(got.channels), "the topics")
+    yield client
+    client.close()
+
+
+def _command_at(client: FoxgloveClient, data: bytes) -> Any:
+    channel = client.received.channels[COMMAND_TOPIC]
+    assert (channel["encoding"], channel["schemaEncoding"]) == ("cdr", "ros2msg")
+    from mcap.records import Schema
+
+    schema = Schema(id=1, name=channel["schemaName"], encoding="ros2msg", data=channel["schema"].encode())
+    return decode(schema, data)
+
+
+def test_a_client_sees_the_moment_with_what_was_said_before_it(client: FoxgloveClient) -> None:
+    info = client.received.info
+    assert {"playbackControl", "time"} <= set(info["capabilities"])
+    assert (info["dataStartTime"]["sec"], info["dataEndTime"]["sec"]) == (5, 5)
+    client.subscribe(MODE_TOPIC, COMMAND_TOPIC, OPENED_TOPIC)
+    moment_ns = 5 * NS + round(MOMENT_S * NS)
+    opened = client.until(lambda got: [data for at, data in got.of(OPENED_TOPIC) if at == moment_ns], "the moment")
+    said = json.loads(opened[0])
+    assert (said["failure"], said["stage"], said["evidence"]) == ("dropped", "transport", "it fell")
+    # The mode was told once, before what is played: it is there all the same.
+    assert client.until(lambda got: got.of(MODE_TOPIC), "the mode")[0][0] == 5 * NS
+    commands = client.until(
+        lambda got: [(at, data) for at, data in got.of(COMMAND_TOPIC) if at >= moment_ns], "the command at the moment"
+    )
+    at_ns, data = commands[0]
+    assert at_ns == moment_ns
+    assert _command_at(client, data).step == round(MOMENT_S / 0.0125)
+    first_ns = client.received.of(COMMAND_TOPIC)[0][0]
+    assert 0 <= 5 * NS + NS // 4 - first_ns <= 12_500_000 * 2
+    assert any(moment_ns <= time_ns <= moment_ns + NS // 4 for time_ns in client.received.times)
+
+
+def test_the_span_comes_again_until_the_client_takes_the_controls(client: FoxgloveClient) -> None:
+    client.subscribe(COMMAND_TOPIC)
+    client.until(lambda got: len([state for state in got.states if state[3]]) >= 3, "played three times")
+    assert max(at for at, _ in client.received.of(COMMAND_TOPIC)) <= 5 * NS + round(0.75 * NS)
+    client.control(play=False, seek_ns=5 * NS + NS // 10, request="there")
+    client.until(lambda got: any(state[4] == "there" for state in got.states), "the answer")
+    answer = next(state for state in client.received.states if state[4] == "there")
+    assert answer[:4] == (PAUSED, 5 * NS + NS // 10, 1.0, True)
+    held_ns, last_ns = 5 * NS + 7 * 12_500_000, 5 * NS + (STEPS - 1) * 12_500_000
+    client.until(lambda got: got.of(COMMAND_TOPIC)[-1][0] == held_ns, "the command that held there")
+    client.control(play=True, speed=4.0, request="go")
+    client.until(lambda got: got.states[-1][0] == ENDED, "the end of the bag")
+    client.until(lambda got: got.of(COMMAND_TOPIC)[-1][0] == last_ns, "the last command")
+    client.control(play=True, seek_ns=0, request="again")
+    client.until(lambda got: any(state[:1] == (PLAYING,) and state[4] == "again" for state in got.states), "again")
+
+
+def test_a_client_that_comes_late_is_told_what_was_said_last(served: FoxgloveServer, client: FoxgloveClient) -> None:
+    client.subscribe(COMMAND_TOPIC)
+    client.control(play=False, seek_ns=5 * NS + NS // 2, request="stay")
+    client.until(lambda got: any(state[4] == "stay" for state in got.states), "the answer")
+    late = FoxgloveClient(served.port)
+    late.until(lambda got: MODE_TOPIC in got.channels, "the topics")
+    late.subscribe(MODE_TOPIC)
+    late.until(lambda got: got.of(MODE_TOPIC), "the mode")
+    late.until(lambda got: got.states and got.times, "where it is")
+    assert late.received.states[-1][:2] == (PAUSED, 5 * NS + NS // 2)
+    late.close()
+
+
+# --- the command ---
+
+
+def test_a_taken_port_is_named(bag: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = _run(bag, "--port", port)
+    assert result.exit_code == 5
+    assert f"port {port} of 127.0.0.1" in result.output
+    assert "--port" in result.output
+
+
+def test_what_cannot_be_opened_says_why(bag: Path, bags: Bags, tmp_path: Path) -> None:
+    episode_id = bag.name.rpartition("_")[2]
+    for words, code, told in (
+        ([tmp_path / "none"], 4, "there is no bag"),
+        (["01NOSUCH", "--data", bags.data], 5, "no episode"),
+        ([bag, "--at", "77"], 5, "the moment 77 s lies outside"),
+        ([bag, "--in", "emacs"], 2, "foxglove"),
+        ([bag, "--speed", "0"], 2, "--speed"),
+        ([bag, "--port", "70000"], 2, "--port"),
+    ):
+        result = _run(*words)
+        assert (result.exit_code, told in result.output) == (code, True), result.output
+    (bag / "metadata.yaml").rename(tmp_path / "metadata.yaml")
+    result = _run(episode_id, "--data", bags.data)
+    assert result.exit_code == 4
+    assert "torn" in result.output
+    assert f"xrollout episodes repair {episode_id}" in result.output
+    bag.rename(tmp_path / "gone")
+    result = _run(episode_id[:14], "--data", bags.data)
+    assert result.exit_code == 5
+    assert "is not in" in result.output
+    assert "its journal speaks of it" in result.output
+
+
+def test_rviz_that_is_not_there_is_an_error_with_a_way_out(bag: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    result = _run(bag, "--in", "rviz")
+    assert result.exit_code == 6
+    assert "rviz2 is not on the PATH" in result.output
+    assert "--in foxglove" in result.output
+
+
+def test_the_ways_to_open_a_bag_are_commands(bag: Path) -> None:
+    ways = dict(how_to_open(bag))
+    assert ways["Foxglove"] == f"xrollout episodes open {bag} --in foxglove"
+    assert "episodes open" in ways["RViz"]
+
+
+# --- the shipped layout and configuration ---
+
+
+@pytest.fixture(scope="module")
+def recorded(messages: Messages) -> dict[str, RawTopic]:
+    """Every topic of the graph, as a bag has it."""
+    found = {}
+    for topic in (*OWN, *SYSTEM):
+        text, _ = messages.store.generate_msgdef(topic.type, ros_version=2)
+        name = resolve(topic.name)
+        found[name] = RawTopic(name, topic.type, "cdr", "ros2msg", text.encode(), topic.qos == "latched", True)
+    return {**found, OPENED.name: OPENED}
+
+
+def _layout() -> dict[str, Any]:
+    layout: dict[str, Any] = json.loads(layouts.shipped().read_text())
+    return layout
+
+
+def _check(layout: dict[str, Any], recorded: dict[str, RawTopic]) -> None:
+    kinds = {panel: {path: resolve_path(path, recorded) for path in paths} for panel, paths in paths_of(layout).items()}
+    numbers = {"float32", "float64", "uint8", "uint32", "bool", "number"}
+    for panel, found in kinds.items():
+        if panel.startswith("Plot!"):
+            assert found, panel
+            assert set(found.values()) <= numbers, found
+        elif panel.startswith("StateTransitions!"):
+            assert set(found.values()) <= {"uint8", "string", "bool"}, found
+    assert kinds["DiagnosticSummary!diagnostics"] == {"/diagnostics": "diagnostic_msgs/msg/DiagnosticArray"}
+    assert kinds["RosOut!log"] == {"/rosout": "rcl_interfaces/msg/Log"}
+    assert set(topics_of(layout)) <= set(recorded)
+    assert sorted(panels_shown(layout)) == sorted(layout["configById"])
+
+
+def test_the_layout_shows_topics_and_fields_that_are_recorded(recorded: dict[str, RawTopic]) -> None:
+    layout = _layout()
+    _check(layout, recorded)
+    shown = {panel.partition("!")[0] for panel in panels_shown(layout)}
+    assert shown == {
+        "3D", "Image", "Plot", "StateTransitions", "RawMessages", "DiagnosticSummary", "RosOut", "Tab",
+    }  # fmt: skip
+    states = {series["value"]: series for series in layout["configById"]["StateTransitions!states"]["paths"]}
+    for path, names in (
+        ("/xrollout/supervisor/state.mode", Mode),
+        ("/xrollout/command.source", Source),
+        ("/xrollout/episode.phase", Phase),
+    ):
+        labels = {state["value"]: state["label"] for state in states[path]["customStates"]["states"]}
+        assert labels == {str(int(each)): each.name for each in names}
+
+
+def test_a_message_path_that_leads_nowhere_is_found(recorded: dict[str, RawTopic]) -> None:
+    for path in ("/no/topic.x", "/xrollout/command.acton", "/xrollout/command.step[0]", "/xrollout/command.stamp.day"):
+        with pytest.raises(AssertionError, match=r"^/"):
+            resolve_path(path, recorded)
+
+
+def _with_cameras(robot: RobotSpec) -> RobotSpec:
+    document = robot.model_dump(mode="json")
+    document["safety"]["detectors"] = [
+        {"kind": "score", "score": "ensemble_variance", "threshold": 0.25, "severity": "log"},
+        {"kind": "time"},
+    ]
+    return RobotSpec.model_validate(document)
+
+
+def test_the_layout_is_fitted_to_the_robot(recorded: dict[str, RawTopic], messages: Messages) -> None:
+    robot = _with_cameras(load_robot("metaworld_sawyer"))
+    text, _ = messages.store.generate_msgdef("sensor_msgs/msg/Image", ros_version=2)
+    names = ["/front/image_raw", "/wrist/image_raw", "/top/image_raw"]
+    cameras = {
+        name: RawTopic(name, layouts.IMAGE_TYPES[0], "cdr", "ros2msg", text.encode(), False, True) for name in names
+    }
+    layout = layouts.fit(_layout(), robot, names, ["chunk_consistency", "ensemble_variance"])
+    _check(layout, {**recorded, **cameras})
+    assert set(names) <= set(topics_of(layout))
+    panels = layout["configById"]
+    actions = [(series["value"], series["label"]) for series in panels["Plot!command"]["paths"]]
+    assert actions == [(f"/xrollout/command.action[{i}]", action.name) for i, action in enumerate(robot.actions)]
+    scores = {series["label"]: series["value"] for series in panels["Plot!scores"]["paths"]}
+    assert scores == {
+        "chunk_consistency": "/xrollout/chunk.score_values[0]",
+        "ensemble_variance": "/xrollout/chunk.score_values[1]",
+        "ensemble_variance: threshold": "0.25",
+    }
+    assert "Image!camera" in _layout()["configById"]  # what is shipped stays as it is
+    none = layouts.fit(_layout(), None, [], [])
+    assert not [panel for panel in panels_shown(none) if panel.startswith("Image!")]
+    _check(none, recorded)
+
+
+def test_a_cache_that_cannot_be_written_leaves_the_shipped_layout(bag: Path, tmp_path: Path) -> None:
+    opened: Opened = open_at(bag, at_s=None, before_s=1, after_s=1)
+    path, why = layouts.fitted(opened.bag, tmp_path / "cache")
+    assert why == ""
+    assert json.loads(path.read_text())["configById"]["Plot!command"]["paths"][0]["label"] == "dx"
+    (tmp_path / "file").write_text("")
+    path, why = layouts.fitted(opened.bag, tmp_path / "file" / "cache")
+    assert path == layouts.shipped()
+    assert "cannot be written" in why
+
+
+def test_rviz_draws_topics_that_are_recorded(recorded: dict[str, RawTopic]) -> None:
+    config = yaml.safe_load(rviz.shipped().read_text())
+    camera = RawTopic("/front/image_raw", "sensor_msgs/msg/Image", "cdr", "ros2msg", b"", False, True)
+    fitted = rviz.fit(config, [recorded["/xrollout/scene"], camera])
+    displays = {display["Name"]: display for display in fitted["Visualization Manager"]["Displays"]}
+    assert config["Visualization Manager"]["Global Options"]["Fixed Frame"] == "world"
+    for display in config["Visualization Manager"]["Displays"]:
+        topic = display.get("Topic") or display.get("Description Topic")
+        assert topic is None or topic["Value"] in recorded
+    assert displays["Scene"]["Enabled"]
+    assert not displays["Robot"]["Enabled"]  # nobody describes it in this bag
+    assert displays["/front/image_raw"]["Topic"]["Value"] == "/front/image_raw"

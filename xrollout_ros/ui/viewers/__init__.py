@@ -1,0 +1,1 @@
+"""Viewers that a bag is opened in: Foxglove, RViz and Rerun."""

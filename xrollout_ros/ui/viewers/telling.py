@@ -1,0 +1,43 @@
+"""What every viewer's session tells at its beginning, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+from rich.console import Console
+
+from xrollout_ros.ui import text
+from xrollout_ros.ui.viewers.opened import Opened
+
+
+def tell_moment(console: Console, opened: Opened) -> None:
+    """Which bag, which moment and why, and what is played of it."""
+    bag, moment, span = opened.bag, opened.moment, opened.span
+    meta = bag.episode.meta if bag.episode is not None else None
+    what = f"{meta.kind.value} {meta.episode_id} ({meta.task})" if meta is not None else "a bag of others"
+    console.print(f"{what}: {bag.path}", soft_wrap=True)
+    console.print(f"moment: {moment.at_s:.2f} s, {moment.why}", soft_wrap=True)
+    for remark in moment.remarks:
+        console.print(f"note: {remark}", soft_wrap=True)
+    begin_s, end_s = moment.relative_s(span.begin_ns), moment.relative_s(span.end_ns)
+    whole = f"{moment.relative_s(bag.start_ns):.2f} to {moment.relative_s(bag.end_ns):.2f} s"
+    console.print(f"played: {begin_s:.2f} to {end_s:.2f} s of {whole} ({text.plural(len(bag.topics), 'topic')})")
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the block in order; neither is an error: it is how a viewer is left."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
