@@ -294,7 +294,7 @@ def test_show_tells_what_matters_and_how_to_open(data: Path) -> None:
         "20 by policy",
         "/scene/object",
         "Foxglove",
-        "ros2 bag play",
+        "--in rviz",
         "read_episode(",
     ):
         assert shown in page
