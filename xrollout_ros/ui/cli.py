@@ -18,7 +18,9 @@ ENTRIES = {
     "record": Entry("xrollout_ros.ui.commands.record:record", "Record demonstrations through the graph."),
     "teleop": Entry("xrollout_ros.ui.commands.teleop:teleop", "Take over in a running graph, mark attempts, stop it."),
     "train": Entry("xrollout_ros.ui.commands.train:train", "Train a policy from recorded episodes."),
-    "episodes": Entry("xrollout_ros.ui.commands.episodes:episodes", "List, show, open, judge and repair recorded episodes."),
+    "episodes": Entry(
+        "xrollout_ros.ui.commands.episodes:episodes", "List, show, open, judge and repair recorded episodes."
+    ),
     "query": Entry(
         "xrollout_ros.ui.commands.query:query",
         "Ask the catalog which attempts succeed how often, or which episodes there are.",
