@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from xrollout_ros.core.errors import CheckpointError, DataError, SpecError, Trai
 from xrollout_ros.core.resources import load_robot
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.threads import one_thread
+from xrollout_ros.episodes.lineage import records as lineage
 from xrollout_ros.learning import train as train_module
 from xrollout_ros.learning.checkpoint import load_checkpoint, load_policy
 from xrollout_ros.learning.dataset import TrainingEpisode, TrainingSet
 from xrollout_ros.learning.fit import Progress
+from xrollout_ros.learning.lineage import record_in, records_in
 from xrollout_ros.learning.metadata import read_meta
 from xrollout_ros.learning.train import TrainResult, train
 from xrollout_ros.learning.train_options import TrainOptions
@@ -68,7 +71,7 @@ def data(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def run(output: Path, report: Callable[[Progress], None] = lambda progress: None, **options: object) -> TrainResult:
     values: dict[str, object] = {"policy": "mlp", "epochs": 3, "batch_size": 32, "warmup_steps": 5}
-    return train(TrainOptions.of(data=Path("data"), output=output, **(values | options)), report)
+    return train(TrainOptions.of(**({"data": Path("data"), "output": output} | values | options)), report)
 
 
 @pytest.mark.usefixtures("data")
@@ -175,6 +178,32 @@ def test_fine_tuning_keeps_the_normalization_and_names_the_parent(tmp_path: Path
             assert not torch.equal(before[name], after[name]), name
             assert torch.allclose(before[name], after[name], atol=1e-3), name
     assert run(tmp_path / "tuned2.pt", base_model=base.output, policy=None, execute=6).meta.execute == 6
+
+
+def test_the_data_folder_knows_which_policy_came_of_its_episodes(tmp_path: Path, data: Callable[..., None]) -> None:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    base = run(tmp_path / "base.pt")
+    assert "no data folder" in base.problem
+    tuned = run(tmp_path / "tuned.pt", data=folder, base_model=base.output, held_out=0.2)
+    again = run(tmp_path / "again.pt", data=folder)
+    parent, child, other = lineage.read(folder)[0]
+    assert parent == record_in(base.output)
+    assert child == record_in(tuned.output)
+    assert child == records_in(tmp_path, below=True)[0][2]  # what stands beside the checkpoint says the same
+    assert (tuned.problem, child.parent_policy_id) == ("", base.meta.policy_id)
+    assert (set(child.episodes), len(child.held_out)) == (set(tuned.meta.episodes), 1)
+    assert other.policy_id == again.meta.policy_id
+    (tmp_path / "broken.pt").write_bytes(b"x")
+    again.record.unlink()
+    found, problems = records_in(tmp_path, below=False)
+    assert {each.policy_id for each in found} == {parent.policy_id, child.policy_id, other.policy_id}
+    assert ["broken.pt" in problem for problem in problems] == [True]
+    folder.chmod(0o500)
+    try:
+        assert run(tmp_path / "more.pt", data=folder).problem or os.geteuid() == 0
+    finally:
+        folder.chmod(0o700)
 
 
 def test_fine_tuning_over_its_own_base_model(tmp_path: Path, data: Callable[..., None]) -> None:

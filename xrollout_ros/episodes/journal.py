@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from pydantic import ValidationError
 
 from xrollout_ros.core.clock import NS, Clock
 from xrollout_ros.core.errors import DataError
-from xrollout_ros.core.files import sync
 from xrollout_ros.core.ids import check_id, new_id
 from xrollout_ros.episodes.journal_entry import (
     TAG_PATTERN,
@@ -31,6 +29,7 @@ from xrollout_ros.episodes.journal_entry import (
     effective,
 )
 from xrollout_ros.episodes.layers import check_layer
+from xrollout_ros.episodes.lines import append_lines
 
 __all__ = [
     "TAG_PATTERN",
@@ -125,32 +124,12 @@ def append_all(path: Path, said: Sequence[Said], clock: Clock) -> list[JournalEn
         return []
     lines = b"".join(entry.model_dump_json().encode() + b"\n" for entry in entries)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            _append_lines(handle, lines)
-        finally:
-            os.close(handle)
-        sync(path.parent)
+        append_lines(path, lines)
     except OSError as error:
         raise DataError(
             f"the journal {path} cannot be written ({error})", "Free space or mend its rights; nothing was added to it."
         ) from error
     return entries
-
-
-def _append_lines(handle: int, lines: bytes) -> None:
-    size = os.fstat(handle).st_size
-    if size and os.pread(handle, 1, size - 1) != b"\n":
-        lines = b"\n" + lines  # a writer was killed in the middle of a line: that line stays, ours begin anew
-    try:
-        if os.write(handle, lines) != len(lines):
-            raise OSError("the disk took only a part of the line")
-        os.fsync(handle)
-    except OSError:
-        os.ftruncate(handle, size)
-        raise
 
 
 def read(path: Path) -> Journal:

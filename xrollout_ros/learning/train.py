@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,12 +13,13 @@ import torch
 
 import xrollout_ros
 from xrollout_ros.core.clock import SystemClock, seconds
-from xrollout_ros.core.errors import CheckpointError, SpecError
+from xrollout_ros.core.errors import CheckpointError, DataError, SpecError
 from xrollout_ros.core.files import check_writable, write_bytes, write_together
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.processors import Processor
 from xrollout_ros.core.resources import load_robot
 from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.episodes.lineage.records import register
 from xrollout_ros.learning.checkpoint import Checkpoint, encode_checkpoint, load_checkpoint
 from xrollout_ros.learning.compatibility import check_robot
 from xrollout_ros.learning.dataset import (
@@ -29,6 +30,7 @@ from xrollout_ros.learning.dataset import (
     split,
 )
 from xrollout_ros.learning.fit import Progress, Recipe, fit
+from xrollout_ros.learning.lineage import record_of
 from xrollout_ros.learning.metadata import CheckpointMeta, interface_of, sha256
 from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, build_model
 from xrollout_ros.learning.picture import draw_losses
@@ -60,6 +62,8 @@ class TrainResult:
     """Rows trained on."""
     left_out: dict[str, int]
     """Episodes that did not train, by reason."""
+    problem: str = ""
+    """Why the data folder does not know of it; empty: it does."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,18 @@ def train(options: TrainOptions, report: Callable[[Progress], None]) -> TrainRes
     meta = _describe(options, plan, data, fitted, (training, held_out), recipe, history)
     known = [Steps.of(episode.state[episode.sampled]) for episode in training]
     novelty = fit_novelty("rnd", known, options.seed) if len(known) > 1 else None
-    return _write(options.output, (fitted, novelty), meta, history, len(samples), data.left_out)
+    result = _write(options.output, (fitted, novelty), meta, history, len(samples), data.left_out)
+    return replace(result, problem=_register(options.data, result, base))
+
+
+def _register(data: Path, result: TrainResult, base: Checkpoint | None) -> str:
+    """Let the data folder know which policy came of its episodes; why it does not, where that fails."""
+    records = [record_of(base.meta, base.checkpoint_hash, base.path)] if base else []
+    try:
+        register(data, [*records, record_of(result.meta, result.checkpoint_hash, result.output)])
+    except DataError as error:  # hours of training are not lost for this
+        return str(error)
+    return ""
 
 
 def _processors(options: TrainOptions, base: Checkpoint | None) -> list[Processor] | None:

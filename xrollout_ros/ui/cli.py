@@ -34,6 +34,10 @@ ENTRIES = {
         "xrollout_ros.ui.commands.review:review",
         "Look at ambiguous and sampled episodes, and decide; by keys in the terminal.",
     ),
+    "lineage": Entry(
+        "xrollout_ros.ui.commands.lineage:lineage",
+        "Walk from an episode, policy, dataset or clip to what it came from, and to what it led to.",
+    ),
     "index": Entry("xrollout_ros.ui.commands.index:index", "Bring the catalog in line with the bags and the journal."),
     "upload": Entry(
         "xrollout_ros.ui.commands.upload:upload",

@@ -78,3 +78,5 @@ def _tell(result: TrainResult, console: Console) -> None:
             console.print(f"  {count}: {reason}")
     for label, path in (("checkpoint", result.output), ("loss curve", result.picture), ("history", result.record)):
         console.print(f"{label}: {path}", soft_wrap=True)
+    if result.problem:
+        console.print(f"lineage: not kept beside the episodes: {result.problem}", style="yellow", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""What came from what: episodes, policies, datasets and clips, walked both ways."""
