@@ -139,11 +139,6 @@ class Signals:
         return task.reach.distance_m
 
     @cached_property
-    def reached(self) -> bool:
-        """Whether the hand was at the object at any time."""
-        return bool(self.apart_m.min() <= self.near_m)
-
-    @cached_property
     def recovering(self) -> npt.NDArray[np.bool_]:
         """(T,) a recovery policy drove."""
         recovering: npt.NDArray[np.bool_] = self.episode.mode == int(Mode.RECOVERING)
@@ -188,3 +183,9 @@ def _norm(values: Floats) -> Floats:
     """(T,) length of each row."""
     lengths: Floats = np.linalg.norm(values, axis=1)
     return lengths
+
+
+def longest(rows: npt.NDArray[np.bool_]) -> int:
+    """Length of the longest run of true ones."""
+    ends = np.flatnonzero(np.diff(np.concatenate(([False], rows, [False])).astype(np.int8)))
+    return int((ends[1::2] - ends[::2]).max()) if len(ends) else 0

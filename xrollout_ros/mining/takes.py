@@ -18,6 +18,7 @@ class Handling(Strict):
 
     window_s: Positive = Field(default=0.1, description="over which motion of hand and object is compared, s")
     long_window_s: Positive = Field(default=0.5, description="the same for slow motion, s")
+    slow_window_s: Positive = Field(default=2.0, description="the same for motion that is slower still, s")
     moved_m: Positive = Field(default=0.008, description="least motion of the object in a window, m")
     slip: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.5, description="most motion of the object in the hand, as a share of the object's own"
@@ -43,9 +44,9 @@ class Handling(Strict):
     placed_m: Positive = Field(default=0.05, description="an object let go so near to the goal is placed, not lost, m")
 
     @property
-    def windows_s(self) -> tuple[float, float]:
-        """Both windows, s."""
-        return self.window_s, self.long_window_s
+    def windows_s(self) -> tuple[float, float, float]:
+        """All windows, s."""
+        return self.window_s, self.long_window_s, self.slow_window_s
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,15 @@ def takes(signals: Signals, handling: Handling) -> list[Take]:
     row = free = 0
     while row < len(signals):
         # A window that reaches back to before a loss would see the motion of the hold before.
-        spans = [] if empty[row] else [span for span, alike in together if alike[row] and row - span >= free]
+        spans = [span for span, alike in together if alike[row] and row - span >= free]
+        if empty[row]:  # fingers that press on its edge have it too, and only slow motion shows that they do
+            spans = [span for span in spans if span > signals.rows(handling.window_s)]
         if not spans:
             row += 1
             continue
         end, lost = _end_of_hold(signals, handling, apart, dragging, empty, row)
-        begin = max(free, row - signals.rows(handling.window_s))
-        way = np.linalg.norm(signals.object[begin : end + 1] - signals.object[begin], axis=1)
+        begin, first = max(free, row - min(spans)), max(free, row - max(spans))
+        way = np.linalg.norm(signals.object[first : end + 1] - signals.object[first], axis=1)
         if way.max() >= handling.carried_m:
             found.append(_take(signals, handling, begin, end, lost=lost, way_m=float(way.max())))
         row = free = end + 1
@@ -108,7 +111,11 @@ def _end_of_hold(
     """Last row of a hold that is there at ``row``, and whether the object stayed behind."""
     wait = signals.rows(handling.window_s)
     while True:
-        off = (np.linalg.norm(apart[row:] - apart[row], axis=1) > handling.lost_m) | empty[row:]
+        off = np.linalg.norm(apart[row:] - apart[row], axis=1) > handling.lost_m
+        if not empty[row]:
+            off |= empty[row:]
+        opened = _opened(signals, handling, row)
+        off |= opened
         if not off.any():
             return len(signals) - 1, False
         end = row + int(off.argmax())
@@ -116,7 +123,8 @@ def _end_of_hold(
         goes_on = dragging[end + 1 : end + 1 + wait]
         after = signals.object[min(end + wait, len(signals) - 1), -1]
         fell = signals.object[row : end + 1, -1].max() - after > handling.fall_m
-        if empty[end] or fell or not goes_on.any():
+        let_go = (empty[end] and not empty[row]) or opened[end - row]
+        if let_go or fell or not goes_on.any():
             return end, True
         row = end + 1 + int(goes_on.argmax())
 
@@ -127,13 +135,14 @@ def _together(
     """(T,) whether object and hand were near and moved alike over a window, the fingers closed on it."""
     span = signals.rows(seconds)
     moved, slid = _change(signals.object, span), _change(apart, span)
-    alike: npt.NDArray[np.bool_] = signals.apart_m <= signals.near_m + margin_m
-    alike &= (moved >= handling.moved_m) & (slid <= handling.slip * moved)
+    near: npt.NDArray[np.bool_] = signals.apart_m <= signals.near_m + margin_m
+    if signals.tagging.gripper is not None:
+        near = near & _lately(signals.closing, 0 if handling.empty is None else signals.rows(handling.late_s))
+    if seconds > handling.window_s:  # the longer, the more else could have moved it
+        near = near & ~_lately(~near, span)
+    alike = near & (moved >= handling.moved_m) & (slid <= handling.slip * moved)
     if signals.tagging.opening is not None:
         alike &= _change(signals.opening[:, None], signals.rows(handling.window_s)) <= handling.steady
-    if signals.tagging.gripper is not None:
-        rows = 0 if handling.empty is None else signals.rows(handling.late_s)
-        alike &= _lately(signals.closing, rows)
     return alike
 
 
@@ -143,6 +152,14 @@ def _empty(signals: Signals, handling: Handling) -> npt.NDArray[np.bool_]:
         return np.zeros(len(signals), dtype=bool)
     empty: npt.NDArray[np.bool_] = signals.opening <= handling.empty
     return empty
+
+
+def _opened(signals: Signals, handling: Handling, row: int) -> npt.NDArray[np.bool_]:
+    """(T - row,) whether the fingers have opened since ``row``, as they were told."""
+    if signals.tagging.opening is None or signals.tagging.gripper is None:
+        return np.zeros(len(signals) - row, dtype=bool)
+    wide: npt.NDArray[np.bool_] = signals.opening[row:] > signals.opening[row] + handling.steady
+    return wide & ~signals.closing[row:]
 
 
 def _take(signals: Signals, handling: Handling, begin: int, end: int, *, lost: bool, way_m: float) -> Take:

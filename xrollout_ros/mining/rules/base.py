@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -11,7 +12,7 @@ from typing import ClassVar
 from xrollout_ros.core.document import Strict
 from xrollout_ros.core.episode import Outcome
 from xrollout_ros.episodes.reader import EpisodeData
-from xrollout_ros.mining.signals import Signals
+from xrollout_ros.mining.signals import NotApplicableError, Signals, longest
 from xrollout_ros.mining.takes import Handling, Take, takes
 from xrollout_ros.mining.taxonomy import MODES, FailureMode
 
@@ -49,6 +50,18 @@ class Scene(Signals):
     def losses(self) -> list[Take]:
         """Those after which the object stayed behind, elsewhere than at the goal."""
         return [take for take in self.takes if take.lost and not take.placed]
+
+    @cached_property
+    def tried_m(self) -> float:
+        """Within what distance the hand was at the object: what the task says, or a little more where it closed its
+        fingers on it for a while; 0: it never was."""
+        if self.apart_m.min() <= self.near_m:
+            return self.near_m
+        wide_m = self.near_m + self.handling.margin_m
+        with suppress(NotApplicableError):
+            if longest(self.closing & (self.apart_m <= wide_m)) >= self.rows(self.handling.late_s):
+                return wide_m
+        return 0.0
 
     def stage_at(self, row: int) -> str:
         """Part of the task that a row lies in: ``reach``, ``grasp`` or ``transport``."""

@@ -74,7 +74,7 @@ class GeneralizationFailure(Rule):
     """The attempt failed from a start unlike those that are known to work."""
 
     MODE: ClassVar[FailureMode] = FailureMode.GENERALIZATION_FAILURE
-    margin: Positive = Field(default=0.001, description="how far outside a range a start may be, its own unit")
+    margin: Positive = Field(default=0.0001, description="how far outside a range a start may be, its own unit")
     told_m: Positive = Field(default=0.05, description="an object that ended so near to the goal is where it was told")
 
     def find(self, scene: Scene) -> Finding | None:
@@ -110,7 +110,7 @@ class NeverReached(Rule):
 
     def find(self, scene: Scene) -> Finding | None:
         """The least distance and its moment, where it stayed above what the task asks."""
-        if scene.outcome is Outcome.ABORT or scene.reached or scene.takes:
+        if scene.outcome is Outcome.ABORT or scene.tried_m or scene.takes:
             return None
         nearest = int(scene.apart_m.argmin())
         moment_s, apart_m = float(scene.time_s[nearest]), float(scene.apart_m[nearest])
@@ -130,13 +130,13 @@ class GraspFailure(Rule):
 
     def find(self, scene: Scene) -> Finding | None:
         """How long it was there, how often the fingers closed, and how far the object moved."""
-        if scene.outcome is Outcome.ABORT or not scene.reached or scene.takes:
+        if scene.outcome is Outcome.ABORT or not scene.tried_m or scene.takes:
             return None
-        near = scene.apart_m <= scene.near_m
+        near = scene.apart_m <= scene.tried_m
         first = int(near.argmax())
         moved_m = float(np.linalg.norm(scene.object - scene.object[0], axis=1).max())
         evidence = (
-            f"{scene.hand_name} was within {scene.near_m:g} m of {scene.object_name} for "
+            f"{scene.hand_name} was within {scene.tried_m:g} m of {scene.object_name} for "
             f"{near.mean() * scene.duration_s:.3f} s from {scene.time_s[first]:.3f} s on, "
             f"which never moved along with it (moved {moved_m:.3f} m in all)"
         )
@@ -185,7 +185,7 @@ class Timeout(Rule):
         if scene.episode.meta.outcome_source is not OutcomeSource.TIME_LIMIT:
             return None
         try:
-            if not scene.reached and not scene.takes:
+            if not scene.tried_m and not scene.takes:
                 return None
             last, stage = (
                 f"; {scene.hand_name} was {scene.apart_m[-1]:.4f} m from {scene.object_name} at the end",
