@@ -12,7 +12,7 @@ import numpy as np
 from xrollout_ros.core.chunk import Array, SafetyEvent
 from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome, OutcomeSource, SafetyRecord, Strategy
 from xrollout_ros.core.ids import new_id
-from xrollout_ros.core.ports import PolicyInfo, Prefix
+from xrollout_ros.core.ports import Policy, PolicyInfo, Prefix
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
@@ -26,11 +26,12 @@ from xrollout_ros.sim.robot import make_sim_robot
 from xrollout_ros.sim.truth import PrivateLog
 
 TASKS = ("pick_and_place", "push", "peg_insert")
-Sight = Literal["watchful", "committed", "forgetful"]
+Sight = Literal["watchful", "committed", "forgetful", "trained"]
 SIGHTS: tuple[Sight, ...] = ("watchful", "committed", "forgetful")
-"""``watchful``: looks all the time and tries again; ``committed``: once it has closed its fingers it believes that it
-has the object; ``forgetful``: and looks at the object only at the start. None has ever seen an object begin outside the
-familiar range: it takes it to be at its edge."""
+"""Of the scripted expert. ``watchful``: looks all the time and tries again; ``committed``: once it has closed its
+fingers it believes that it has the object; ``forgetful``: and looks at the object only at the start. None has ever seen
+an object begin outside the familiar range: it takes it to be at its edge. ``trained`` is no expert: see
+``tagging_policy``."""
 _GRASP_M, _LEVEL_M = 0.02, 0.055
 
 
@@ -135,19 +136,45 @@ def episode_of(attempt: Attempt, robot: RobotSpec, task: TaskSpec, seed: int, st
     )
 
 
-def attempts(seeds: range, tasks: tuple[str, ...] = TASKS) -> Iterator[Case]:
-    """Every task, fault, wide starts too, and way of looking, with each seed."""
+def attempts(
+    seeds: range,
+    tasks: tuple[str, ...] = TASKS,
+    *,
+    faults: tuple[str, ...] = ("", "wide", *FAULT_NAMES),
+    sights: tuple[Sight, ...] = (*SIGHTS, "trained"),
+    own: bool = False,
+) -> Iterator[Case]:
+    """Every task, fault, wide starts too, and way of driving, with each seed.
+
+    Args:
+        seeds: of the starts.
+        tasks: TaskSpec ids.
+        faults: their names; empty: none, ``wide``: none, from wider starts.
+        sights: who drives.
+        own: no start comes twice: the ways of driving take turns, and every fault has seeds of its own.
+    """
     for name in tasks:
         task = load_task(name)
         robot = load_robot(task.robot)
         sim = FaultyRobot(make_sim_robot(robot, task, shapes=False), robot, watch=True)
-        policies = {sight: Careless(robot, task, sight) for sight in SIGHTS}
-        for fault in ("", "wide", *FAULT_NAMES):
+        policies = {sight: _policy(sight, robot, task) for sight in sights}
+        for number, fault in enumerate(faults):
             start = "wide" if fault == "wide" else task.default_start
             sim.inject(() if fault in ("", "wide") else parse_faults(fault))
-            for sight, policy in policies.items():
+            for turn, (sight, policy) in enumerate(policies.items()):
                 for seed in seeds:
-                    attempt = run_attempt(sim, robot, seed, start, policy=policy)
+                    if own and (seed + number) % len(policies) != turn:
+                        continue
+                    drawn = seed * len(faults) + number if own else seed
+                    attempt = run_attempt(sim, robot, drawn, start, policy=policy)
                     assert sim.log is not None
-                    yield Case(episode_of(attempt, robot, task, seed, start), sim.log, fault, sight, seed)
+                    yield Case(episode_of(attempt, robot, task, drawn, start), sim.log, fault, sight, drawn)
         sim.close()
+
+
+def _policy(sight: Sight, robot: RobotSpec, task: TaskSpec) -> Policy:
+    if sight != "trained":
+        return Careless(robot, task, sight)
+    from tagging_policy import trained_policy
+
+    return trained_policy(task.id)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.task import TaggingSpec
@@ -41,6 +43,42 @@ def test_one_mode_yields_no_invented_clusters(seed: int) -> None:
     assert len(found.unclustered) == 40
 
 
+@pytest.mark.parametrize("shape", ["uniform", "exponential", "long"])
+def test_one_mode_of_another_shape_yields_none_either(shape: str) -> None:
+    split = 0
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        values = {
+            "uniform": random.uniform(size=(40, 4)),
+            "exponential": random.exponential(size=(40, 4)),
+            "long": random.standard_normal((40, 2)) @ random.standard_normal((2, 4)),
+        }[shape]
+        split += bool(cluster(values, seed=seed).clusters)
+    assert split <= 2
+
+
+def test_groups_that_differ_by_less_than_is_worth_telling_are_one() -> None:
+    values = groups([30, 20], 12.0)
+    assert len(cluster(values, resolution=np.full(4, 1.0)).clusters) == 2
+    assert cluster(values, resolution=np.full(4, 10.0)).clusters == ()
+
+
+def test_what_differs_by_less_than_its_resolution_is_not_made_larger() -> None:
+    values = np.random.default_rng(0).standard_normal((30, 2))
+    assert np.abs(project(values, np.full(2, 100.0))).max() < 0.1
+    with pytest.raises(DataError, match="resolution"):
+        project(values, np.ones(3))
+
+
+@settings(max_examples=15, deadline=None)
+@given(sizes=st.lists(st.integers(4, 25), min_size=1, max_size=4), apart=st.floats(0, 20), seed=st.integers(0, 99))
+def test_every_row_is_in_one_cluster_or_in_none(sizes: list[int], apart: float, seed: int) -> None:
+    found = cluster(groups(sizes, apart, seed), resolution=np.full(4, 0.5), seed=seed)
+    rows = [row for each in found.clusters for row in each.members] + list(found.unclustered)
+    assert sorted(rows) == list(range(sum(sizes)))
+    assert all(each.medoid in each.members and len(each.members) >= 8 for each in found.clusters)
+
+
 def test_too_few_are_no_cluster() -> None:
     assert cluster(groups([7, 7], 12.0)).clusters == ()
     assert cluster(np.zeros((30, 4))).clusters == ()
@@ -65,11 +103,12 @@ def test_what_is_no_table_is_refused() -> None:
 
 def test_descriptors_end_at_the_moment(bags: Any) -> None:
     episode = dropped(bags)
-    both = descriptors([episode, episode], [None, 0.3])
+    both = descriptors([episode, episode], [None, 0.1])
     assert np.isfinite(both.values).all()
     column = dict(zip(both.names, both.values.T, strict=True))
     assert column["losses"].tolist() == [1.0, 0.0]
-    assert column["moment_s"].tolist() == pytest.approx([episode.stamp_s[-1], 0.3])
+    assert column["lag_s"][0] == column["lag_s"][1]  # how it answers is of the whole attempt
+    assert both.resolution.shape == (len(both.names),)
 
 
 def test_a_robot_without_hand_and_object_has_descriptors_too(bags: Any) -> None:

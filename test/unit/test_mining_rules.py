@@ -171,6 +171,39 @@ def test_what_was_only_pushed_with_empty_fingers_was_never_grasped(bags: Any) ->
     assert modes(judge(episode))[0] == "grasp_failure"
 
 
+def test_what_a_closed_hand_dragged_along_slowly_was_had(bags: Any) -> None:
+    drag = path(AT, AT + np.array([0.12, 0.0, 0.0]), rows=240)
+    hand = APPROACH + drag
+    for opening in (0.5, 0.3):  # in the fingers, and at the edge of closed ones
+        episode = attempt(bags, hand, still(len(APPROACH)) + held(drag), opening=opening)
+        assert modes(judge(episode)) == ["timeout"]
+
+
+def test_what_opened_fingers_left_behind_was_dropped_though_the_hand_stayed_near(bags: Any) -> None:
+    middle = held(CARRY)[20]
+    hand = APPROACH + CARRY[:21] + still(60, CARRY[20])
+    thing = still(len(APPROACH)) + held(CARRY)[:21] + still(60, middle)
+    bag = attempt(bags, hand, thing)
+    slices = bags.robot.state_slices()
+    state, action = bag.state.copy(), bag.action.copy()
+    assert "dropped" not in modes(judge(bag))
+    state[-60:, slices["gripper_opening"].start] = 1.0
+    action[-60:, 3] = -1.0
+    assert modes(judge(read_episode(bags.episode(state, action, **TIMED_OUT).path)))[0] == "dropped"
+
+
+def test_a_hand_that_closed_a_little_too_far_away_was_at_the_object(bags: Any) -> None:
+    high = PUCK + up(0.07)
+    hand = path(ABOVE, high) + still(60, high)
+    bag = attempt(bags, hand, still(len(hand)))
+    assert modes(judge(bag))[0] == "never_reached"
+    action = bag.action.copy()
+    action[-40:, 3] = 1.0
+    found = judge(read_episode(bags.episode(bag.state.copy(), action, **TIMED_OUT).path)).judgements[0]
+    assert found.mode == "grasp_failure"
+    assert "within 0.08 m" in found.evidence
+
+
 @pytest.mark.parametrize(
     ("end", "mode"),
     [

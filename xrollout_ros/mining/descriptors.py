@@ -1,4 +1,4 @@
-"""What an attempt was like up to its failure, as one row of numbers: events and a resampled trajectory."""
+"""What an attempt was like up to its failure, as one row of numbers: how the robot answered, and what happened."""
 
 from __future__ import annotations
 
@@ -7,15 +7,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xrollout_ros.core.action import ActionKind
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.task import TaggingSpec
 from xrollout_ros.episodes.reader import EpisodeData
+from xrollout_ros.mining.response import RESPONSE, response
 from xrollout_ros.mining.rules import Scene, make_rules
 from xrollout_ros.mining.signals import Floats, NotApplicableError
 
 SAMPLES = 12
-"""Points of the resampled trajectory."""
-_TINY = 1e-9
+"""Points of the resampled curves of a robot whose task names no hand and no object."""
+AFTER_S = 0.25
+"""What happened so soon after the moment belongs to it: a failure takes its time to show."""
+EVENTS = {
+    "takes": 0.5,
+    "losses": 0.5,
+    "progress": 0.2,
+    "apart_min_m": 0.01,
+    "first_place_m": 0.02,
+    "object_moved_alone_m": 0.01,
+    "stuck_s": 0.1,
+}
+"""Name of an event: the difference that is worth telling apart.
+
+``progress``: share of the object's way to the goal that was made with the hand, ``first_place_m``: how near the hand
+came to where the object had been at first, ``object_moved_alone_m``: farthest in 0.1 s before the hand had it.
+"""
 
 
 @dataclass(frozen=True)
@@ -26,9 +43,17 @@ class Descriptors:
     values: Floats
     """(N, K), units as named."""
 
+    @property
+    def resolution(self) -> Floats:
+        """(K,) See :func:`resolution_of`."""
+        return resolution_of(self.names)
+
 
 def descriptors(episodes: Sequence[EpisodeData], moments_s: Sequence[float | None]) -> Descriptors:
-    """Describe episodes of one task and robot, each up to its moment.
+    """Describe episodes of one task and robot: what happened up to a moment, and how the robot answered at all.
+
+    How it follows what it is told takes more rows to measure than an early failure leaves, and is no consequence of the
+    failure: that is of the whole attempt.
 
     Args:
         episodes: what was recorded.
@@ -51,97 +76,76 @@ def descriptors(episodes: Sequence[EpisodeData], moments_s: Sequence[float | Non
     return Descriptors(names, np.array([[row[name] for name in names] for row in rows]))
 
 
+def resolution_of(names: Sequence[str]) -> Floats:
+    """(K,) differences that are worth telling apart, in the unit of each descriptor; 0: any."""
+    known = EVENTS | RESPONSE
+    return np.array([known.get(name, 0.0) for name in names])
+
+
 def _describe(episode: EpisodeData, moment_s: float | None) -> dict[str, float]:
     _, handling = make_rules(episode.task.tagging if episode.task is not None else TaggingSpec())
     scene = Scene(episode, handling)
-    last = len(scene) - 1 if moment_s is None else int(np.searchsorted(scene.time_s, moment_s, side="right")) - 1
-    last = min(max(last, 0), max(len(scene) - 1, 0))
-    row = {"moment_s": float(scene.time_s[last]) if len(scene) else 0.0}
-    row.update(_events(scene, last))
-    row.update(_control(scene, last))
-    row.update(_trajectory(scene, last))
-    return row
-
-
-def _events(scene: Scene, last: int) -> dict[str, float]:
-    """Of hand, object and goal; 0 where the task names none."""
-    names = (
-        "first_near_s", "apart_min_m", "apart_end_m", "takes", "losses", "way_m", "raised_m", "object_speed_max",
-        "object_moved_alone_m", "goal_end_m", "stuck_s",
-    )  # fmt: skip
-    found = dict.fromkeys(names, 0.0)
     try:
-        apart, thing = scene.apart_m[: last + 1], scene.object[: last + 1]
+        where, events = scene.hand, _events(scene, moment_s)
     except NotApplicableError:
-        return found
-    near = np.flatnonzero(apart <= scene.near_m)
-    span = min(scene.rows(0.1), max(1, last))
-    moved = np.linalg.norm(thing[span:] - thing[:-span], axis=1) if last >= span else np.zeros(1)
-    alone = moved[apart[span:] > scene.near_m] if last >= span else np.zeros(0)
+        where, events = episode.state[:, : episode.robot.action_dim], _curves(scene, moment_s)
+    return response(_told(episode), where, scene.rows(1.0)) | events
+
+
+def _last(scene: Scene, until_s: float | None) -> int:
+    """The last row that counts."""
+    last = len(scene) - 1 if until_s is None else int(np.searchsorted(scene.time_s, until_s, side="right")) - 1
+    return min(max(last, 0), max(len(scene) - 1, 0))
+
+
+def _told(episode: EpisodeData) -> Floats:
+    """(T, A) what the commands asked for per step, as a share of what is allowed; without fingers."""
+    columns = []
+    for index, dim in enumerate(episode.robot.actions):
+        if dim.kind is ActionKind.GRIPPER:
+            continue
+        values = episode.action[:, index]
+        if dim.kind is ActionKind.POSITION and len(values) > 1:
+            values = np.gradient(values)
+        half = (dim.upper - dim.lower) / 2
+        columns.append(values / half if np.isfinite(half) and half > 0 else values)
+    return np.array(columns).T if columns else np.zeros((len(episode), 0))
+
+
+def _events(scene: Scene, moment_s: float | None) -> dict[str, float]:
+    """What happened between hand, object and goal up to the moment, and just after it."""
+    last = _last(scene, moment_s)
+    late = _last(scene, None if moment_s is None else moment_s + AFTER_S)
     takes = [take for take in scene.takes if take.begin <= last]
-    found.update(
-        first_near_s=float(scene.time_s[near[0] if len(near) else last]),
-        apart_min_m=float(apart.min()),
-        apart_end_m=float(apart[-1]),
-        takes=float(len(takes)),
-        losses=float(sum(take.lost and take.end <= last for take in takes)),
-        way_m=max((take.way_m for take in takes), default=0.0),
-        raised_m=max((take.raised_m for take in takes), default=0.0),
-        object_speed_max=float(moved.max()),
-        object_moved_alone_m=float(alone.max()) if len(alone) else 0.0,
-        stuck_s=float(scene.stuck_rows[: last + 1].max() / scene.rows(1.0)),
-    )
-    if scene.tagging.goal is not None:
-        found["goal_end_m"] = float(scene.to_goal_m[last])
-    return found
+    progress = 0.0
+    if takes and scene.tagging.goal is not None:
+        progress = 1.0 - float(scene.to_goal_m[last]) / max(float(scene.to_goal_m[0]), 1e-6)
+    return {
+        "takes": float(len(takes)),
+        "losses": float(sum(take.lost and take.end <= late for take in takes)),
+        "progress": progress,
+        "apart_min_m": float(scene.apart_m[: last + 1].min()),
+        "first_place_m": float(np.linalg.norm(scene.hand[: late + 1] - scene.object[0], axis=1).min()),
+        "object_moved_alone_m": _moved_alone_m(scene, takes[0].begin if takes else late + 1),
+        "stuck_s": float(scene.stuck_rows.max()) / scene.rows(1.0),
+    }
 
 
-def _control(scene: Scene, last: int) -> dict[str, float]:
-    """How the robot followed what it was told."""
-    action, state = scene.episode.action[: last + 1], scene.episode.state[: last + 1]
-    if len(action) < 3:
-        return {"action_size": 0.0, "action_change": 0.0, "follows": 0.0, "lag_rows": 0.0, "scatter": 0.0}
-    scale = np.maximum(scene.episode.robot.upper - scene.episode.robot.lower, _TINY) / 2
-    told = action / np.where(np.isfinite(scale), scale, 1.0)
-    size, change = float(np.abs(told).mean()), float(np.abs(np.diff(told, axis=0)).mean())
-    follows = lag = scatter = 0.0
-    try:
-        where = scene.hand[: last + 1]
-    except NotApplicableError:
-        where = state[:, : told.shape[1]]
-    width = min(told.shape[1], where.shape[1])
-    done = np.diff(where[:, :width], axis=0)
-    asked = told[:-1, :width]
-    best = []
-    for shift in range(min(16, len(done) - 2)):
-        one, two = asked[: len(asked) - shift].ravel(), done[shift:].ravel()
-        spread = float(one.std() * two.std())
-        best.append(float(((one - one.mean()) * (two - two.mean())).mean()) / spread if spread > _TINY else 0.0)
-    if best:
-        lag, follows = float(np.argmax(best)), float(max(best))
-    if len(done) > 2:
-        scatter = float(np.linalg.norm(np.diff(done, axis=0), axis=1).mean() / (np.abs(done).mean() + 1e-6))
-    return {"action_size": size, "action_change": change, "follows": follows, "lag_rows": lag, "scatter": scatter}
+def _moved_alone_m(scene: Scene, before: int) -> float:
+    """Farthest way of the object in 0.1 s before a row."""
+    span = scene.rows(0.1)
+    still = scene.object[: max(1, before - span)]
+    if len(still) <= span:
+        return 0.0
+    return float(np.linalg.norm(still[span:] - still[:-span], axis=1).max())
 
 
-def _trajectory(scene: Scene, last: int) -> dict[str, float]:
-    """Hand to object and object to where it began, resampled over time up to the moment."""
-    try:
-        curves = {
-            "apart": scene.apart_m[: last + 1],
-            "object": np.linalg.norm(scene.object[: last + 1] - scene.object[0], axis=1),
-            "height": scene.hand[: last + 1, -1],
-        }
-        if scene.tagging.goal is not None:
-            curves["goal"] = scene.to_goal_m[: last + 1]
-        if scene.tagging.opening is not None:
-            curves["opening"] = scene.opening[: last + 1]
-    except NotApplicableError:
-        state = scene.episode.state[: last + 1]
-        curves = {f"state{index}": state[:, index] for index in range(state.shape[1])}
-    points = np.linspace(0.0, max(last, 0), SAMPLES)
+def _curves(scene: Scene, moment_s: float | None) -> dict[str, float]:
+    """All that was sensed, resampled over time up to the moment."""
+    state = scene.episode.state[: _last(scene, moment_s) + 1]
+    points = np.linspace(0.0, max(len(state) - 1, 0), SAMPLES)
     row: dict[str, float] = {}
-    for name, curve in curves.items():
+    for number, curve in enumerate(state.T):
         values = np.interp(points, np.arange(len(curve)), curve) if len(curve) else np.zeros(SAMPLES)
-        row.update({f"{name}_{index}": float(value) for index, value in enumerate(values)})
+        row.update({f"state{number}_{index}": float(value) for index, value in enumerate(values)})
     return row

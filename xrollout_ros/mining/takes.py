@@ -80,14 +80,15 @@ def takes(signals: Signals, handling: Handling) -> list[Take]:
         for seconds in handling.windows_s
     ]
     empty = _empty(signals, handling)
+    fast = _change(signals.object, signals.rows(handling.window_s)) >= handling.moved_m
     dragging = _together(signals, handling, apart, handling.window_s, handling.margin_m + handling.lost_m)
     found: list[Take] = []
     row = free = 0
     while row < len(signals):
         # A window that reaches back to before a loss would see the motion of the hold before.
         spans = [span for span, alike in together if alike[row] and row - span >= free]
-        if empty[row]:  # fingers that press on its edge have it too, and only slow motion shows that they do
-            spans = [span for span in spans if span > signals.rows(handling.window_s)]
+        if empty[row]:  # closed fingers push it about; those that press on its edge have it, and drag it slowly
+            spans = [span for span in spans if not fast[max(0, row - span) : row + 1].any()]
         if not spans:
             row += 1
             continue

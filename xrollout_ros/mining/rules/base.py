@@ -53,8 +53,10 @@ class Scene(Signals):
 
     @cached_property
     def tried_m(self) -> float:
-        """Within what distance the hand was at the object: what the task says, or a little more where it closed its
-        fingers on it for a while; 0: it never was."""
+        """Within what distance the hand was at the object; 0: it never was.
+
+        What the task says, or a little more where it closed its fingers there for a while.
+        """
         if self.apart_m.min() <= self.near_m:
             return self.near_m
         wide_m = self.near_m + self.handling.margin_m
