@@ -11,6 +11,7 @@ import numpy as np
 from xrollout_ros.core.wilson import wilson
 from xrollout_ros.mining.attempts import Row
 from xrollout_ros.mining.clusters import cluster, project
+from xrollout_ros.mining.descriptors import resolution_of
 from xrollout_ros.mining.looking import Look
 from xrollout_ros.mining.signals import Floats
 from xrollout_ros.mining.taxonomy import FailureMode
@@ -96,7 +97,9 @@ def _groups_of(
     alike = [row for row in described if names and looks[row.episode_id].names == names[0][0]]
     values = np.array([looks[row.episode_id].values for row in alike]) if alike else np.zeros((0, 1))
     parts: list[tuple[list[Row], float | None]] = []
-    for each in cluster(values, seed=seed).clusters if alike else ():
+    resolution = resolution_of(names[0][0]) if alike else np.zeros(1)
+    points = project(values, resolution) if alike else values
+    for each in cluster(values, resolution=resolution, seed=seed).clusters if alike else ():
         # The medoid stands first.
         order = [each.medoid, *(member for member in each.members if member != each.medoid)]
         parts.append(([alike[member] for member in order], each.stability))
@@ -104,7 +107,7 @@ def _groups_of(
     rest = [row for row in rows if row.episode_id not in inside]
     whole = not parts
     if rest:
-        parts.append((_typical_first(rest, alike, values), None))
+        parts.append((_typical_first(rest, alike, points), None))
     made, number = [], 0
     for members, stability in parts:
         number += stability is not None
@@ -125,13 +128,13 @@ def _groups_of(
     return made
 
 
-def _typical_first(rows: Sequence[Row], described: Sequence[Row], values: Floats) -> list[Row]:
+def _typical_first(rows: Sequence[Row], described: Sequence[Row], points: Floats) -> list[Row]:
     """The one to which the others are nearest, then the others in order of time."""
     wanted = {row.episode_id for row in rows}
     index = [number for number, row in enumerate(described) if row.episode_id in wanted][:_COMPARED]
     if len(index) < 3:
         return list(rows)
-    points = project(values)[index]
+    points = points[index]
     distances = np.linalg.norm(points[:, None] - points[None], axis=2).sum(axis=1)
     typical = described[index[int(distances.argmin())]]
     return [typical, *(row for row in rows if row.episode_id != typical.episode_id)]

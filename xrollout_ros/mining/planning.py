@@ -17,6 +17,7 @@ from xrollout_ros.core.wilson import wilson
 from xrollout_ros.mining.attempts import UNTAGGED, Population, Row
 from xrollout_ros.mining.clusters import project
 from xrollout_ros.mining.coverage import Coverage, Near
+from xrollout_ros.mining.descriptors import resolution_of
 from xrollout_ros.mining.failures import BEYOND_DEMONSTRATIONS, FailureGroup
 from xrollout_ros.mining.looking import Look
 from xrollout_ros.mining.novel import Novel
@@ -139,7 +140,8 @@ def chosen_starts(
     else:
         names = looks[members[0]].names
         known = [each for each in members if names and looks[each].names == names]
-        points = project(np.array([looks[each].values for each in known])) if known else np.zeros((0, 1))
+        values = np.array([looks[each].values for each in known])
+        points = project(values, resolution_of(names)) if known else np.zeros((0, 1))
     chosen = [known[index] for index in farthest_points(points, count)]
     return tuple(chosen or members[:1])
 
