@@ -10,12 +10,14 @@ import numpy as np
 
 from xrollout_ros.core.wilson import wilson
 from xrollout_ros.mining.attempts import Row
-from xrollout_ros.mining.clusters import cluster, project
+from xrollout_ros.mining.clusters import MIN_CLUSTER_SIZE, cluster, project
 from xrollout_ros.mining.descriptors import resolution_of
 from xrollout_ros.mining.looking import Look
 from xrollout_ros.mining.signals import Floats
 from xrollout_ros.mining.taxonomy import FailureMode
 
+_LEAST_SHARE = 1 / 40
+"""Of a mode's failures: a cluster has at least so many, so that thousands do not fall into a hundred parts."""
 _COMPARED = 400
 """Among more, the most typical one is looked for in so many."""
 BEYOND_DEMONSTRATIONS = frozenset({FailureMode.SYSTEM_FAULT.value, FailureMode.OPERATOR_ABORT.value})
@@ -97,9 +99,11 @@ def _groups_of(
     alike = [row for row in described if names and looks[row.episode_id].names == names[0][0]]
     values = np.array([looks[row.episode_id].values for row in alike]) if alike else np.zeros((0, 1))
     parts: list[tuple[list[Row], float | None]] = []
+    least = max(MIN_CLUSTER_SIZE, round(_LEAST_SHARE * len(alike)))
     resolution = resolution_of(names[0][0]) if alike else np.zeros(1)
     points = project(values, resolution) if alike else values
-    for each in cluster(values, resolution=resolution, seed=seed).clusters if alike else ():
+    found = cluster(values, resolution=resolution, seed=seed, min_cluster_size=least).clusters if alike else ()
+    for each in found:
         # The medoid stands first.
         order = [each.medoid, *(member for member in each.members if member != each.medoid)]
         parts.append(([alike[member] for member in order], each.stability))

@@ -17,6 +17,8 @@ from xrollout_ros.ui import text
 
 _SHOWN = 3
 """Cells of a kind that are named."""
+_RANKED = 20
+"""Groups that are listed."""
 _WHOLE, _SHORT, _WIDE = 26, 10, 110
 """Letters of an id, the last ones, where the terminal is this wide and where it is not."""
 
@@ -28,6 +30,8 @@ def show(console: Console, mined: Mined) -> None:
     if mined.groups:
         console.print()
         console.print(_table(mined, ids))
+        if len(mined.groups) > _RANKED:
+            console.print(f"and {len(mined.groups) - _RANKED} more; --json has them all")
         first = mined.plan.target.medoid if mined.plan else mined.groups[0].medoid
         console.print(f"\nthe one to look at: xrollout episodes open {first} --in foxglove", soft_wrap=True)
     console.print()
@@ -65,7 +69,7 @@ def _table(mined: Mined, ids: int) -> Table:
     for name in ("", "failure", "attempts", "share", "severity", "score", *(["stability"] * clustered), "look at"):
         left = name in ("failure", "look at")
         table.add_column(name, justify="left" if left else "right", no_wrap=name != "failure", overflow="fold")
-    for number, group in enumerate(mined.groups, 1):
+    for number, group in enumerate(mined.groups[:_RANKED], 1):
         stability = "–" if group.stability is None else f"{group.stability:.2f}"
         table.add_row(
             str(number),
