@@ -267,6 +267,16 @@ def test_chosen_starts_are_members_and_differ(places: list[tuple[int, int]], cou
     assert len(chosen) == len({looks[name].start for name in chosen}) == min(count, len(set(places)))
 
 
+def test_an_id_of_somebody_else_is_no_stumbling_block(bags: Any) -> None:
+    for number in range(2):
+        folder = bags.data / f"theirs{number}"
+        state, action = np.full((4, bags.robot.state_dim), 0.1 * number), np.zeros((4, bags.robot.action_dim))
+        bags.episode(state, action, folder, episode_id=f"o'take {number}", outcome="failure", policy_id="theirs")
+    plan = mined(bags.data, mode="untagged").plan
+    assert plan is not None
+    assert {each.episode_id for each in plan.starts} == {"o'take 0", "o'take 1"}
+
+
 def test_plans_are_the_same_but_for_their_id(bags: Any) -> None:
     one, two = mined(fill(bags)).plan, mined(bags.data).plan
     assert isinstance(one, CollectionPlan)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from xrollout_ros.core.clock import Clock, SystemClock
 from xrollout_ros.core.errors import DataError, XRolloutError
-from xrollout_ros.core.ids import check_id
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes.bag_reader import Bag, open_bag
 from xrollout_ros.episodes.catalog.api import Catalog
@@ -160,7 +159,8 @@ def _evidence(catalog: Catalog, rows: Sequence[Row]) -> dict[str, str]:
     """What was said of why these failed."""
     if not rows:
         return {}
-    ids = ", ".join(f"'{check_id(row.episode_id)}'" for row in rows)
+    quoted = [row.episode_id.replace("'", "''") for row in rows]
+    ids = ", ".join(f"'{each}'" for each in quoted)
     said = catalog.sql(
         f"SELECT episode_id, name, author, reason FROM annotations "
         f"WHERE kind = 'failure' AND NOT retracted AND episode_id IN ({ids})"

@@ -16,7 +16,8 @@ VERSION = 1
 _MAKE_ONE = "`xrollout mine --output plan.json` makes one."
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
-EpisodeId = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
+EpisodeId = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
+"""A ULID; bags that others wrote may have other ids."""
 Caution = Literal[
     "already_succeeds",  # attempts from these starts succeed nearly always
     "plateaued",  # demonstrations were added, and the mode did not get rarer
@@ -108,7 +109,7 @@ class CollectionPlan(Strict):
 
     format: Literal["xrollout.collection_plan"] = FORMAT
     version: Literal[1] = 1
-    plan_id: EpisodeId
+    plan_id: Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")] = Field(description="ULID")
     created_at: str = Field(description="ISO 8601, UTC")
     software_version: str
     data: str
