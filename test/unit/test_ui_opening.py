@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -330,3 +332,42 @@ def test_rviz_draws_topics_that_are_recorded(recorded: dict[str, RawTopic]) -> N
     assert displays["Scene"]["Enabled"]
     assert not displays["Robot"]["Enabled"]  # nobody describes it in this bag
     assert displays["/front/image_raw"]["Topic"]["Value"] == "/front/image_raw"
+
+
+# --- Rerun, an extra ---
+
+
+def test_rerun_that_is_not_there_is_an_error_with_a_way_out(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    monkeypatch.delitem(sys.modules, "xrollout_ros.ui.viewers.rerun_recording", raising=False)
+    result = _run(bag, "--in", "rerun", "--save", tmp_path / "attempt.rrd")
+    assert result.exit_code == 5
+    assert "pip install 'xrollout[rerun]'" in result.output
+    assert not (tmp_path / "attempt.rrd").exists()
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    result = _run(bag, "--in", "rerun")
+    assert result.exit_code == 5
+    assert "--save FILE.rrd" in result.output
+    assert _run(bag, "--save", tmp_path / "attempt.rrd").exit_code == 2
+
+
+def test_a_recording_for_rerun_holds_the_attempt_and_its_blueprint(bag: Path, tmp_path: Path) -> None:
+    pytest.importorskip("rerun", reason="rerun-sdk is an extra")
+    path = tmp_path / "attempt.rrd"
+    result = _run(bag, "--in", "rerun", "--save", path)
+    assert result.exit_code == 0, result.output
+    printed = subprocess.run(
+        [sys.executable, "-m", "rerun", "rrd", "print", str(path)], capture_output=True, text=True, check=True
+    ).stdout
+    for held in (
+        "/attempt/states/failure",
+        "/attempt/states/mode",
+        "/attempt/command/dx",
+        "/attempt/log/opened",
+        "TimePanelBlueprint:time_selection",
+        "/scene/object",
+    ):
+        assert held in printed, held

@@ -8,7 +8,7 @@ import click
 
 from xrollout_ros.ui.options import data_option
 
-VIEWERS = ("foxglove", "rviz")
+VIEWERS = ("foxglove", "rviz", "rerun")
 PORT = 8765
 
 
@@ -41,6 +41,9 @@ PORT = 8765
     help="Foxglove: to serve at; 0: any free one.",
 )
 @click.option("--no-browser", is_flag=True, help="Foxglove: print the links, open nothing.")
+@click.option(
+    "--save", type=click.Path(path_type=Path, dir_okay=False), metavar="RRD", help="Rerun: write a file instead."
+)
 @data_option
 def open_episode(
     episode: str,
@@ -52,6 +55,7 @@ def open_episode(
     loop: bool,
     port: int,
     no_browser: bool,
+    save: Path | None,
     data: Path,
 ) -> None:
     """Open a bag in a viewer, at the moment it went wrong.
@@ -63,12 +67,18 @@ def open_episode(
     """
     from xrollout_ros.ui.viewers.opened import find_bag, open_at
 
+    if save is not None and viewer != "rerun":
+        raise click.UsageError("--save is for --in rerun.")
     opened = open_at(find_bag(episode, data), at_s=at_s, before_s=before_s, after_s=after_s)
     if viewer == "foxglove":
         from xrollout_ros.ui.viewers.foxglove_session import show
 
         show(opened, speed=speed, loop=loop, port=port, browser=not no_browser)
-    else:
+    elif viewer == "rviz":
         from xrollout_ros.ui.viewers.rviz import show_in_rviz
 
         show_in_rviz(opened, speed=speed, loop=loop)
+    else:
+        from xrollout_ros.ui.viewers.rerun import show_in_rerun
+
+        show_in_rerun(opened, speed=speed, loop=loop, save=save)

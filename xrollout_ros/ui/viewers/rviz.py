@@ -20,14 +20,13 @@ from xrollout_ros.episodes.player import Player
 from xrollout_ros.episodes.raw_bag import RawTopic
 from xrollout_ros.ui.console import output
 from xrollout_ros.ui.viewers.opened import Opened
-from xrollout_ros.ui.viewers.telling import ended_by_signals, tell_moment
+from xrollout_ros.ui.viewers.telling import end, ended_by_signals, tell_moment
 
 if TYPE_CHECKING:
     from xrollout_ros.graph.showing import RosShow
 
 _PROGRAM = "rviz2"
 _TURN_S = 1 / 60
-_GRACE_S = 5.0
 _IMAGE = "sensor_msgs/msg/Image"
 _COMPRESSED = "sensor_msgs/msg/CompressedImage"
 _VIDEO = "foxglove_msgs/msg/CompressedVideo"
@@ -72,7 +71,7 @@ def show_in_rviz(opened: Opened, *, speed: float, loop: bool) -> None:
         try:
             _play(player, show, child)
         finally:
-            _end(child)
+            end(child)
             show.close()
     console.print("\nended")
 
@@ -138,14 +137,3 @@ def _play(player: Player, show: RosShow, child: subprocess.Popen[bytes]) -> None
                 started = True
             show.publish([*late, *player.step().messages], player.position_ns)
         time.sleep(_TURN_S)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    if child.poll() is not None:
-        return
-    child.terminate()
-    try:
-        child.wait(_GRACE_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()

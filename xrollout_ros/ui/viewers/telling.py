@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
 from collections.abc import Iterator
 from types import FrameType
 
@@ -11,6 +12,8 @@ from rich.console import Console
 
 from xrollout_ros.ui import text
 from xrollout_ros.ui.viewers.opened import Opened
+
+_GRACE_S = 5.0
 
 
 def tell_moment(console: Console, opened: Opened) -> None:
@@ -41,3 +44,15 @@ def ended_by_signals() -> Iterator[None]:
         pass
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """End a viewer, if it has not ended already."""
+    if child.poll() is not None:
+        return
+    child.terminate()
+    try:
+        child.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
