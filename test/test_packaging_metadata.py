@@ -61,6 +61,8 @@ REGISTRY_NAMES = {
     "yaml": "pyyaml",
     "zstandard": "zstandard",
 }
+# Imported name → its name in the package registry and the extra that brings it: what only those have who asked for it.
+EXTRAS = {"rerun": ("rerun-sdk", "rerun")}
 
 
 def imported() -> dict[str, Path]:
@@ -97,7 +99,7 @@ def test_every_import_comes_from_a_named_dependency() -> None:
     unnamed = {
         name: path.relative_to(ROOT)
         for name, path in imported().items()
-        if ROSDEP_KEYS.get(name, name) not in named and name not in REGISTRY_NAMES
+        if ROSDEP_KEYS.get(name, name) not in named and name not in REGISTRY_NAMES and name not in EXTRAS
     }
     assert not unnamed, "name it in package.xml (rosdep key) or in requirements.in, and in this test's table"
 
@@ -110,6 +112,14 @@ def test_pip_brings_every_import_that_needs_no_ros() -> None:
     needed = {REGISTRY_NAMES[name] for name in imported() if name in REGISTRY_NAMES}
     assert needed <= brought
     assert brought <= registry_names((ROOT / "requirements.in").read_text(encoding="utf-8"))
+
+
+def test_extras_bring_what_is_imported_where_they_are_asked_for() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    for name, (registry_name, extra) in EXTRAS.items():
+        assert name in imported()
+        assert registry_name in registry_names(config["options.extras_require"][extra])
 
 
 @pytest.mark.parametrize("distro", WHEELS)
