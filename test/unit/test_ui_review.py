@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -282,4 +283,20 @@ def _success() -> Any:
 
 def test_a_viewer_that_does_not_start_says_why(data: Path) -> None:
     with Viewer(data) as viewer:
-        assert "no " in viewer.open("01ZZZZZZ")
+        assert "no episode" in viewer.open("01ZZZZZZ")
+
+
+def test_a_viewer_serves_the_episode_and_ends_with_the_review(bags: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("foxglove")
+    monkeypatch.setenv("BROWSER", "true")
+    path = bags.data / "2026-01-31" / "bag"
+    bags.episode(np.zeros((40, 14)), np.zeros((40, 4)), path, outcome="failure", policy_id="p1")
+    (name,) = _ids(bags.data)
+    with Viewer(bags.data) as viewer:
+        told = viewer.open(name, 0.25)
+        assert "moment: 0.25 s" in told
+        assert "ends when another is opened" in told
+        process = viewer._process
+        assert process is not None
+        assert process.poll() is None
+    assert process.poll() is not None

@@ -38,8 +38,8 @@ class Input(Protocol):
 class Opener(Protocol):
     """Shows an episode in a viewer."""
 
-    def open(self, episode_id: str) -> str:
-        """Start it, and say what happened."""
+    def open(self, episode_id: str, at_s: float | None = None) -> str:
+        """Start it, at a moment or at the one that counts, and say what happened."""
         ...
 
 
@@ -126,7 +126,7 @@ class Session:
             elif key == "t":
                 self._ask_moment(float(case.row["duration_s"]))
             elif key == "o":
-                self._console.print(self._opener.open(case.episode_id), soft_wrap=True)
+                self._console.print(self._opener.open(case.episode_id, _moment(case)), soft_wrap=True)
             elif self._say(case, key):
                 return ""
 
@@ -212,6 +212,13 @@ class Session:
             soft_wrap=True,
         )
         screen.show_meanings(self._console)
+
+
+def _moment(case: Case) -> float | None:
+    """Where to open it; None: at the moment that counts. What another reviewer has said of it stays hidden."""
+    if not case.hidden:
+        return None
+    return case.judgements[0].moment_s if case.judgements else float(case.row["duration_s"])
 
 
 def _meta(bag: Path) -> EpisodeMeta | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-_SETTLE_S = 3.0
+from xrollout_ros.ui.commands.episodes_open import PORT
+
+_PATIENCE_S = 10.0
+_QUIET_S = 1.0
 _POLL_S = 0.05
 _END_S = 5.0
 _SHOWN_BYTES = 4096
@@ -23,6 +27,7 @@ class Viewer:
 
     def __init__(self, data: Path) -> None:
         self._data = data
+        self._port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._files = ExitStack()
         self._said: int | None = None
@@ -33,8 +38,12 @@ class Viewer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def open(self, episode_id: str) -> str:
-        """Start the default viewer at the moment that counts.
+    def open(self, episode_id: str, at_s: float | None = None) -> str:
+        """Start the default viewer, in the place of the one before.
+
+        Args:
+            episode_id: ULID.
+            at_s: where to open it, s since the start; None: at the moment that counts.
 
         Returns:
             What it said until it was up, or why it is not.
@@ -43,7 +52,14 @@ class Viewer:
         said = self._files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (it outlives this call)
         command = [sys.executable, "-m", "xrollout_ros.ui.cli", "episodes", "open", episode_id]
         self._process = subprocess.Popen(
-            [*command, "--data", str(self._data)],
+            [
+                *command,
+                "--data",
+                str(self._data),
+                "--port",
+                str(self._port),
+                *([] if at_s is None else ["--at", f"{at_s:.3f}"]),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
@@ -51,13 +67,22 @@ class Viewer:
             start_new_session=True,
         )
         self._said = said.fileno()
-        until_s = time.monotonic() + _SETTLE_S
-        while time.monotonic() < until_s and self._process.poll() is None and not self._told():
-            time.sleep(_POLL_S)
+        self._wait_until_told(self._process)
         told = self._told()
         if self._process.poll():
             return told or f"the viewer ended with exit code {self._process.returncode}"
-        return told or "the viewer is starting"
+        return f"{told or 'the viewer is starting'}\n(it ends when another is opened, and with the review)"
+
+    def _wait_until_told(self, process: subprocess.Popen[bytes]) -> None:
+        """Until it has ended, or has said something and then nothing more for a while."""
+        begun_s = changed_s = time.monotonic()
+        told = ""
+        while process.poll() is None and (now_s := time.monotonic()) < begun_s + _PATIENCE_S:
+            if (more := self._told()) != told:
+                told, changed_s = more, now_s
+            if told and now_s > changed_s + _QUIET_S:
+                return
+            time.sleep(_POLL_S)
 
     def _told(self) -> str:
         if self._said is None:
@@ -77,3 +102,16 @@ class Viewer:
                 self._process.wait()
         self._files.close()
         self._process, self._said = None, None
+
+
+def _free_port() -> int:
+    """The usual one, or any where somebody else has that. The same for the whole review: Foxglove connects again."""
+    for port in (PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    return PORT
