@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from xrollout_ros.episodes.catalog.live import Reading
@@ -10,11 +11,13 @@ from xrollout_ros.episodes.lineage.graph import Direction, Kind, Links, Node, Re
 
 _COLUMNS = (
     "episode_id", "kind", "task", "outcome", "failure_mode", "started_at", "policy_id", "checkpoint_hash",
-    "dataset_version", "path",
+    "dataset_version", "path", "duration_s",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM episodes"
 _BATCH = 500
 """Values in one statement; SQLite takes a thousand at least."""
+_SAVED_WITHIN_S = 3600.0
+"""A clip shows what the ring holds, which is minutes at most."""
 _GONE = "its bag is not in this data folder: deleted, or recorded elsewhere"
 
 
@@ -30,6 +33,7 @@ class FromCatalog:
         self._reading, self._used = reading, used
         self._known: dict[str, dict[str, Any]] = {}
         self._asked: set[str] = set()
+        self._clipped: dict[str, bool] = {}
 
     def node(self, ref: Ref) -> Node | None:
         """See ``Source``."""
@@ -66,12 +70,23 @@ class FromCatalog:
         elif ref.kind is Kind.POLICY:
             yield self._driven(ref.id, most)
         elif ref.kind is Kind.EPISODE and (row := self._row(ref.id)) is not None:
-            clips = self._reading.rows(
-                "SELECT episode_id FROM episodes WHERE started_at >= ? AND started_at < ? AND kind = 'clip' "
-                "AND json_extract(properties, '$.episode_id') = ? ORDER BY started_at",
-                (row["started_at"], _next_day(row["started_at"]), ref.id),
-            )
-            yield Links("shown in", [Ref(Kind.CLIP, name) for (name,) in clips], len(clips))
+            clips = self._clips(row)
+            yield Links("shown in", [Ref(Kind.CLIP, name) for name in clips], len(clips))
+
+    def _clips(self, row: dict[str, Any]) -> list[str]:
+        """Ids of the clips that show an episode; they were saved while it ran, or soon after."""
+        task = row["task"]
+        if task not in self._clipped:
+            sql = "SELECT 1 FROM rollup WHERE task = ? AND kind = 'clip' AND episodes > 0 LIMIT 1"
+            self._clipped[task] = bool(self._reading.rows(sql, (task,)))
+        if not self._clipped[task]:
+            return []
+        found = self._reading.rows(
+            "SELECT episode_id FROM episodes WHERE started_at BETWEEN ? AND ? AND kind = 'clip' "
+            "AND json_extract(properties, '$.episode_id') = ? ORDER BY started_at",
+            (row["started_at"], _later(row["started_at"], row["duration_s"] + _SAVED_WITHIN_S), row["episode_id"]),
+        )
+        return [name for (name,) in found]
 
     def _back(self, ref: Ref) -> Iterator[Links]:
         if ref.kind in (Kind.EPISODE, Kind.CLIP) and (row := self._row(ref.id)) is not None:
@@ -153,11 +168,9 @@ class FromCatalog:
         return sorted(found, key=lambda row: str(row["started_at"]), reverse=True)[:most]
 
 
-def _next_day(started_at: str) -> str:
-    """A bound above all that began within a day; a clip is saved while its episode runs, or soon after."""
-    from datetime import datetime, timedelta
-
+def _later(started_at: str, by_s: float) -> str:
+    """A time so much later, as the catalog writes it."""
     try:
-        return (datetime.fromisoformat(started_at) + timedelta(days=1)).isoformat(timespec="milliseconds")
-    except ValueError:
+        return (datetime.fromisoformat(started_at) + timedelta(seconds=by_s)).isoformat(timespec="milliseconds")
+    except ValueError:  # a bag may say anything
         return "~"

@@ -37,10 +37,10 @@ from xrollout_ros.mining.review.decisions import (
 from xrollout_ros.mining.review.queue import Criteria, Waiting, Why, drawn
 
 LOCK = ".review.lock"
+# Every decision says how it ended; few others say so, and the index begins with the kind.
 _LATEST = f"""
     SELECT episode_id FROM annotations
-    WHERE author = ? AND layer = '{LAYER}' AND NOT retracted AND kind IN ('failure', 'outcome')
-    ORDER BY place DESC LIMIT 1
+    WHERE kind = 'outcome' AND author = ? AND layer = '{LAYER}' AND NOT retracted ORDER BY place DESC LIMIT 1
 """
 
 
