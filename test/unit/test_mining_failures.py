@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,25 @@ def test_attempts_from_other_starts_are_not_compared() -> None:
     found = trend("dropped", [*other, *history((20, 4), (20, 4))], BETWEEN)
     assert [(each.attempts, each.failures, each.added) for each in found.rounds] == [(20, 4, 0), (20, 4, 1)]
     assert trend("dropped", [], []).course is Course.ONE_POLICY
+
+
+def test_added_is_what_the_newer_policy_was_trained_from_where_that_is_known() -> None:
+    demonstrations = shown(1500, 1600, 2500)
+    names = [each.episode_id for each in demonstrations]
+    policies = history((20, 4), (20, 4))
+    known = {"p0": frozenset(names[:1]), "p1": frozenset([*names[:2], "elsewhere"])}
+    assert [each.added for each in trend("dropped", policies, demonstrations, known).rounds] == [0, 1]
+    assert [each.added for each in trend("dropped", policies, demonstrations, {"p1": known["p1"]}).rounds] == [0, 2]
+
+
+def test_starts_are_compared_from_which_the_mode_occurs() -> None:
+    rows = history((12, 6), (12, 3))
+    rows = [*rows[:12], *(replace(each, start="nominal", failure_mode="", success=True, outcome="success",
+            episode_id=f"n{each.episode_id}") for each in rows[:12]), *rows[12:]]  # fmt: skip
+    rows += [replace(each, start="nominal", outcome="success", success=True, episode_id=f"n{each.episode_id}")
+             for each in rows[-12:]] * 2  # fmt: skip
+    assert trend("dropped", rows, BETWEEN).start == "wide"
+    assert trend("never_reached", rows, BETWEEN).start == "nominal"
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.data())

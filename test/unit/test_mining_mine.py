@@ -16,6 +16,7 @@ from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.resources import load_task
 from xrollout_ros.core.task import TaggingSpec
 from xrollout_ros.episodes.catalog.api import Catalog
+from xrollout_ros.episodes.lineage.records import PolicyRecord, register
 from xrollout_ros.mining import looking
 from xrollout_ros.mining.coverage import coverage
 from xrollout_ros.mining.looking import Look, look_into
@@ -265,6 +266,21 @@ def test_chosen_starts_are_members_and_differ(places: list[tuple[int, int]], cou
     assert chosen[0] == rows[0].episode_id
     assert set(chosen) <= set(looks)
     assert len(chosen) == len({looks[name].start for name in chosen}) == min(count, len(set(places)))
+
+
+def test_near_means_near_what_the_policy_was_trained_from(bags: Any) -> None:
+    data = fill(bags)
+    far = demonstrate(bags, (-0.2, 0.6), minute=50)
+    assert mined(data).population.learned[-1].episode_id == far.episode_id
+    assert not mined(data).population.learned_known
+    with Catalog(data) as catalog:
+        shown = [row.episode_id for row in mine(catalog).population.demonstrations if row.episode_id != far.episode_id]
+    register(data, [PolicyRecord(policy_id=POLICIES[0], episodes=tuple(shown))])
+    found = mined(data)
+    assert found.population.learned_known
+    assert [row.episode_id for row in found.population.learned] == shown
+    assert found.coverage is not None
+    assert len(found.coverage.demonstrations) == len(shown)
 
 
 def test_an_id_of_somebody_else_is_no_stumbling_block(bags: Any) -> None:

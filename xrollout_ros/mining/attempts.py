@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.episodes.catalog.filters import Condition, Operator, equal, parse
 from xrollout_ros.episodes.catalog.query import Question
+from xrollout_ros.episodes.lineage.records import read as read_records
 
 MOST = 2000
 """So many attempts are read, the newest; reading a bag takes some ms."""
@@ -90,6 +91,8 @@ class Population:
     """Attempts whose outcome nobody knows; they are left out."""
     older: int
     """Attempts that were left out because there are more than are read."""
+    trained_from: Mapping[str, frozenset[str]]
+    """Policy: the episodes that it was trained from, where training has told the data folder."""
     newest_policy: bool
     """Whether the policy was not asked for, and is the newest of several."""
 
@@ -97,6 +100,19 @@ class Population:
     def failures(self) -> tuple[Row, ...]:
         """Attempts that came to nothing."""
         return tuple(row for row in self.attempts if row.failed)
+
+    @property
+    def learned_known(self) -> bool:
+        """Whether it is known what the policies were trained from."""
+        return all(policy in self.trained_from for policy in self.policies)
+
+    @property
+    def learned(self) -> tuple[Row, ...]:
+        """Demonstrations that the policies were trained from; all there are where that is not known."""
+        if not self.learned_known:
+            return self.demonstrations
+        known = frozenset[str]().union(*(self.trained_from[policy] for policy in self.policies))
+        return tuple(row for row in self.demonstrations if row.episode_id in known)
 
     @property
     def successes(self) -> int:
@@ -148,6 +164,7 @@ def population(catalog: Catalog, where: Sequence[Condition] = (), *, most: int =
         history=history,
         unknown=len(_rows(catalog, unknown, limit=most)),
         older=older,
+        trained_from={each.policy_id: frozenset(each.episodes) for each in read_records(catalog.data)[0]},
         newest_policy=not chosen and len({row.policy_id for row in history}) > 1,
     )
 

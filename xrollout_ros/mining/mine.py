@@ -92,17 +92,16 @@ def mine(
     found = population(catalog, conditions, most=most)
     bag, spec = _specs(catalog.data, found, task)
     names = names_of_starts(spec, bag.robot) if spec is not None else ()
-    rows = [*found.attempts, *found.demonstrations]
-    unique = list({row.episode_id: row for row in rows}.values())
+    unique = list({row.episode_id: row for row in (*found.attempts, *found.learned)}.values())
     looks = look_into(catalog.data, unique, names, spec, workers=workers, progress=progress)
     unreadable = {name: look.problem for name, look in looks.items() if look.problem}
     attempts = [row for row in found.attempts if row.episode_id not in unreadable]
-    shown = [row for row in found.demonstrations if row.episode_id not in unreadable]
+    shown = [row for row in found.learned if row.episode_id not in unreadable]
     failures = [row for row in attempts if row.failed]
     groups = ranked(failures, looks, len(attempts)) if failures else ()
     covered = coverage(attempts, shown, looks, axes_of_starts(names, bag.robot)) if names else None
     modes = dict.fromkeys(group.mode for group in groups)
-    trends = {each: trend(each, found.history, found.demonstrations) for each in modes}
+    trends = {each: trend(each, found.history, found.demonstrations, found.trained_from) for each in modes}
     if mode is not None and groups and mode not in modes:
         raise DataError(f"no attempt failed by {mode!r}", f"These occur: {', '.join(modes)}.")
     target = choose(groups, mode)

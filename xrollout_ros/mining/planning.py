@@ -205,13 +205,13 @@ def _warnings(
     def warn(kind: str, text: str) -> None:
         said.append(PlanWarning.model_validate({"kind": kind, "text": text}))
 
-    for what, rate in (("all attempts", evidence.success), ("attempts from around these starts", evidence.around)):
+    for what, rate, then in (
+        ("attempts", evidence.success, "there is little left to collect for"),
+        ("attempts from around these starts", evidence.around, "demonstrations elsewhere are worth more"),
+    ):
         if rate is not None and rate.low > SUCCEEDS:
-            warn(
-                "already_succeeds",
-                f"{what} succeed already: {rate.count}/{rate.attempts}, at least {rate.low:.0%}; "
-                "demonstrations elsewhere are worth more",
-            )
+            seen = f"{rate.count}/{rate.attempts}, at least {rate.low:.0%}"
+            warn("already_succeeds", f"{what} succeed already: {seen}; {then}")
     if trend.course is Course.PLATEAUED:
         warn(
             "plateaued",
@@ -224,19 +224,19 @@ def _warnings(
     if len(near) > len(starts) / 2:
         warn(
             "demonstrated_already",
-            f"{len(near)} of {len(starts)} starts lie among demonstrated ones: data are dense there and it fails all "
-            "the same; a longer training or another input may be what is missing",
+            f"starts that lie among demonstrated ones: {len(near)} of {len(starts)}; data are dense there and it fails "
+            "all the same, so a longer training or another input may be what is missing",
         )
     if group.mode in BEYOND_DEMONSTRATIONS:
         warn("no_demonstration_helps", f"{group.mode} is none of the policy's making: no demonstration mends it")
     if group.mode == UNTAGGED:
         warn("not_judged", "nobody said why these attempts failed; let the rules look at them first")
     if len(group.members) < _FEW:
-        warn("few_failures", f"{len(group.members)} such failures in {group.attempts} attempts: it may be chance")
+        warn("few_failures", f"it failed like this {len(group.members)} of {group.attempts} times: it may be chance")
     if len(starts) < wanted:
         warn(
             "few_starts",
-            f"it failed like this from {len(starts)} different starts: {len(starts)} demonstrations, not {wanted}",
+            f"starts that it failed from like this: {len(starts)}, so as many demonstrations, not {wanted}",
         )
     if ground.coverage is None:
         warn("starts_not_known", NOT_NAMED)

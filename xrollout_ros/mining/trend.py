@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -38,7 +38,8 @@ class Round:
     failures: int
     """Of the mode."""
     added: int
-    """Demonstrations recorded since the policy before began."""
+    """Demonstrations that this one was trained from and the one before was not; where that is not known, those that
+    were recorded between their first attempts."""
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -80,28 +81,46 @@ def _words(each: Round) -> str:
     return f"{each.failures}/{each.attempts} ({low:.0%} to {high:.0%})"
 
 
-def trend(mode: str, history: Sequence[Row], demonstrations: Sequence[Row]) -> Trend:
+def trend(
+    mode: str,
+    history: Sequence[Row],
+    demonstrations: Sequence[Row],
+    trained_from: Mapping[str, frozenset[str]] | None = None,
+) -> Trend:
     """The course of a mode over the policies of the history, which is sorted by time.
 
-    Compared are attempts from the start distribution that the newest policy was tried from most. The newest policy is
+    Compared are attempts from one start distribution: of those that the newest policy was tried from often enough the
+    one with the most failures of the mode, else the one that it was tried from most. The newest policy is
     compared with the one ``ROUNDS`` rounds before it, or the first. It *falls* where the lower bound of the fall is
     above zero; it has *plateaued* where it does not fall, demonstrations were added, and the upper bound of the fall is
     below half of what it was (Newcombe's hybrid score interval of a difference, 1998, method 10).
     """
-    newest = history[-1].policy_id if history else ""
-    starts = Counter(row.start for row in history if row.policy_id == newest)
-    start = starts.most_common(1)[0][0] if starts else ""
+    start = _start(mode, history)
+    known = trained_from or {}
     rounds: list[Round] = []
-    before = ""
+    before, began_before = "", ""
     for policy in dict.fromkeys(row.policy_id for row in history):
         own = [row for row in history if row.policy_id == policy and row.start == start]
         if len(own) < LEAST:
             continue
         began = own[0].started_at
-        added = sum(before < row.started_at < began for row in demonstrations)
+        if policy in known and before in known:
+            added = sum(row.episode_id in known[policy] - known[before] for row in demonstrations)
+        else:
+            added = sum(began_before < row.started_at < began for row in demonstrations)
         rounds.append(Round(policy, len(own), sum(row.failed and row.mode == mode for row in own), added))
-        before = began
+        before, began_before = policy, began
     return Trend(mode, start, tuple(rounds), _course(rounds[-1 - ROUNDS :]))
+
+
+def _start(mode: str, history: Sequence[Row]) -> str:
+    newest = history[-1].policy_id if history else ""
+    tried = Counter(row.start for row in history if row.policy_id == newest)
+    failed = Counter(row.start for row in history if row.failed and row.mode == mode)
+    often = [start for start, count in tried.items() if count >= LEAST]
+    if often:
+        return max(often, key=lambda start: (failed[start], tried[start]))
+    return tried.most_common(1)[0][0] if tried else ""
 
 
 def _course(rounds: Sequence[Round]) -> Course:

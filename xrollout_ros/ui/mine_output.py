@@ -94,8 +94,9 @@ def coverage_words(mined: Mined) -> list[str]:
     if coverage.reach is None:
         lines.append(f"starts: {text.plural(demonstrations, 'demonstration')}, too few to say what is near them")
     else:
+        which = " that it was trained from" if mined.population.learned_known else ""
         near, far = _near_words(coverage.near), _near_words(coverage.far)
-        lines.append(f"success from starts near one of {demonstrations} demonstrations: {near}; from others: {far}")
+        lines.append(f"success from starts near one of {demonstrations} demonstrations{which}: {near}; others: {far}")
     if not coverage.views:
         lines.append(f"{text.plural(coverage.n_attempts, 'attempt')}: too few for places")
     for region in Region:

@@ -108,4 +108,4 @@ def mine(
         click.echo(f"wrote the sheet to {sheet}", err=True)
 
 
-_WORTH_SHOWING = 100
+_WORTH_SHOWING = 200
