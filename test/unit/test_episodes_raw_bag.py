@@ -9,6 +9,7 @@ from xrollout_ros.core.clock import NS
 from xrollout_ros.core.episode import FailureJudgement
 from xrollout_ros.core.errors import BagError, DataError
 from xrollout_ros.episodes import journal
+from xrollout_ros.episodes.image_cdr import COMPRESSED_VIDEO, VIDEO_DEFINITION, RawImage, compressed_video
 from xrollout_ros.episodes.journal_entry import Effective
 from xrollout_ros.episodes.mcap_file import McapFile
 from xrollout_ros.episodes.moment import moment_of
@@ -172,3 +173,21 @@ def test_a_moment_asked_for_outside_of_the_bag_is_refused(bag: RawBag) -> None:
     assert moment_of(bag, _effective(bag, _judgement(bag, 0.1)), 0.5).at_s == 0.5
     with pytest.raises(DataError, match=r"99 s lies outside.*0\.00 to 0\.74 s"):
         moment_of(bag, _effective(bag), 99.0)
+
+
+@pytest.mark.parametrize(("at_s", "pictures"), [(3.5, [1, 2, 3]), (5.5, [4, 5]), (4.5, [4]), (0.5, [])])
+def test_of_a_video_all_is_given_that_is_needed_to_decode_it(tmp_path: Path, at_s: float, pictures: list[int]) -> None:
+    file = McapFile(tmp_path / "video.mcap", compress=True)
+    video = file.channel("/camera/h264", COMPRESSED_VIDEO, VIDEO_DEFINITION.text, {})
+    other = file.channel("/t", "std_msgs/msg/Bool", "bool data", {})
+    for second in range(1, 7):
+        picture = b"\x00\x00\x00\x01" + (b"\x65" if second in (1, 4) else b"\x41") + b"picture"
+        image = RawImage(second, 0, b"camera", 2, 2, "rgb8", 6, np.zeros(12, np.uint8))
+        video.log(compressed_video(image, picture), second * NS)
+        other.log(b"\x00\x01\x00\x00\x01", second * NS)
+        file.flush()
+    file.finish()
+    file.close()
+    found = open_raw(tmp_path / "video.mcap").last_before(round(at_s * NS))
+    assert [round(item.log_time_ns / NS) for item in found if item.topic.name == "/camera/h264"] == pictures
+    assert len([item for item in found if item.topic.name == "/t"]) == (1 if pictures else 0)

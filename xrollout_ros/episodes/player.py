@@ -149,7 +149,7 @@ class Player:
         return Step(due, jumped)
 
     def latest(self, topic: str) -> list[RawMessage]:
-        """What was last said of a topic, at most one message: for somebody who comes late."""
+        """What was last said of a topic: for somebody who comes late."""
         return self._bag.last_before(self.position_ns + 1, [topic])
 
     def _next(self) -> RawMessage | None:

@@ -10,17 +10,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mcap.reader import make_reader
+from mcap.records import Schema
 from mcap.summary import Summary
 
 from xrollout_ros.core.errors import BagError, ForeignBagError
-from xrollout_ros.episodes.bag_reader import Bag, open_bag, reading
+from xrollout_ros.episodes.bag_reader import Bag, decode, open_bag, reading
+from xrollout_ros.episodes.image_cdr import COMPRESSED_VIDEO
 from xrollout_ros.episodes.mcap_index import McapIndex
 from xrollout_ros.episodes.rosbag2 import METADATA_FILE, parse_qos
+from xrollout_ros.episodes.video import is_keyframe
 
 _QOS_KEY = "offered_qos_profiles"
 # rosbag2 writes words since Jazzy, and the numbers of rmw before.
 _TRANSIENT_LOCAL = ("transient_local", "1")
 _BEST_EFFORT = ("best_effort", "2")
+_PICTURES = 600
+"""Of a video whose last keyframe is further back, no more are looked through."""
 
 
 class RawTopic(NamedTuple):
@@ -75,16 +80,33 @@ class RawBag:
     def last_before(self, time_ns: int, topics: Collection[str] | None = None) -> list[RawMessage]:
         """The newest message of each topic that is older than ``time_ns``, the oldest of them first.
 
+        Of a camera recorded as H.264 all pictures since the last that can be decoded by itself.
+
         Raises:
             BagError: the bag is damaged.
         """
+        found = []
+        for message in self._newest_of_each(time_ns, topics):
+            found += self._from_keyframe(message) if message.topic.type_name == COMPRESSED_VIDEO else [message]
+        return sorted(found, key=lambda message: message.log_time_ns)
+
+    def _newest_of_each(self, time_ns: int, topics: Collection[str] | None) -> Collection[RawMessage]:
         newest: dict[RawTopic, RawMessage] = {}
         for file, index in zip(self.files, self._indexes, strict=True):
             for message in self._newest(file, index, time_ns, topics):
                 known = newest.get(message.topic)
                 if known is None or message.log_time_ns >= known.log_time_ns:
                     newest[message.topic] = message
-        return sorted(newest.values(), key=lambda message: message.log_time_ns)
+        return newest.values()
+
+    def _from_keyframe(self, newest: RawMessage) -> list[RawMessage]:
+        pictures = [newest]
+        while len(pictures) < _PICTURES and not _decodes_alone(pictures[-1]):
+            before = self._newest_of_each(pictures[-1].log_time_ns, [newest.topic.name])
+            if not before:
+                break
+            pictures += before
+        return pictures
 
     @cached_property
     def _indexes(self) -> tuple[McapIndex, ...]:
@@ -120,6 +142,12 @@ class RawBag:
                 topic = self._topics.get((channel.topic, schema.name if schema is not None else ""))
                 if topic is not None:
                     yield RawMessage(topic, message.log_time, message.data)
+
+
+def _decodes_alone(video: RawMessage) -> bool:
+    topic = video.topic
+    schema = Schema(id=1, name=topic.type_name, encoding=topic.schema_encoding, data=topic.schema)
+    return is_keyframe(bytes(decode(schema, video.data).data))
 
 
 def open_raw(path: Path) -> RawBag:

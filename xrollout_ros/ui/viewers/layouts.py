@@ -13,9 +13,10 @@ from xrollout_ros.core.resources import share_dir
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.safety import ScoreSpec
 from xrollout_ros.episodes.bag_reader import Bag
+from xrollout_ros.episodes.image_cdr import COMPRESSED_IMAGE, COMPRESSED_VIDEO, IMAGE
 from xrollout_ros.episodes.raw_bag import RawBag
 
-IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "foxglove_msgs/msg/CompressedVideo")
+IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE, COMPRESSED_VIDEO)
 CHUNK_TOPIC = "/xrollout/chunk"
 _COLORS = ("#4e98e2", "#f5774d", "#f7df71", "#5cd6a9", "#a395e2", "#e284b8", "#9be271", "#c9c9c9")
 _ROWS_READ = 50

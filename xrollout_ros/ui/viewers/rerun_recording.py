@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rerun.encodings import AbsoluteTimeRange
 from xrollout_ros.core.modes import Mode, Phase, Severity, Source
 from xrollout_ros.core.safety import ScoreSpec
 from xrollout_ros.episodes.bag_reader import Bag, TopicMessage
+from xrollout_ros.episodes.image_cdr import COMPRESSED_VIDEO
 from xrollout_ros.ui.viewers.layouts import IMAGE_TYPES
 from xrollout_ros.ui.viewers.opened import Opened
 
@@ -43,7 +44,8 @@ def write(opened: Opened, path: Path, *, speed: float, loop: bool) -> None:
     for file in opened.bag.files:
         recording.log_file_from_path(file)
     if opened.bag.episode is not None:
-        _Attempt(recording, opened.bag.episode).log()
+        videos = [topic.name for topic in opened.bag.topics if topic.type_name == COMPRESSED_VIDEO]
+        _Attempt(recording, opened.bag.episode, videos).log()
     _tell_failure(recording, opened)
     recording.flush()
 
@@ -95,8 +97,9 @@ def _tell_failure(recording: rr.RecordingStream, opened: Opened) -> None:
 class _Attempt:
     """Logs what Rerun's own importer has no archetype for."""
 
-    def __init__(self, recording: rr.RecordingStream, bag: Bag) -> None:
+    def __init__(self, recording: rr.RecordingStream, bag: Bag, videos: Collection[str]) -> None:
         self._recording = recording
+        self._videos = videos
         self._bag = bag
         self._actions = [action.name for action in bag.robot.actions]
         self._states: dict[str, str] = {}
@@ -114,6 +117,9 @@ class _Attempt:
 
     def log(self) -> None:
         """All of the bag."""
+        for message in self._bag.messages(self._videos):
+            _at(self._recording, message.log_time_ns)
+            self._recording.log(message.topic, rr.VideoStream(rr.VideoCodec.H264, sample=bytes(message.message.data)))
         for spec in self._bag.robot.safety.detectors:
             if isinstance(spec, ScoreSpec):
                 self._recording.log(f"{ROOT}/scores/{spec.score}_threshold", rr.Scalars(spec.threshold), static=True)

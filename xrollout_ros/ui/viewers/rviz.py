@@ -16,6 +16,7 @@ import yaml
 from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.errors import GraphError
 from xrollout_ros.core.resources import share_dir
+from xrollout_ros.episodes.image_cdr import COMPRESSED_IMAGE, COMPRESSED_VIDEO, IMAGE
 from xrollout_ros.episodes.player import Player
 from xrollout_ros.episodes.raw_bag import RawTopic
 from xrollout_ros.ui.console import output
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 _PROGRAM = "rviz2"
 _TURN_S = 1 / 60
-_IMAGE = "sensor_msgs/msg/Image"
-_COMPRESSED = "sensor_msgs/msg/CompressedImage"
-_VIDEO = "foxglove_msgs/msg/CompressedVideo"
 
 
 def shipped() -> Path:
@@ -64,7 +62,7 @@ def show_in_rviz(opened: Opened, *, speed: float, loop: bool) -> None:
         console.print(f"{len(topics) - len(show.missing)} topics are drawn, in the ROS domain {domain} of this machine")
         if show.missing:
             console.print(f"note: their types are not installed: {', '.join(show.missing)}")
-        if any(topic.type_name == _VIDEO for topic in bag.topics):
+        if any(topic.type_name == COMPRESSED_VIDEO for topic in bag.topics):
             console.print("note: RViz cannot show cameras recorded as h264; Foxglove can")
         console.print("Close RViz, or Ctrl-C, to end.")
         child = subprocess.Popen([program, "-d", str(config), "--ros-args", "-p", "use_sim_time:=true"])
@@ -91,7 +89,7 @@ def fit(config: dict[str, Any], topics: Sequence[RawTopic]) -> dict[str, Any]:
         if wanted is not None and wanted["Value"] not in names:
             display["Enabled"] = display["Value"] = False
     for topic in topics:
-        if topic.type_name in (_IMAGE, _COMPRESSED):
+        if topic.type_name in (IMAGE, COMPRESSED_IMAGE):
             policy = {"Depth": 5, "Durability Policy": "Volatile", "History Policy": "Keep Last"}
             displays.append(
                 {

@@ -32,18 +32,19 @@ def tell_moment(console: Console, opened: Opened) -> None:
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the block in order; neither is an error: it is how a viewer is left."""
+    """Ctrl-C, SIGTERM and a closed terminal end the block in order; none is an error: it is how a viewer is left."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     except KeyboardInterrupt:
         pass
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
