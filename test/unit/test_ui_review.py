@@ -14,6 +14,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,12 @@ class Screen:
         os.write(self.keys, keys.encode())
         self.wait(lambda text: text.count(then) > count)
 
+    def decide(self, keys: str, then: str) -> None:
+        """Type, and wait until the next episode is shown with its keys."""
+        shown = self.text.count(" quit ")
+        self.type(keys, then)
+        self.wait(lambda text: text.count(" quit ") > shown)
+
     def ends(self) -> int:
         code = self.process.wait(30)
         assert termios.tcgetattr(self.slave) == self.before
@@ -131,10 +138,10 @@ def start() -> Iterator[Callable[..., Screen]]:
 
 def test_one_episode_after_another_is_decided_by_single_keys(data: Path, start: Callable[..., Screen]) -> None:
     screen = start(data, "--reviewer", "ann", "--double", "0")
-    screen.wait(lambda text: "2 episodes left" in text and "quit" in text)
+    screen.wait(lambda text: "2 episodes left" in text and " quit " in text)
     assert "lost [on] the way" in screen.text
     assert "low confidence" in screen.text
-    screen.type("c", "1 episode left")
+    screen.decide("c", "1 episode left")
     screen.type("r", "reason: ")
     screen.type("slid away\n", "reason of the next decision: slid away")
     screen.type("t", "0 to 2.00): ")
@@ -142,11 +149,11 @@ def test_one_episode_after_another_is_decided_by_single_keys(data: Path, start: 
     screen.type("t", "0 to 2.00): ")
     screen.type("0.5\n", "0.50")
     screen.type("m", "key of the mode")
-    screen.type("4", "0 episodes left")
+    screen.decide("4", "0 episodes left")
     assert "failure, pose_error at 0.50 s" in screen.text
-    screen.type("u", "took back")
-    screen.wait(lambda text: text.count("1 episode left") == 2)
-    screen.type("s", "0 episodes left")
+    screen.decide("u", "took back")
+    assert screen.text.count("1 episode left") == 2
+    screen.decide("s", "0 episodes left")
     screen.type("n", "nothing waits for human:ann (1 episode passed over)")
     assert screen.ends() == 0
     assert modes_of(data) == {2: "failure dropped human:ann", 1: "success", 0: "failure dropped rule:dropped"}
@@ -160,7 +167,7 @@ def test_one_episode_after_another_is_decided_by_single_keys(data: Path, start: 
 @pytest.mark.parametrize("how", ["q", "\x1b", "SIGINT", "SIGTERM", "SIGHUP"])
 def test_the_terminal_is_left_as_it_was_however_it_ends(data: Path, start: Callable[..., Screen], how: str) -> None:
     screen = start(data)
-    screen.wait(lambda text: "quit" in text)
+    screen.wait(lambda text: " quit " in text)
     if how.startswith("SIG"):
         screen.process.send_signal(signal.Signals[how])
     else:
@@ -170,14 +177,39 @@ def test_the_terminal_is_left_as_it_was_however_it_ends(data: Path, start: Calla
     assert len(queue_of(data)) == 3
 
 
+def test_what_is_typed_ahead_decides_nothing_unseen(data: Path, start: Callable[..., Screen]) -> None:
+    screen = start(data, "--double", "0")
+    screen.wait(lambda text: "2 episodes left" in text and " quit " in text)
+    screen.decide("cc\n", "1 episode left")
+    os.write(screen.keys, b"q")
+    assert screen.ends() == 0
+    assert "1 decided" in screen.text
+    assert len(queue_of(data, "--double", "0")) == 2
+
+
+def test_a_prompt_that_is_interrupted_again_and_again_leaves_the_terminal_as_it_was(
+    data: Path, start: Callable[..., Screen]
+) -> None:
+    screen = start(data)
+    screen.wait(lambda text: " quit " in text)
+    screen.type("r", "reason: ")
+    for _ in range(5):
+        screen.process.send_signal(signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        screen.process.wait(1)
+    os.write(screen.keys, b"\nq")  # where the signals were taken as one, the prompt alone was left
+    assert screen.ends() in (0, 130)
+    assert len(queue_of(data)) == 3
+
+
 def test_what_another_has_decided_meanwhile_is_passed_by(data: Path, start: Callable[..., Screen]) -> None:
     screen = start(data, "--reviewer", "ann", "--double", "0")
-    screen.wait(lambda text: "2 episodes left" in text and "quit" in text)
+    screen.wait(lambda text: "2 episodes left" in text and " quit " in text)
     first, second, _ = queue_of(data)
     for each in (first, second):
         told = run("review", "say", each["episode_id"], "--data", data, "--mode", "pose_error", "--reviewer", "bob")
         assert told.exit_code == 0, told.output
-    screen.type("c", "0 episodes left")
+    screen.decide("c", "0 episodes left")
     assert "human:bob has said pose_error" in screen.text
     assert second["episode_id"] not in screen.text
     screen.type("c", "nothing waits for human:ann")

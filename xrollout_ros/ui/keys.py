@@ -5,6 +5,8 @@ from __future__ import annotations
 import queue
 import signal
 import sys
+import termios
+from contextlib import suppress
 from types import FrameType, TracebackType
 
 from xrollout_ros.core.errors import GraphError
@@ -35,18 +37,30 @@ class Keys:
         self._terminal: Terminal | None = None
 
     def __enter__(self) -> Keys:  # noqa: PYI034 (Python 3.10 has no typing.Self)
+        self._settings = termios.tcgetattr(sys.stdin.fileno())
         self._before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
         self._listen()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        # Whoever presses Ctrl-C twice has a terminal afterwards, too.
+        self._before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._leave()
+        with suppress(termios.error):  # it is gone, and its settings with it
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, self._settings)
         for number, before in self._before.items():
             signal.signal(number, before)
 
     def key(self) -> str:
         """The next key, e.g. ``a``, ``space``, ``esc``; :data:`GONE` where the terminal is closed."""
         return self._typed.get()
+
+    def forget(self) -> None:
+        """Pass over what was typed until now."""
+        with suppress(queue.Empty):
+            while self._typed.get_nowait() != GONE:
+                pass
+            self._typed.put(GONE)
 
     def line(self, prompt: str) -> str | None:
         """A line of text, edited as in any prompt; None: Ctrl-C or Ctrl-D, or the terminal is closed."""

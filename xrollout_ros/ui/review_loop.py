@@ -34,6 +34,10 @@ class Input(Protocol):
         """A line of text; None: nothing."""
         ...
 
+    def forget(self) -> None:
+        """Pass over what was typed until now."""
+        ...
+
 
 class Opener(Protocol):
     """Shows an episode in a viewer."""
@@ -101,6 +105,7 @@ class Session:
 
     def _show(self, case: Case, waits: Waiting) -> None:
         screen.show_case(self._console, case, waits, len(self._queue), _meta(case.bag))
+        self._keys.forget()  # what was typed before it was to be seen is no decision about it
         screen.show_keys(self._console)
 
     def _decide(self, case: Case, waits: Waiting) -> str | None:
@@ -145,7 +150,7 @@ class Session:
             outcome = Outcome.SUCCESS if key == "s" else Outcome.UNKNOWN
         elif key.isdigit() and key in screen.MODE_KEYS:
             mode = screen.MODE_KEYS[key]
-        elif key not in ("c", "enter"):
+        elif key != "c":
             return False
         try:
             done = self._reviews.decide(
@@ -208,8 +213,7 @@ class Session:
         screen.show_keys(self._console)
         self._console.print(
             "a digit says its mode at once; n leaves an episode undecided; a reason or moment belongs to the decision "
-            "that follows",
-            soft_wrap=True,
+            "that follows"
         )
         screen.show_meanings(self._console)
 

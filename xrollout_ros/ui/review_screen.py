@@ -101,13 +101,15 @@ def _moments(meta: EpisodeMeta | None) -> list[tuple[str, str]]:
 
 
 def show_keys(console: Console) -> None:
-    """The keys, in a line or two."""
-    line = Text()
+    """The keys, in a line or two that break between them."""
+    lines = [Text()]
     for key, what in KEYS:
-        # Spaces within a key's words do not break, so that a narrow terminal breaks between keys.
-        line.append(f"\N{NO-BREAK SPACE}{key}\N{NO-BREAK SPACE}", style="reverse")
-        line.append(f" {what}".replace(" ", "\N{NO-BREAK SPACE}") + "  ")
-    console.print(line)
+        part = Text.assemble((f" {key} ", "reverse"), f" {what}  ")
+        if lines[-1] and len(lines[-1]) + len(part) > console.width:
+            lines.append(Text())
+        lines[-1].append_text(part)
+    for line in lines:
+        console.print(line, no_wrap=True)
 
 
 def show_modes(console: Console, judgements: Sequence[str] = ()) -> None:
