@@ -145,6 +145,7 @@ def test_what_one_has_decided_waits_for_nobody_but_what_two_are_to_see_does(bags
         assert ann.queue() == []
         (waits,) = bob.queue()
         assert (waits.episode_id, waits.why, waits.double) == (twice.episode_id, (Why.SECOND_LOOK,), True)
+        assert (waits.outcome, waits.failure_mode) == ("", "")
         # Bob judges for himself: what Ann has said is shown when he has.
         case = bob.case(twice.episode_id)
         assert (case.hidden, case.holds.outcome, case.judgements) == (1, Outcome.UNKNOWN, ())

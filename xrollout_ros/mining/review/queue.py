@@ -76,7 +76,9 @@ class Waiting(NamedTuple):
     task: str
     policy_id: str
     outcome: str
+    """Empty: another reviewer has said it, and this one is to judge for himself."""
     failure_mode: str
+    """The same holds: then it is that of the rules and models."""
     confidence: float | None
     """Of the judgement that counts."""
     started_at: str
@@ -145,7 +147,7 @@ def _queue_sql(author: str, criteria: Criteria, where: Sequence[Condition]) -> t
                 {double} AS double, {sampled} AS in_sample,
                 outcome = 'unknown' AND seen = 0 AS is_unknown,
                 outcome IN ('failure', 'abort') AND l.first_mode IS NULL AND seen = 0 AS is_unexplained,
-                coalesce(l.disagree, FALSE) AS is_disputed,
+                l.first_mode, l.first_confidence, coalesce(l.disagree, FALSE) AS is_disputed,
                 s.episode_id IS NOT NULL AS has_several,
                 coalesce(l.first_confidence < ?, FALSE) AS is_low
             FROM (SELECT * FROM episodes WHERE {kinds} AND {test.text}) e
@@ -155,7 +157,9 @@ def _queue_sql(author: str, criteria: Criteria, where: Sequence[Condition]) -> t
             SELECT *, is_unknown OR is_unexplained OR is_disputed OR has_several OR is_low AS is_ambiguous
             FROM candidates WHERE NOT mine AND (seen = 0 OR (double AND seen = 1)))
         SELECT is_unknown, is_unexplained, is_disputed, has_several, is_low, seen = 1, in_sample AND NOT is_ambiguous,
-            episode_id, double, task, policy_id, outcome, failure_mode, failure_confidence, started_at
+            episode_id, double, task, policy_id, CASE WHEN seen = 1 THEN '' ELSE outcome END,
+            CASE WHEN seen = 1 THEN coalesce(first_mode, '') ELSE failure_mode END,
+            CASE WHEN seen = 1 THEN first_confidence ELSE failure_confidence END, started_at
         FROM sorted WHERE is_ambiguous OR in_sample OR seen = 1
         ORDER BY is_ambiguous DESC, started_at DESC, episode_id DESC
     """

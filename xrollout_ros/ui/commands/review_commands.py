@@ -54,7 +54,9 @@ def list_waiting(
     for each in found[: limit or 50]:
         why = ", ".join(reason.value for reason in each.why) + (" (two reviewers)" if each.double else "")
         when = each.started_at[:19].replace("T", " ")
-        table.add_row(*map(Text, (each.episode_id, when, each.task, each.outcome, each.failure_mode or "–", why)))
+        table.add_row(
+            *map(Text, (each.episode_id, when, each.task, each.outcome or "–", each.failure_mode or "–", why))
+        )
     console.print(table)
     shown = min(len(found), limit or 50)
     more = f", the first {shown} shown" if shown < len(found) else ""
