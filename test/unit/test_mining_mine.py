@@ -70,7 +70,7 @@ def test_a_plan_for_the_costliest_failure(bags: Any) -> None:
     assert by_label["object_position x"].unit == "m"
     assert found.coverage is not None
     assert found.coverage.near.successes == 6
-    assert "one policy" in plan.evidence.course
+    assert "only one policy" in plan.evidence.course
 
 
 def test_a_mode_is_chosen_and_the_number_is_bounded(bags: Any) -> None:

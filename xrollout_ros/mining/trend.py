@@ -65,8 +65,8 @@ class Trend:
         compared = self.rounds[-1 - ROUNDS :]
         added = sum(each.added for each in compared[1:])
         if self.course is Course.ONE_POLICY:
-            few = "one policy" if self.rounds else "no policy"
-            return f"whether it gets rarer is not known: {few} made {LEAST} attempts from {self.start} starts"
+            few = "only one policy has" if self.rounds else "no policy has"
+            return f"whether it gets rarer is not known: {few} made {LEAST} attempts or more from {self.start} starts"
         if self.course is Course.NOTHING_ADDED:
             return f"{seen}: no demonstration was recorded between these policies, so nothing can be said of collecting"
         if self.course is Course.FALLING:
