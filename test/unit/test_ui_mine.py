@@ -35,7 +35,8 @@ def data(bags: Any) -> Path:
 
 def test_table_plan_sheet_and_picture(data: Path, tmp_path: Path) -> None:
     plan, sheet, picture = tmp_path / "plan.json", tmp_path / "sheet.html", tmp_path / "coverage.png"
-    result = run("mine", "--data", data, "--output", plan, "--sheet", sheet, "--picture", picture)
+    files = ["--output", plan, "--sheet", sheet, "--picture", picture]
+    result = run("mine", "--data", data, "--demonstrations", 8, *files)
     assert result.exit_code == 0, result.output
     made = read_plan(plan)
     assert made.target.medoid in result.stdout

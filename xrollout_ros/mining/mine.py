@@ -57,7 +57,7 @@ def mine(
     where: Iterable[Condition | str] = (),
     *,
     mode: str | None = None,
-    demonstrations: int = DEMONSTRATIONS,
+    demonstrations: int | None = None,
     task: TaskSpec | None = None,
     novelty: Kind | None = "density",
     most: int = MOST,
@@ -71,7 +71,7 @@ def mine(
         catalog: of the data folder; brought up to date by the caller.
         where: conditions on the attempts, e.g. ``"task=pick_and_place"``; without one on the policy it is the newest.
         mode: the failure mode to plan for; none: that of the costliest group.
-        demonstrations: plan at most so many.
+        demonstrations: plan at most so many; none: ``DEMONSTRATIONS``.
         task: TaskSpec to describe attempts by; none: the installed one, else the bags' own.
         novelty: how the chosen failures' unlikeness to the demonstrations is measured; none: it is not.
         most: read at most so many attempts, the newest.
@@ -87,7 +87,7 @@ def mine(
     conditions = [parse(each) if isinstance(each, str) else each for each in where]
     if task is not None:
         conditions.append(parse(f"task={task.id}"))
-    if demonstrations < 1:
+    if demonstrations is not None and demonstrations < 1:
         raise DataError(f"{demonstrations} demonstrations", "Plan at least 1.")
     found = population(catalog, conditions, most=most)
     bag, spec = _specs(catalog.data, found, task)
@@ -108,7 +108,7 @@ def mine(
     plan = None
     successes = sum(row.success for row in attempts)
     if target is not None:
-        chosen = chosen_starts(target.members, looks, covered, demonstrations)
+        chosen = chosen_starts(target.members, looks, covered, demonstrations or DEMONSTRATIONS)
         members = [row for row in failures if row.episode_id in chosen]
         ground = Ground(
             data=str(catalog.data.resolve()),

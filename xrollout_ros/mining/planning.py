@@ -73,7 +73,7 @@ def choose(groups: Sequence[FailureGroup], mode: str | None) -> FailureGroup | N
 
 
 def make_plan(
-    group: FailureGroup, chosen: Sequence[str], ground: Ground, trend: Trend, wanted: int, clock: Clock
+    group: FailureGroup, chosen: Sequence[str], ground: Ground, trend: Trend, wanted: int | None, clock: Clock
 ) -> CollectionPlan:
     """A plan for one group of failures.
 
@@ -82,7 +82,7 @@ def make_plan(
         chosen: those of its members whose starts are to be demonstrated from.
         ground: what it is made of.
         trend: the course of its mode.
-        wanted: demonstrations that were asked for.
+        wanted: demonstrations that were asked for, if any.
         clock: stamps it.
     """
     rows = {row.episode_id: row for row in ground.population.failures}
@@ -198,7 +198,7 @@ def _warnings(
     evidence: Evidence,
     trend: Trend,
     ground: Ground,
-    wanted: int,
+    wanted: int | None,
 ) -> list[PlanWarning]:
     said: list[PlanWarning] = []
 
@@ -233,7 +233,7 @@ def _warnings(
         warn("not_judged", "nobody said why these attempts failed; let the rules look at them first")
     if len(group.members) < _FEW:
         warn("few_failures", f"it failed like this {len(group.members)} of {group.attempts} times: it may be chance")
-    if len(starts) < wanted:
+    if wanted is not None and len(starts) < wanted:
         warn(
             "few_starts",
             f"starts that it failed from like this: {len(starts)}, so as many demonstrations, not {wanted}",

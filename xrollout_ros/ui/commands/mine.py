@@ -59,7 +59,6 @@ def mine(
             check_writable(path, "the file")
     from xrollout_ros.mining.attempts import MOST
     from xrollout_ros.mining.mine import mine as mined_of
-    from xrollout_ros.mining.planning import DEMONSTRATIONS
     from xrollout_ros.ui import mine_output
     from xrollout_ros.ui.progress import Bar
 
@@ -74,7 +73,7 @@ def mine(
             catalog,
             conditions_of(filters),
             mode=mode,
-            demonstrations=demonstrations or DEMONSTRATIONS,
+            demonstrations=demonstrations,
             task=task,
             novelty=None if novelty == "none" else cast("Kind", novelty),
             most=most or MOST,
