@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from click.testing import CliRunner, Result
 
 from xrollout_ros.core.clock import NS, SystemClock
 from xrollout_ros.core.episode import FailureJudgement
-from xrollout_ros.core.modes import Mode, Phase, Source
-from xrollout_ros.core.resources import load_robot
-from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.bag_reader import decode
 from xrollout_ros.episodes.journal import Judged, Said
 from xrollout_ros.episodes.paths import JOURNAL
 from xrollout_ros.episodes.player import Player
-from xrollout_ros.episodes.raw_bag import RawTopic
-from xrollout_ros.graph.topics import OWN, SYSTEM, resolve
 from xrollout_ros.ui.cli import cli
 from xrollout_ros.ui.opening import how_to_open
-from xrollout_ros.ui.viewers import layouts, rviz
-from xrollout_ros.ui.viewers.annotated import OPENED, OPENED_TOPIC, AnnotatedBag
+from xrollout_ros.ui.viewers import layouts
+from xrollout_ros.ui.viewers.annotated import OPENED_TOPIC, AnnotatedBag
 from xrollout_ros.ui.viewers.foxglove import FoxgloveServer
 from xrollout_ros.ui.viewers.opened import Opened, open_at
 
-from ..message_paths import panels_shown, paths_of, topics_of
-from ..message_paths import resolve as resolve_path
-from .conftest import Bags, Messages
+from .conftest import Bags
 from .foxglove_client import ENDED, PAUSED, PLAYING, FoxgloveClient
 
 STEPS = 80
@@ -169,6 +164,53 @@ def test_a_client_that_comes_late_is_told_what_was_said_last(served: FoxgloveSer
 # --- the command ---
 
 
+def _program(path: Path, body: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_app_is_opened_and_the_bag_served_until_a_signal(bag: Path, tmp_path: Path, number: signal.Signals) -> None:
+    asked, log = tmp_path / "asked", tmp_path / "log"
+    _program(tmp_path / "bin" / "xdg-mime", "echo foxglove.desktop")
+    _program(tmp_path / "bin" / "xdg-open", f'echo "$1" > {asked}.part; mv {asked}.part {asked}')
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "DISPLAY": ":0",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    command = [sys.executable, "-c", "from xrollout_ros.ui.cli import main; main()"]
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [*command, "episodes", "open", str(bag), "--port", "0"], env=environment, stdout=out, stderr=out
+        )
+    try:
+        deadline_s = time.monotonic() + 30
+        while not asked.exists():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline_s, log.read_text()
+            time.sleep(0.01)
+        link = asked.read_text().strip()
+        assert link.startswith("foxglove://open?ds=foxglove-websocket&ds.url=ws://127.0.0.1:")
+        client = FoxgloveClient(int(link.rpartition(":")[2]))
+        client.until(lambda got: COMMAND_TOPIC in got.channels, "the topics")
+        client.subscribe(COMMAND_TOPIC)
+        client.until(lambda got: got.of(COMMAND_TOPIC), "a command")
+        client.close()
+        process.send_signal(number)
+        assert process.wait(10) == 0, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+    told = log.read_text()
+    assert "moment: 0.50 s, dropped in transport: it fell" in told
+    assert "https://app.foxglove.dev" in told
+    assert str(tmp_path / "cache" / "xrollout" / "foxglove" / "xrollout_metaworld_sawyer.json") in told
+    assert "Traceback" not in told
+
+
 def test_a_taken_port_is_named(bag: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -186,6 +228,8 @@ def test_what_cannot_be_opened_says_why(bag: Path, bags: Bags, tmp_path: Path) -
         ([tmp_path / "none"], 4, "there is no bag"),
         (["01NOSUCH", "--data", bags.data], 5, "no episode"),
         ([bag, "--at", "77"], 5, "the moment 77 s lies outside"),
+        ([bag, "--at", "nan"], 5, "--at is nan"),
+        ([bag, "--before", "inf"], 5, "--before is inf"),
         ([bag, "--in", "emacs"], 2, "foxglove"),
         ([bag, "--speed", "0"], 2, "--speed"),
         ([bag, "--port", "70000"], 2, "--port"),
@@ -218,97 +262,6 @@ def test_the_ways_to_open_a_bag_are_commands(bag: Path) -> None:
     assert "episodes open" in ways["RViz"]
 
 
-# --- the shipped layout and configuration ---
-
-
-@pytest.fixture(scope="module")
-def recorded(messages: Messages) -> dict[str, RawTopic]:
-    """Every topic of the graph, as a bag has it."""
-    found = {}
-    for topic in (*OWN, *SYSTEM):
-        text, _ = messages.store.generate_msgdef(topic.type, ros_version=2)
-        name = resolve(topic.name)
-        found[name] = RawTopic(name, topic.type, "cdr", "ros2msg", text.encode(), topic.qos == "latched", True)
-    return {**found, OPENED.name: OPENED}
-
-
-def _layout() -> dict[str, Any]:
-    layout: dict[str, Any] = json.loads(layouts.shipped().read_text())
-    return layout
-
-
-def _check(layout: dict[str, Any], recorded: dict[str, RawTopic]) -> None:
-    kinds = {panel: {path: resolve_path(path, recorded) for path in paths} for panel, paths in paths_of(layout).items()}
-    numbers = {"float32", "float64", "uint8", "uint32", "bool", "number"}
-    for panel, found in kinds.items():
-        if panel.startswith("Plot!"):
-            assert found, panel
-            assert set(found.values()) <= numbers, found
-        elif panel.startswith("StateTransitions!"):
-            assert set(found.values()) <= {"uint8", "string", "bool"}, found
-    assert kinds["DiagnosticSummary!diagnostics"] == {"/diagnostics": "diagnostic_msgs/msg/DiagnosticArray"}
-    assert kinds["RosOut!log"] == {"/rosout": "rcl_interfaces/msg/Log"}
-    assert set(topics_of(layout)) <= set(recorded)
-    assert sorted(panels_shown(layout)) == sorted(layout["configById"])
-
-
-def test_the_layout_shows_topics_and_fields_that_are_recorded(recorded: dict[str, RawTopic]) -> None:
-    layout = _layout()
-    _check(layout, recorded)
-    shown = {panel.partition("!")[0] for panel in panels_shown(layout)}
-    assert shown == {
-        "3D", "Image", "Plot", "StateTransitions", "RawMessages", "DiagnosticSummary", "RosOut", "Tab",
-    }  # fmt: skip
-    states = {series["value"]: series for series in layout["configById"]["StateTransitions!states"]["paths"]}
-    for path, names in (
-        ("/xrollout/supervisor/state.mode", Mode),
-        ("/xrollout/command.source", Source),
-        ("/xrollout/episode.phase", Phase),
-    ):
-        labels = {state["value"]: state["label"] for state in states[path]["customStates"]["states"]}
-        assert labels == {str(int(each)): each.name for each in names}
-
-
-def test_a_message_path_that_leads_nowhere_is_found(recorded: dict[str, RawTopic]) -> None:
-    for path in ("/no/topic.x", "/xrollout/command.acton", "/xrollout/command.step[0]", "/xrollout/command.stamp.day"):
-        with pytest.raises(AssertionError, match=r"^/"):
-            resolve_path(path, recorded)
-
-
-def _with_cameras(robot: RobotSpec) -> RobotSpec:
-    document = robot.model_dump(mode="json")
-    document["safety"]["detectors"] = [
-        {"kind": "score", "score": "ensemble_variance", "threshold": 0.25, "severity": "log"},
-        {"kind": "time"},
-    ]
-    return RobotSpec.model_validate(document)
-
-
-def test_the_layout_is_fitted_to_the_robot(recorded: dict[str, RawTopic], messages: Messages) -> None:
-    robot = _with_cameras(load_robot("metaworld_sawyer"))
-    text, _ = messages.store.generate_msgdef("sensor_msgs/msg/Image", ros_version=2)
-    names = ["/front/image_raw", "/wrist/image_raw", "/top/image_raw"]
-    cameras = {
-        name: RawTopic(name, layouts.IMAGE_TYPES[0], "cdr", "ros2msg", text.encode(), False, True) for name in names
-    }
-    layout = layouts.fit(_layout(), robot, names, ["chunk_consistency", "ensemble_variance"])
-    _check(layout, {**recorded, **cameras})
-    assert set(names) <= set(topics_of(layout))
-    panels = layout["configById"]
-    actions = [(series["value"], series["label"]) for series in panels["Plot!command"]["paths"]]
-    assert actions == [(f"/xrollout/command.action[{i}]", action.name) for i, action in enumerate(robot.actions)]
-    scores = {series["label"]: series["value"] for series in panels["Plot!scores"]["paths"]}
-    assert scores == {
-        "chunk_consistency": "/xrollout/chunk.score_values[0]",
-        "ensemble_variance": "/xrollout/chunk.score_values[1]",
-        "ensemble_variance: threshold": "0.25",
-    }
-    assert "Image!camera" in _layout()["configById"]  # what is shipped stays as it is
-    none = layouts.fit(_layout(), None, [], [])
-    assert not [panel for panel in panels_shown(none) if panel.startswith("Image!")]
-    _check(none, recorded)
-
-
 def test_a_cache_that_cannot_be_written_leaves_the_shipped_layout(bag: Path, tmp_path: Path) -> None:
     opened: Opened = open_at(bag, at_s=None, before_s=1, after_s=1)
     path, why = layouts.fitted(opened.bag, tmp_path / "cache")
@@ -318,20 +271,6 @@ def test_a_cache_that_cannot_be_written_leaves_the_shipped_layout(bag: Path, tmp
     path, why = layouts.fitted(opened.bag, tmp_path / "file" / "cache")
     assert path == layouts.shipped()
     assert "cannot be written" in why
-
-
-def test_rviz_draws_topics_that_are_recorded(recorded: dict[str, RawTopic]) -> None:
-    config = yaml.safe_load(rviz.shipped().read_text())
-    camera = RawTopic("/front/image_raw", "sensor_msgs/msg/Image", "cdr", "ros2msg", b"", False, True)
-    fitted = rviz.fit(config, [recorded["/xrollout/scene"], camera])
-    displays = {display["Name"]: display for display in fitted["Visualization Manager"]["Displays"]}
-    assert config["Visualization Manager"]["Global Options"]["Fixed Frame"] == "world"
-    for display in config["Visualization Manager"]["Displays"]:
-        topic = display.get("Topic") or display.get("Description Topic")
-        assert topic is None or topic["Value"] in recorded
-    assert displays["Scene"]["Enabled"]
-    assert not displays["Robot"]["Enabled"]  # nobody describes it in this bag
-    assert displays["/front/image_raw"]["Topic"]["Value"] == "/front/image_raw"
 
 
 # --- Rerun, an extra ---

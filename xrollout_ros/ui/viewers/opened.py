@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +46,11 @@ def open_at(path: Path, *, at_s: float | None, before_s: float, after_s: float) 
 
     Raises:
         BagError: the bag is missing, torn or damaged.
-        DataError: the moment is outside of the bag, or the journal cannot be read.
+        DataError: the moment is outside of the bag, a time is no number, or the journal cannot be read.
     """
+    for name, value in (("--at", at_s), ("--before", before_s), ("--after", after_s)):
+        if value is not None and not math.isfinite(value):
+            raise DataError(f"{name} is {value}", "Give a number of seconds.")
     bag = open_raw(path)
     effective = None
     if bag.episode is not None:
