@@ -114,18 +114,18 @@ class FoxgloveServer(ServerListener):
         """
         told: tuple[int, Phase] | None = None
         while not self._stop.wait(_TURN_S):
-            with self._lock:
+            with self._lock:  # also while sending: what is due now must not be sent after the app has gone elsewhere
                 step, late = self._turn()
-                # After a jump the app clears its panels: the time may lie before what it has.
-                position_ns, phase, state = self._player.position_ns, self._player.phase, self._state(step.jumped)
-            if step.jumped or late:
-                self._server.broadcast_playback_state(state)
-            if step.jumped or late or (self._started and told != (position_ns, phase)):
-                self._server.broadcast_time(position_ns)
-            for message in (*late, *step.messages):
-                self._channels[message.topic].log(message.data, log_time=message.log_time_ns)
-            if told is not None and phase is not told[1]:
-                self._server.broadcast_playback_state(state)
+                position_ns, phase = self._player.position_ns, self._player.phase
+                if step.jumped or late:
+                    # After a jump the app clears its panels: the time may lie before what it has.
+                    self._server.broadcast_playback_state(self._state(step.jumped))
+                if step.jumped or late or (self._started and told != (position_ns, phase)):
+                    self._server.broadcast_time(position_ns)
+                for message in (*late, *step.messages):
+                    self._channels[message.topic].log(message.data, log_time=message.log_time_ns)
+                if told is not None and phase is not told[1]:
+                    self._server.broadcast_playback_state(self._state(False))
             told = position_ns, phase
 
     def _turn(self) -> tuple[Step, list[RawMessage]]:
