@@ -107,3 +107,15 @@ def test_a_file_says_how_to_describe_attempts(data: Path, tmp_path: Path) -> Non
     assert "<svg" not in sheet.read_text()
     refused = run("mine", "--data", data, "--task", tmp_path / "task.yaml", "--picture", tmp_path / "a.png")
     assert "there is no picture of the starts" in refused.stderr
+
+
+def test_bags_that_cannot_be_read_are_named_the_first_ones(data: Path) -> None:
+    run("mine", "--data", data)
+    torn = sorted(data.rglob("*.mcap"))[:5]
+    for file in torn:
+        file.write_bytes(file.read_bytes()[:-20])
+    result = run("mine", "--data", data)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("left out ") == 3
+    assert "and 2 more; --json names them all" in result.stdout
+    assert len(json.loads(run("mine", "--data", data, "--json").stdout)["unreadable"]) == 5

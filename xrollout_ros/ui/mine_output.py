@@ -13,10 +13,11 @@ from xrollout_ros.mining.failures import FailureGroup
 from xrollout_ros.mining.mine import Mined
 from xrollout_ros.mining.plan import CollectionPlan
 from xrollout_ros.mining.statistics import success_rate
+from xrollout_ros.mining.trend import Course
 from xrollout_ros.ui import text
 
 _SHOWN = 3
-"""Cells of a kind that are named."""
+"""Cells of a kind, and bags that cannot be read, that are named."""
 _RANKED = 20
 """Groups that are listed."""
 _WHOLE, _SHORT, _WIDE = 26, 10, 110
@@ -37,8 +38,11 @@ def show(console: Console, mined: Mined) -> None:
     console.print()
     for line in coverage_words(mined):
         console.print(line, soft_wrap=True, highlight=False)
-    for mode in [mined.plan.target.mode] if mined.plan else []:
-        console.print(f"{mode}: {mined.trends[mode].words}", soft_wrap=True, highlight=False)
+    target = mined.plan.target.mode if mined.plan else ""
+    for mode, trend in mined.trends.items():
+        # Of the others only what is certain.
+        if mode == target or trend.course in (Course.FALLING, Course.PLATEAUED):
+            console.print(f"{mode}: {trend.words}", soft_wrap=True, highlight=False)
     console.print()
     if mined.plan is None:
         console.print(f"no plan: {mined.why_no_plan}", soft_wrap=True)
@@ -59,8 +63,10 @@ def _head(console: Console, mined: Mined) -> None:
     console.print(f"success: {success_rate(mined.successes, mined.attempts, unknown=found.unknown)}", highlight=False)
     if found.older:
         console.print(f"{found.older} older attempts are left out (--most reads more)")
-    for name, why in mined.unreadable.items():
+    for name, why in list(mined.unreadable.items())[:_SHOWN]:
         console.print(Text.assemble((f"left out {name}: ", "yellow"), why), soft_wrap=True)
+    if len(mined.unreadable) > _SHOWN:
+        console.print(f"and {len(mined.unreadable) - _SHOWN} more; --json names them all", style="yellow")
 
 
 def _table(mined: Mined, ids: int) -> Table:
