@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.task import TaggingSpec
 from xrollout_ros.mining.coverage import Coverage, Region, coverage
@@ -58,7 +59,8 @@ def test_the_task_says_what_describes_a_start() -> None:
     bare = task.model_copy(update={"reach": None, "tagging": TaggingSpec()})
     assert names_of_starts(bare, robot) == ()
     elsewhere = task.model_copy(update={"tagging": TaggingSpec(goal="not_observed")})
-    assert names_of_starts(elsewhere, robot) == ("object_position",)
+    with pytest.raises(SpecError, match="'not_observed', which its robot does not observe"):
+        names_of_starts(elsewhere, robot)
 
 
 def test_metres_stay_metres_beside_radians() -> None:

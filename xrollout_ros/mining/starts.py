@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.mining.signals import Floats
@@ -38,11 +39,21 @@ class Axis:
 def names_of_starts(task: TaskSpec, robot: RobotSpec) -> tuple[str, ...]:
     """Observations that describe a start: those with familiar ranges, the object to reach, the goal as told.
 
-    Only what the robot observes; none where the TaskSpec names none.
+    None where the TaskSpec names none.
+
+    Raises:
+        SpecError: it names one that the robot does not observe.
     """
     named = [*task.tagging.familiar, *([task.reach.object] if task.reach else []), task.tagging.goal]
-    slices = robot.state_slices()
-    return tuple(dict.fromkeys(name for name in named if name is not None and name in slices))
+    found = tuple(dict.fromkeys(name for name in named if name is not None))
+    known = robot.state_slices()
+    for name in found:
+        if name not in known:
+            raise SpecError(
+                f"the task {task.id!r} describes a start by {name!r}, which its robot does not observe",
+                f"Name one of {', '.join(known)} in the TaskSpec.",
+            )
+    return found
 
 
 def axes_of_starts(names: Sequence[str], robot: RobotSpec) -> tuple[Axis, ...]:
