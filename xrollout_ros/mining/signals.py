@@ -183,9 +183,3 @@ def _norm(values: Floats) -> Floats:
     """(T,) length of each row."""
     lengths: Floats = np.linalg.norm(values, axis=1)
     return lengths
-
-
-def longest(rows: npt.NDArray[np.bool_]) -> int:
-    """Length of the longest run of true ones."""
-    ends = np.flatnonzero(np.diff(np.concatenate(([False], rows, [False])).astype(np.int8)))
-    return int((ends[1::2] - ends[::2]).max()) if len(ends) else 0

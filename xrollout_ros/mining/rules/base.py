@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
+import numpy as np
+
 from xrollout_ros.core.document import Strict
 from xrollout_ros.core.episode import Outcome
 from xrollout_ros.episodes.reader import EpisodeData
-from xrollout_ros.mining.signals import NotApplicableError, Signals, longest
+from xrollout_ros.mining.signals import NotApplicableError, Signals
 from xrollout_ros.mining.takes import Handling, Take, takes
 from xrollout_ros.mining.taxonomy import MODES, FailureMode
 
@@ -55,15 +57,24 @@ class Scene(Signals):
     def tried_m(self) -> float:
         """Within what distance the hand was at the object; 0: it never was.
 
-        What the task says, or a little more where it closed its fingers there for a while.
+        What the task says, or a little more where it stayed there for a while with its fingers closed.
         """
         if self.apart_m.min() <= self.near_m:
             return self.near_m
         wide_m = self.near_m + self.handling.margin_m
         with suppress(NotApplicableError):
-            if longest(self.closing & (self.apart_m <= wide_m)) >= self.rows(self.handling.late_s):
+            if self._stayed(wide_m):
                 return wide_m
         return 0.0
+
+    def _stayed(self, within_m: float) -> bool:
+        """Whether the fingers were told to close all the while, and hand and object hardly moved apart."""
+        span, apart = self.rows(self.handling.late_s), self.object - self.hand
+        here = self.closing & (self.apart_m <= within_m)
+        return any(
+            here[row - span : row + 1].all() and np.linalg.norm(apart[row] - apart[row - span]) < self.handling.moved_m
+            for row in range(span, len(self))
+        )
 
     def stage_at(self, row: int) -> str:
         """Part of the task that a row lies in: ``reach``, ``grasp`` or ``transport``."""
