@@ -192,6 +192,13 @@ def test_what_opened_fingers_left_behind_was_dropped_though_the_hand_stayed_near
     assert modes(judge(read_episode(bags.episode(state, action, **TIMED_OUT).path)))[0] == "dropped"
 
 
+def test_what_a_hand_swept_aside_in_passing_was_not_had(bags: Any) -> None:
+    sweep = path(AT, AT + np.array([0.16, 0.0, 0.0]), rows=30)
+    moved = [PUCK + min(1.0, 2 * share) * np.array([0.06, 0, 0]) for share in np.linspace(0, 1, len(sweep))]
+    report = judge(attempt(bags, APPROACH + sweep, still(len(APPROACH)) + moved, opening=0.5))
+    assert modes(report)[0] == "grasp_failure"
+
+
 def test_a_hand_that_closed_a_little_too_far_away_was_at_the_object(bags: Any) -> None:
     high = PUCK + up(0.07)
     hand = path(ABOVE, high) + still(60, high)

@@ -23,6 +23,9 @@ class Handling(Strict):
     slip: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.5, description="most motion of the object in the hand, as a share of the object's own"
     )
+    swept: Positive = Field(
+        default=0.65, description="most motion of the object in the hand over a whole hold, as a share of its way"
+    )
     margin_m: Annotated[float, Field(ge=0)] = Field(
         default=0.02, description="what the hand may be farther from the object than `reach` says, m"
     )
@@ -95,7 +98,8 @@ def takes(signals: Signals, handling: Handling) -> list[Take]:
         end, lost = _end_of_hold(signals, handling, apart, dragging, empty, row)
         begin, first = max(free, row - min(spans)), max(free, row - max(spans))
         way = np.linalg.norm(signals.object[first : end + 1] - signals.object[first], axis=1)
-        if way.max() >= handling.carried_m:
+        slid = np.linalg.norm(apart[begin : end + 1] - apart[begin], axis=1)
+        if way.max() >= handling.carried_m and slid.max() <= handling.swept * way.max():
             found.append(_take(signals, handling, begin, end, lost=lost, way_m=float(way.max())))
         row = free = end + 1
     return _joined(found, signals.rows(handling.again_s))
