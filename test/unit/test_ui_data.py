@@ -244,6 +244,22 @@ def test_a_helped_success_is_no_success_of_the_policy_anywhere(tmp_path: Path) -
     assert [episode["helped"] for episode in facts["episodes"]] == [False, True]
 
 
+def test_a_near_miss_is_shown_wherever_its_success_is(tmp_path: Path) -> None:
+    near = write_bag(tmp_path, 1, Outcome.SUCCESS)
+    write_bag(tmp_path, 2, Outcome.SUCCESS)
+    said = journal.Tagged(tag="near-miss", reason="success came <late>")
+    journal.append(tmp_path / JOURNAL, "rule:near_miss", near.episode_id, said, CLOCK)
+    assert run("episodes", "list", "--data", tmp_path).stdout.count("near-miss") == 1
+    shown = run("episodes", "show", near.episode_id, "--data", tmp_path).stdout
+    assert "near-miss (rule:near_miss: success came <late>)" in " ".join(shown.split())
+    write_report(tmp_path / "report.html", _summary(tmp_path))
+    page = (tmp_path / "report.html").read_text()
+    assert "Among the successes: 1 near miss." in page
+    assert "<strong>near miss</strong>: rule:near_miss: success came &lt;late&gt;" in page
+    facts = json.loads((tmp_path / "report.json").read_text())
+    assert [each["remarks"] for each in facts["episodes"]] == [{"near-miss": "rule:near_miss: success came <late>"}, {}]
+
+
 def test_an_attempt_that_was_helped_is_tagged_and_only_somebody_s_word_takes_it_off(tmp_path: Path) -> None:
     write_bag(tmp_path, 1, Outcome.SUCCESS)
     write_bag(tmp_path, 2, Outcome.SUCCESS, EpisodeKind.DEMONSTRATION, interventions=(HELP,))

@@ -24,7 +24,7 @@ from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.episodes.store import find_episode
 from xrollout_ros.mining.labellers import Named
 from xrollout_ros.mining.rules import judge
-from xrollout_ros.mining.taxonomy import IN_SUCCESSES, FailureMode
+from xrollout_ros.mining.taxonomy import IN_SUCCESSES, FailureMode, tag_of
 
 LOCK = ".tagging.lock"
 AUTHOR = f"rule:{FAILURE_RECOVERY}"
@@ -156,8 +156,7 @@ def _news(
     for each in judgements:
         wanted.append((each.author, Judged(judgement=each)))
         if each.mode in IN_SUCCESSES:
-            tag = FailureMode(each.mode).value.replace("_", "-")
-            wanted.append((each.author, Tagged(tag=tag, reason=each.evidence)))
+            wanted.append((each.author, Tagged(tag=tag_of(each.mode), reason=each.evidence)))
     said: list[Said] = []
     # An author's word is replaced as a whole: the order of what holds is the order in which it was written.
     for group in (_RULES, *authors):

@@ -57,6 +57,11 @@ IN_SUCCESSES = frozenset({FailureMode.NEAR_MISS, FailureMode.SUCCESSFUL_RECOVERY
 """Modes that are no failures: they are looked for in successes, and nowhere else."""
 
 
+def tag_of(mode: str) -> str:
+    """The tag of an episode in which such a mode was found, e.g. ``near-miss``."""
+    return mode.replace("_", "-")
+
+
 def check_mode(mode: str) -> str:
     """Return ``mode`` if it may be the name of one.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +51,8 @@ class Attempt:
     """The tag; empty: none."""
     stage: str = ""
     evidence: str = ""
+    remarks: tuple[tuple[str, str], ...] = ()
+    """What is worth knowing of a success: tag, and why it was given."""
     trace: Trace | None = None
     """None: the task names no hand and object, or the bag holds no observation."""
 
@@ -66,6 +69,11 @@ class FromStart:
     name: str
     description: str
     attempts: tuple[Attempt, ...]
+
+    @property
+    def remarks(self) -> tuple[tuple[str, int], ...]:
+        """What is worth knowing of its successes: tag, and how many have it."""
+        return tuple(sorted(Counter(tag for attempt in self.attempts for tag, _ in attempt.remarks).items()))
 
     @property
     def rate(self) -> SuccessRate:

@@ -111,6 +111,7 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
         "failure_mode": attempt.failure_mode or None,
         "stage": attempt.stage or None,
         "evidence": attempt.evidence or None,
+        "remarks": dict(attempt.remarks),
         "bag": str(attempt.bag),
         "object_start_m": None if attempt.trace is None else [float(value) for value in attempt.trace.object_m[0]],
         "closest_m": None if attempt.trace is None else attempt.trace.closest_m,

@@ -15,6 +15,7 @@ from xrollout_ros.core.ros_distro import ros_distro
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.mining.tagging import tag_episode
+from xrollout_ros.mining.taxonomy import IN_SUCCESSES, tag_of
 from xrollout_ros.ui.deployment import Attempt, FromStart, Trace
 from xrollout_ros.ui.records import Record, read_records
 
@@ -112,8 +113,16 @@ def _attempt(number: int, record: Record) -> Attempt:
         failure_mode=judgement.mode if judgement else "",
         stage=judgement.stage if judgement else "",
         evidence=judgement.evidence if judgement else "",
+        remarks=_remarks(record),
         trace=_trace(read_episode(record.path, allow_empty=True)),
     )
+
+
+def _remarks(record: Record) -> tuple[tuple[str, str], ...]:
+    if not record.result.success:
+        return ()
+    worth = {tag_of(mode.value) for mode in IN_SUCCESSES}
+    return tuple((tag, why) for tag, why in sorted(record.effective.tags.items()) if tag in worth)
 
 
 def _trace(episode: EpisodeData) -> Trace | None:

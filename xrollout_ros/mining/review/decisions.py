@@ -18,7 +18,7 @@ from xrollout_ros.episodes.journal_entry import (
     Tagged,
     retracted_ids,
 )
-from xrollout_ros.mining.taxonomy import IN_SUCCESSES, MODES, FailureMode, check_mode
+from xrollout_ros.mining.taxonomy import IN_SUCCESSES, MODES, FailureMode, check_mode, tag_of
 
 LAYER = "review"
 HUMAN = "human:"
@@ -189,7 +189,7 @@ def statements(decision: Decision, author: str, episode_id: str, entries: Sequen
     if decision.why is not None:
         what.append(Judged(judgement=decision.why))
         if decision.why.mode in IN_SUCCESSES:
-            what.append(Tagged(tag=decision.why.mode.replace("_", "-"), reason=decision.why.evidence))
+            what.append(Tagged(tag=tag_of(decision.why.mode), reason=decision.why.evidence))
     what.append(Tagged(tag=VERIFIED, reason=decision.reason))
     return [Said(author, episode_id, each, LAYER) for each in what]
 
