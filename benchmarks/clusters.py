@@ -22,7 +22,7 @@ from xrollout_ros.mining.rules import judge
 from xrollout_ros.sim.faults import FAULT_NAMES
 
 AIM = 0.75
-DRAWN, FEWEST = 40, 60
+DRAWN, FEWEST = 40, 50
 """Failures of one draw of an unmixed mode, and how many there must be to draw from."""
 UNMIXED: tuple[tuple[str, Sight], ...] = (
     ("gripper_slip", "committed"),
