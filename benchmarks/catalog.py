@@ -17,13 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from catalog_bags import a_bag, indexing, meta
 from common import table
 
-from xrollout_ros.core.clock import SystemClock
-from xrollout_ros.core.episode import EpisodeMeta
 from xrollout_ros.core.ids import new_id
-from xrollout_ros.core.resources import load_robot, load_task
-from xrollout_ros.episodes.bag_writer import BagWriter
 from xrollout_ros.episodes.catalog.api import FOLDER, Catalog
 from xrollout_ros.episodes.catalog.columns import EPISODES, names
 from xrollout_ros.episodes.catalog.compaction import compact
@@ -32,8 +29,6 @@ from xrollout_ros.episodes.catalog.live import FILE, SqliteStore
 from xrollout_ros.episodes.catalog.query import Question
 from xrollout_ros.episodes.catalog.rows import row_of
 from xrollout_ros.episodes.catalog.snapshots import Snapshots
-from xrollout_ros.episodes.paths import episode_dir
-from xrollout_ros.episodes.rosbag2 import Durability, Reliability, qos_yaml
 
 CHUNK = 200_000
 BATCH = 5_000
@@ -43,27 +38,6 @@ PACE_S = 0.05
 _ALPHABET = np.frombuffer(b"0123456789ABCDEFGHJKMNPQRSTVWXYZ", np.uint8)
 _EPOCH_MS = 1_767_225_600_000
 COLUMNS = tuple(name for name in names(EPISODES) if name not in ("row", "change"))
-
-
-def meta(**values: Any) -> EpisodeMeta:
-    known: dict[str, Any] = {
-        "episode_id": new_id(),
-        "kind": "evaluation",
-        "task": "pick_and_place",
-        "robot": "metaworld_sawyer",
-        "scene": "scene_1",
-        "start": "wide",
-        "strategy": "episodic",
-        "policy_id": "01M7X4ECVD7V6QG80379KR5YVF",
-        "software_version": "0.1.0",
-        "started_at": "2027-01-01T00:00:00.000+00:00",
-        "duration_s": 4.2,
-        "outcome": "failure",
-        "outcome_source": "time_limit",
-        "tags": ["evaluation"],
-        "parameters": {"drive": "stepped"},
-    }
-    return EpisodeMeta.model_validate({**known, **values})
 
 
 def generated(rows: int, seed: int = 0) -> Iterator[list[tuple[Any, ...]]]:
@@ -239,34 +213,6 @@ def kills(data: Path) -> list[object]:
     return [f"kill -9 of a writer, {KILLS} times", f"{told} acknowledged", f"{lost} lost", "0 lost"]
 
 
-def make_bags(data: Path, count: int) -> None:
-    robot, task, clock = load_robot("metaworld_sawyer"), load_task("pick_and_place"), SystemClock()
-    qos = qos_yaml(Reliability.RELIABLE, Durability.VOLATILE, 10)
-    for number in range(count):
-        known = meta(seed=number, started_at=f"2026-01-{1 + number % 28:02d}T00:00:00+00:00")
-        folder = episode_dir(data, known)
-        with BagWriter.open(folder, folder.name, known, clock, robot, task) as bag:
-            for topic in ("/a", "/b", "/c"):
-                bag.add_topic(topic, "std_msgs/msg/String", "string data\n", "RIHS01_" + "0" * 64, qos)
-                for step in range(10):
-                    bag.write(topic, b"\x00\x01\x00\x00\x05\x00\x00\x00four\x00", step)
-            bag.close(known)
-
-
-def indexing(data: Path, count: int) -> list[list[object]]:
-    begin = time.perf_counter()
-    make_bags(data, count)
-    print(f"made {count} bags in {time.perf_counter() - begin:.0f} s", file=sys.stderr)
-    rows: list[list[object]] = []
-    for what, aim in (("index, all bags", "–"), ("index, nothing changed", "–")):
-        begin = time.perf_counter()
-        with Catalog(data) as catalog:
-            assert catalog.update(every=True).episodes == count
-        taken = time.perf_counter() - begin
-        rows.append([f"{what}, {count}", f"{taken:.2f} s", f"{count / taken:,.0f} bags/s", aim])
-    return rows
-
-
 def start_up(data: Path) -> list[list[object]]:
     """Wall and processor time of the README's question, the interpreter's start included."""
     rows: list[list[object]] = []
@@ -285,10 +231,26 @@ def start_up(data: Path) -> list[list[object]]:
     return rows
 
 
+def generated_catalog(large: Path, rows: int, seconds: float) -> list[list[object]]:
+    found: list[list[object]] = []
+    if not (large / FOLDER).is_dir():
+        large.mkdir(parents=True, exist_ok=True)
+        loaded_s, snapshot_s = load(large, rows)
+        size = sum(file.stat().st_size for file in (large / FOLDER).iterdir())
+        parquet = sum(file.stat().st_size for file in (large / FOLDER).glob("*.parquet"))
+        disk = f"{size / 1e9:.2f} GB, {parquet / 1e9:.2f} of them Parquet"
+        found += [["bulk load", f"{loaded_s:.0f} s", disk, "–"], ["first snapshot", f"{snapshot_s:.1f} s", "", "–"]]
+    found += questions(large, "")
+    for asked in (False, True):
+        found += beside_writers(large, seconds, asked=asked)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=200_000, help="generated episodes")
+    parser.add_argument("--rows", type=int, default=200_000, help="generated episodes; 0: only the real bags")
     parser.add_argument("--bags", type=int, default=500, help="real bags to index")
+    parser.add_argument("--like", type=Path, help="a recorded bag that these are to be like")
     parser.add_argument("--seconds", type=float, default=15.0, help="how long the writers run")
     parser.add_argument("--keep", type=Path, help="put the generated catalog there, or use the one that is there")
     parser.add_argument("--writer", type=Path, help=argparse.SUPPRESS)
@@ -301,19 +263,11 @@ def main() -> None:
         folder = Path(scratch)
         large = given.keep or folder / "large"
         rows: list[list[object]] = []
-        if not (large / FOLDER).is_dir():
-            large.mkdir(parents=True, exist_ok=True)
-            loaded_s, snapshot_s = load(large, given.rows)
-            size = sum(file.stat().st_size for file in (large / FOLDER).iterdir())
-            parquet = sum(file.stat().st_size for file in (large / FOLDER).glob("*.parquet"))
-            disk = f"{size / 1e9:.2f} GB, {parquet / 1e9:.2f} of them Parquet"
-            rows += [["bulk load", f"{loaded_s:.0f} s", disk, "–"], ["first snapshot", f"{snapshot_s:.1f} s", "", "–"]]
-        rows += questions(large, "")
-        for asked in (False, True):
-            rows += beside_writers(large, given.seconds, asked=asked)
+        if given.rows:
+            rows += generated_catalog(large, given.rows, given.seconds)
         (folder / "small").mkdir()
         (folder / "killed").mkdir()
-        rows += indexing(folder / "small", given.bags)
+        rows += indexing(folder / "small", given.bags, given.like or a_bag(folder))
         rows += start_up(folder / "small")
         rows.append(kills(folder / "killed"))
         table(f"Catalog of {given.rows:,} episodes", ("what", "median", "worst, or more", "aim"), rows)
