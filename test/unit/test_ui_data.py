@@ -29,6 +29,8 @@ from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.bag_writer import BagWriter
+from xrollout_ros.episodes.catalog.api import FOLDER
+from xrollout_ros.episodes.catalog.live import FILE
 from xrollout_ros.episodes.paths import JOURNAL, episode_dir
 from xrollout_ros.episodes.rosbag2 import Durability, Reliability, qos_yaml
 from xrollout_ros.mining.tagging import tag_episode
@@ -193,6 +195,39 @@ def test_list_shows_every_episode_and_the_rate(data: Path) -> None:
 )
 def test_list_chooses(data: Path, options: tuple[object, ...], count: int) -> None:
     assert len(run_json("episodes", "list", "--data", data, *options)["episodes"]) == count
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--outcome", "failure"), ("--kind", "demonstration"), ("--tag", "evaluation"), ("--limit", 2),
+                ("--task", "pick_and_place", "--outcome", "success", "--limit", 9)],
+)  # fmt: skip
+def test_the_catalog_lists_what_the_bags_say(tmp_path: Path, options: tuple[object, ...]) -> None:
+    for number, outcome in enumerate((Outcome.SUCCESS, Outcome.FAILURE, Outcome.UNKNOWN, Outcome.ABORT)):
+        write_bag(tmp_path, number, outcome)
+    helped = write_bag(tmp_path, 5, Outcome.SUCCESS, interventions=(HELP,))
+    write_bag(tmp_path, 6, Outcome.SUCCESS, EpisodeKind.DEMONSTRATION)
+    tag_missing(tmp_path)
+    said = journal.Reviewed(outcome=Outcome.FAILURE, source=OutcomeSource.HUMAN, reason="it fell")
+    journal.append(tmp_path / JOURNAL, "human:ann", helped.episode_id, said, CLOCK)
+    torn = tmp_path / "2026-01-02" / "torn"
+    torn.mkdir()
+    (torn / "torn_0.mcap").write_bytes(b"\x89MCAP0\r\n")
+    (tmp_path / JOURNAL).open("a").write("no entry\n")
+    by_bags = run("episodes", "list", "--data", tmp_path, *options).stdout
+    as_json = run_json("episodes", "list", "--data", tmp_path, *options)
+    assert not (tmp_path / FOLDER).exists()
+    assert run("index", "--data", tmp_path).exit_code == 0
+    assert run("episodes", "list", "--data", tmp_path, *options).stdout == by_bags
+    assert run_json("episodes", "list", "--data", tmp_path, *options) == as_json
+
+
+def test_a_damaged_catalog_is_told_and_the_bags_are_listed(tmp_path: Path) -> None:
+    write_bag(tmp_path, 1, Outcome.SUCCESS)
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / FILE).write_bytes(b"no database" * 1000)
+    result = run("episodes", "list", "--data", tmp_path)
+    assert result.exit_code == 0 and "1 episode; success 1/1" in result.stdout
+    assert "xrollout index --anew" in result.stderr
 
 
 def test_list_limit_keeps_the_newest(data: Path) -> None:

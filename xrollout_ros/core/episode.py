@@ -25,8 +25,13 @@ class EpisodeKind(str, Enum):
 
     @property
     def counts(self) -> bool:
-        """Whether its outcome belongs in a success rate."""
+        """Whether it is an attempt at all, whoever made it."""
         return self is not EpisodeKind.CLIP
+
+    @property
+    def rated(self) -> bool:
+        """Whether it is an attempt of a policy's success rate; what people demonstrated says nothing of a policy."""
+        return self in (EpisodeKind.ATTEMPT, EpisodeKind.EVALUATION)
 
 
 class Outcome(str, Enum):
@@ -64,7 +69,7 @@ class Result(NamedTuple):
 
 def counts_in_rate(kind: EpisodeKind, outcome: Outcome) -> bool:
     """Whether an episode is an attempt of a success rate: clips, demonstrations and unknown outcomes are not."""
-    return kind.counts and kind is not EpisodeKind.DEMONSTRATION and outcome is not Outcome.UNKNOWN
+    return kind.rated and outcome is not Outcome.UNKNOWN
 
 
 class Strategy(str, Enum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 from xrollout_ros.core.episode import EpisodeMeta, Result
 from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.journal import Effective
+from xrollout_ros.episodes.journal_entry import JournalEntry
 from xrollout_ros.episodes.paths import JOURNAL
-from xrollout_ros.episodes.store import EpisodeEntry, find_episodes
+from xrollout_ros.episodes.store import EpisodeEntry, entry_of, find_episodes
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 """How the folders of a data folder are called."""
@@ -63,6 +65,23 @@ def read_records(data: Path) -> Records:
         tuple(entry for entry in entries if entry.meta is None),
         judged.problems,
     )
+
+
+def records_at(data: Path, folders: Sequence[Path]) -> list[Record]:
+    """The episodes in these folders of a data folder; those that are gone or damaged meanwhile are left out.
+
+    Raises:
+        DataError: the journal cannot be read.
+    """
+    said: dict[str, list[JournalEntry]] = {}
+    for entry in journal.read(data / JOURNAL).entries:
+        said.setdefault(entry.episode_id, []).append(entry)
+    found = []
+    for bag in (entry_of(folder) for folder in folders if folder.is_dir()):
+        if (meta := bag.meta) is not None:
+            holds = journal.effective(meta, said.get(meta.episode_id, ()))
+            found.append(Record(bag.path, bag.bytes, meta, holds))
+    return found
 
 
 def journal_of(path: Path) -> Path:

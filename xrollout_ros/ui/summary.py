@@ -58,9 +58,7 @@ def split_by_kind(data: Path) -> tuple[list[Record], list[Record]]:
             "A success rate without them would not be true; look at them with `xrollout episodes list`.",
         )
     demonstrations = [record for record in found.records if record.meta.kind is EpisodeKind.DEMONSTRATION]
-    attempts = [record for record in found.records if record.meta.kind.counts]
-    others = [record for record in attempts if record.meta.kind is not EpisodeKind.DEMONSTRATION]
-    return demonstrations, others
+    return demonstrations, [record for record in found.records if record.meta.kind.rated]
 
 
 def tag_missing(data: Path) -> int:

@@ -66,6 +66,7 @@ class Catalog:
         self.fresh = not (self.folder / FILE).is_file()
         """Whether it was begun now, and knows nothing yet."""
         self._clock = clock or SystemClock()
+        self._updated: Report | None = None
         self._store = SqliteStore(self.folder / FILE, read_only=self.read_only)
         self._analytics = Analytics(self._store, Snapshots(self.folder), read_only=self.read_only)
 
@@ -96,7 +97,19 @@ class Catalog:
 
         if self.read_only:
             raise DataError(f"the catalog {self.folder} cannot be written", "Mend its rights.")
-        return bring_up_to_date(self._store, self.data, self._clock, every=every, workers=workers, progress=progress)
+        self._updated = bring_up_to_date(
+            self._store, self.data, self._clock, every=every, workers=workers, progress=progress
+        )
+        return self._updated
+
+    def known(self) -> Report:
+        """What it held when it was brought up to date, else what it holds; with what could not be read."""
+        from xrollout_ros.episodes.catalog.index import report
+
+        if self._updated is not None:
+            return self._updated
+        with self._store.read() as reading:
+            return report(reading)
 
     def disagreements(self) -> list[str]:
         """Where it and the disk disagree, in words; changes nothing.
@@ -177,6 +190,13 @@ class Catalog:
         with self._store.read() as reading:
             sql = f"SELECT episode_id FROM episodes WHERE {test.text} ORDER BY started_at, episode_id"
             return [name for (name,) in reading.rows(sql, test.values)]
+
+    def count(self, where: Sequence[Condition]) -> int:
+        """How many episodes there are for which all conditions hold."""
+        test = conjunction(where, Dialect.SQLITE)
+        with self._store.read() as reading:
+            ((found,),) = reading.rows(f"SELECT count(*) FROM episodes WHERE {test.text}", test.values)
+            return int(found)
 
     def entries(self, name: str) -> list[JournalEntry]:
         """The entry of the journal with this id, or all that were said in one go with it.

@@ -65,7 +65,7 @@ def bring_up_to_date(
     with store.read() as reading:
         dirty = _dirty(reading, data)
         if not every and not dirty and not behind_journal(reading, data / JOURNAL):
-            return _report(reading)
+            return report(reading)
     # With what reads bags and journal come many libraries, which questions to a catalog that is up to date do without.
     from xrollout_ros.episodes.catalog import bags
     from xrollout_ros.episodes.catalog.walk import Changes, Known, changes
@@ -83,7 +83,7 @@ def bring_up_to_date(
             writing.run("INSERT OR REPLACE INTO folders VALUES (?, ?)", found.folders.items())
     entries = bags.follow_journal(store, data / JOURNAL, anew=every)
     with store.read() as reading:
-        return _report(reading, read, removed, entries, found.open)
+        return report(reading, read, removed, entries, found.open)
 
 
 def behind_journal(reading: Reading, path: Path) -> int:
@@ -128,9 +128,10 @@ def _read(store: LiveStore, data: Path, look: Sequence[str], workers: int, progr
     return done
 
 
-def _report(
+def report(
     reading: Reading, read: int = 0, removed: int = 0, entries: int = 0, being_recorded: Sequence[str] = ()
 ) -> Report:
+    """What a catalog holds now, with what an indexing has done."""
     problems = reading.rows("SELECT path, problem FROM problems ORDER BY path")
     said = reading.rows("SELECT value FROM state WHERE name = 'journal_problems'")
     ((episodes,),) = reading.rows("SELECT coalesce(sum(episodes), 0) FROM rollup")
