@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xrollout_ros.core.episode import EpisodeKind, Outcome, Result
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes.catalog.api import FOLDER, Catalog
 from xrollout_ros.episodes.catalog.filters import TAG, Condition, Operator
 from xrollout_ros.episodes.catalog.live import FILE
-from xrollout_ros.episodes.store import RECORDED
 from xrollout_ros.ui.following import caught_up, warn
-from xrollout_ros.ui.records import Record, read_records, records_at
+
+if TYPE_CHECKING:
+    from xrollout_ros.ui.records import Record
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,11 @@ def _from_catalog(catalog: Catalog, wanted: Wanted) -> Listing:
     given = {"task": wanted.task, "outcome": wanted.outcome, "kind": wanted.kind, TAG: wanted.tag}
     where = [Condition(name, Operator.EQUAL, (value,)) for name, value in given.items() if value is not None]
     known = catalog.known()
-    unreadable = [*known.problems, *((path, RECORDED) for path in known.open)]
+    unreadable = list(known.problems)
+    if known.open:
+        from xrollout_ros.episodes.store import RECORDED
+
+        unreadable += [(path, RECORDED) for path in known.open]
     rows = catalog.listing(where, limit=wanted.limit)[::-1]
     episodes = [_of_row(catalog.data, row) for row in rows]
     return Listing(
@@ -89,8 +94,14 @@ def _from_catalog(catalog: Catalog, wanted: Wanted) -> Listing:
         known.episodes,
         [(catalog.data / path, problem) for path, problem in sorted(unreadable)],
         known.journal_problems,
-        lambda: records_at(catalog.data, [each.path for each in episodes]),
+        lambda: _records_at(catalog.data, episodes),
     )
+
+
+def _records_at(data: Path, episodes: Sequence[Listed]) -> Sequence[Record]:
+    from xrollout_ros.ui.records import records_at
+
+    return records_at(data, [each.path for each in episodes])
 
 
 def _of_row(data: Path, row: Mapping[str, Any]) -> Listed:
@@ -110,6 +121,8 @@ def _of_row(data: Path, row: Mapping[str, Any]) -> Listed:
 
 
 def _from_bags(data: Path, wanted: Wanted) -> Listing:
+    from xrollout_ros.ui.records import read_records  # and with it what reads bags
+
     found = read_records(data)
     chosen = [
         record

@@ -16,11 +16,12 @@ from xrollout_ros.ui import text
 from xrollout_ros.ui.console import output, print_json
 from xrollout_ros.ui.listing import Listed, Listing, Wanted, list_episodes_of
 from xrollout_ros.ui.options import data_option, json_option, task_option
-from xrollout_ros.ui.records import record_json
 
 _STYLES = {Outcome.SUCCESS: "green", Outcome.FAILURE: "red", Outcome.ABORT: "magenta", Outcome.UNKNOWN: "yellow"}
 _IMPLIED = ("bootstrap", "evaluation")
 """Tags that say no more than the kind."""
+_MOST = 1000
+"""Nobody reads more, and a table of many takes long to lay out."""
 _SHORT_ID = 10
 """Last characters of a ULID: random ones, so they tell the episodes of a day apart, where the first do not."""
 
@@ -31,7 +32,9 @@ _SHORT_ID = 10
 @click.option("--outcome", type=click.Choice([each.value for each in Outcome]), help="Only this outcome.")
 @click.option("--kind", type=click.Choice([each.value for each in EpisodeKind]), help="Only this kind of episode.")
 @click.option("--tag", help="Only those with this tag, e.g. failure-recovery.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the newest so many.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help=f"Only the newest so many.  [default: {_MOST} in a table, all as JSON]"
+)
 @json_option
 def list_episodes(
     data: Path, task: str | None, outcome: str | None, kind: str | None, tag: str | None, limit: int | None,
@@ -41,8 +44,10 @@ def list_episodes(
 
     Outcome and tags are those that hold: a later judgement of the journal overrides the bag.
     """
-    found = list_episodes_of(data, Wanted(task, outcome, kind, tag, limit))
+    found = list_episodes_of(data, Wanted(task, outcome, kind, tag, limit or (None if as_json else _MOST)))
     if as_json:
+        from xrollout_ros.ui.records import record_json
+
         print_json(
             {
                 "data": str(data),
