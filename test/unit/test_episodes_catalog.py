@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes import paths
 from xrollout_ros.episodes.catalog import api as catalog_api
 from xrollout_ros.episodes.catalog import live, schema
+from xrollout_ros.episodes.catalog.answers import frame, grouped
 from xrollout_ros.episodes.catalog.api import FOLDER, Catalog
 from xrollout_ros.episodes.catalog.filters import parse
 from xrollout_ros.episodes.catalog.query import Question
@@ -74,6 +76,22 @@ class TestRegistering:
             assert set(group.failed) == {failed.episode_id, helped.episode_id}
             assert catalog.episodes(["property.friction<0.5"])["episode_id"].to_pylist() == [failed.episode_id]
             assert catalog.update().read == 0
+
+    def test_an_answer_becomes_a_data_frame_where_pandas_is_installed(
+        self, bags: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        meta = record(bags, kind="evaluation", outcome="failure")
+        with Catalog(bags.data) as catalog:
+            catalog.update()
+            answer = catalog.episodes()
+            question = Question()
+            groups = grouped(catalog.groups(question), question)
+        pytest.importorskip("pandas")
+        assert frame(answer)["episode_id"].tolist() == [meta.episode_id]
+        assert frame(groups)["attempts"].tolist() == [1]
+        monkeypatch.setitem(sys.modules, "pandas", None)
+        with pytest.raises(DataError, match="pip install pandas"):
+            frame(answer)
 
     def test_registering_at_close_is_what_indexing_finds(self, bags: Any, tmp_path: Path) -> None:
         bags.data.mkdir()

@@ -166,16 +166,49 @@ class TestTagging:
             (("01ZZZZZZ", "fine"), "no episode has an id like"),
             (("01", "fine"), "fits several episodes"),
             (("--where", "outcome=abort", "fine"), "no episode fits"),
+            (("no/bag/there", "fine"), "there is no bag no/bag/there"),
+            (("{data}", "fine"), "cannot be read"),
+            (("{id}", "fine", "--reason", "a\x1b[31mb"), "none of them a control character"),
+            (("{id}", "fine", "--author", "a\nb"), "none of them a control character"),
         ],
     )
     def test_what_cannot_be_said_is_told_and_nothing_is(self, data: Path, words: tuple[str, ...], told: str) -> None:
         ids = [row["episode_id"] for row in json.loads(run("query", "--data", data, "--episodes", "--json").stdout)]
         assert run("tag", "--data", data, ids[1], "--set", "friction=0.3").exit_code == 0
         before = (data / paths.JOURNAL).read_bytes()
-        result = run("tag", "--data", data, *(word.format(id=ids[0]) for word in words))
+        result = run("tag", "--data", data, *(word.format(id=ids[0], data=data.parent) for word in words))
         assert result.exit_code != 0
         assert told in result.stderr
         assert (data / paths.JOURNAL).read_bytes() == before
+
+
+def test_on_a_full_disk_questions_are_answered_and_nothing_is_half_said(data: Path, tmp_path: Path) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("no tmpfs may be mounted here")
+    try:
+        full = place / "data"
+        shutil.copytree(data, full)
+        asked = ("query", "--data", full, "--by", "start,failure", "--json")
+        before = run(*asked)
+        assert before.exit_code == 0
+        filler = (place / "filler").open("wb", buffering=0)
+        with pytest.raises(OSError, match="No space"), filler:
+            while filler.write(b"x" * 4096):
+                pass
+        result = run(*asked)
+        assert (result.exit_code, result.stdout) == (0, before.stdout)
+        assert "cannot be written" in result.stderr
+        said = run("tag", "--data", full, "--where", "start=wide", "seen", "--reason", "a word " * 100)
+        assert said.exit_code != 0 and "nothing was added" in said.stderr
+        assert not (full / paths.JOURNAL).exists() or not (full / paths.JOURNAL).read_bytes()
+        (place / "filler").unlink()
+        assert run("tag", "--data", full, "--where", "start=wide", "seen").exit_code == 0
+        assert json.loads(run(*asked, "--tag", "seen").stdout)["groups"]
+    finally:
+        subprocess.run(["umount", place], check=True)
 
 
 def test_index_tells_what_it_did_and_what_it_could_not_read(data: Path) -> None:

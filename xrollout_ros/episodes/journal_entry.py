@@ -205,6 +205,15 @@ def check_tag(tag: str) -> str:
     return check_name("tag", tag, TAG_PATTERN, "up to 64 lower-case letters, digits, dots, hyphens, underscores")
 
 
+def check_text(what: str, text: str) -> str:
+    """Return ``text`` if it may be a value or a reason.
+
+    Raises:
+        DataError: it may not.
+    """
+    return check_name(what, text, TEXT_PATTERN, "up to 1000 characters on one line, none of them a control character")
+
+
 def check_property(name: str) -> str:
     """Return ``name`` if it may be a property's.
 

@@ -67,8 +67,19 @@ class Catalog:
         """Whether it was begun now, and knows nothing yet."""
         self._clock = clock or SystemClock()
         self._updated: Report | None = None
-        self._store = SqliteStore(self.folder / FILE, read_only=self.read_only)
+        self._store = self._opened()
         self._analytics = Analytics(self._store, Snapshots(self.folder), read_only=self.read_only)
+
+    def _opened(self) -> SqliteStore:
+        try:
+            return SqliteStore(self.folder / FILE, read_only=self.read_only)
+        except DataError as error:
+            # A full disk, say: SQLite has to make files beside it even to read, unless it knows that nobody writes.
+            refused = isinstance(error.__cause__, sqlite3.OperationalError) and "locked" not in str(error.__cause__)
+            if self.fresh or self.read_only or not refused:
+                raise
+            self.read_only = True
+            return SqliteStore(self.folder / FILE, read_only=True)
 
     def __enter__(self) -> Catalog:  # noqa: PYI034 (Python 3.10 has no typing.Self)
         return self
@@ -96,7 +107,7 @@ class Catalog:
         from xrollout_ros.episodes.catalog.index import bring_up_to_date
 
         if self.read_only:
-            raise DataError(f"the catalog {self.folder} cannot be written", "Mend its rights.")
+            raise DataError(f"the catalog {self.folder} cannot be written", "Free space, or mend its rights.")
         self._updated = bring_up_to_date(
             self._store, self.data, self._clock, every=every, workers=workers, progress=progress
         )
@@ -146,7 +157,7 @@ class Catalog:
         fails, the next question makes up for it.
 
         Raises:
-            DataError: the journal cannot be written; nothing was said.
+            DataError: the journal cannot be written, and nothing was said; or it was said, and the catalog is behind.
             SpecError: an episode id is no ULID.
         """
         from xrollout_ros.episodes import journal
@@ -154,7 +165,13 @@ class Catalog:
 
         entries = journal.append_all(self.data / JOURNAL, said, self._clock)
         if not self.read_only:
-            bags.follow_journal(self._store, self.data / JOURNAL)
+            try:
+                bags.follow_journal(self._store, self.data / JOURNAL)
+            except DataError as error:
+                raise DataError(
+                    f"all was said and is in the journal, but not yet in the catalog: {error.what}",
+                    "Do not say it again: the next question catches up.",
+                ) from error
         return entries
 
     def follow_journal(self) -> int:

@@ -130,7 +130,8 @@ class SqliteStore:
 
     def _open_to_read(self) -> sqlite3.Connection:
         where = f"{self.path.absolute().as_uri()}?mode=ro"
-        if not self.path.with_name(f"{FILE}-wal").exists():
+        log = self.path.with_name(f"{FILE}-wal")
+        if not log.exists() or not log.stat().st_size:
             where += "&immutable=1"  # else SQLite would have to make files beside it
         connection = sqlite3.connect(where, uri=True, timeout=TIMEOUT_S, isolation_level=None, check_same_thread=False)
         found = schema.version_of(connection)

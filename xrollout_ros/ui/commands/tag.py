@@ -23,6 +23,7 @@ from xrollout_ros.episodes.journal_entry import (
     Value,
     check_property,
     check_tag,
+    check_text,
 )
 from xrollout_ros.episodes.store import entry_of
 from xrollout_ros.ui import text
@@ -53,11 +54,16 @@ class _Target:
     names: tuple[str, ...]
 
 
+def _one_line(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """What lists print must not move the cursor of a terminal."""
+    return value and check_text(str(parameter.name), value)
+
+
 def _shared(command: Any) -> Any:
     for option in (
         data_option,
-        click.option("--author", help="Who says so.  [default: human:USER]"),
-        click.option("--reason", default="", help="Why, for whoever reads it later."),
+        click.option("--author", callback=_one_line, help="Who says so.  [default: human:USER]"),
+        click.option("--reason", default="", callback=_one_line, help="Why, for whoever reads it later."),
         click.option("--layer", default="", metavar="LAYER", help="Say it in this layer.  [default: default]"),
         click.option("-w", "--where", multiple=True, metavar="FILTER", help="All like this, in place of an ID."),
     ):
@@ -122,8 +128,10 @@ def _target(words: Sequence[str], where: Sequence[str], data: Path) -> Iterator[
         raise SpecError("no episode is named", "Give an ID or PATH first, or --where.")
     conditions = list(map(parse, where))
     bag = Path(words[0]) if not where and (Path(words[0]).exists() or "/" in words[0]) else None
+    named = ""
     if bag is not None:
-        bag = bag if bag.is_dir() else bag.parent
+        bag = bag.parent if bag.is_file() else bag
+        named = _id_of(bag)  # before its folder is taken for a data folder
         data = journal_of(bag).parent
     with caught_up(data) as catalog:
         if where:
@@ -132,11 +140,12 @@ def _target(words: Sequence[str], where: Sequence[str], data: Path) -> Iterator[
                 raise DataError("no episode fits the filter", "`xrollout query --episodes` shows what there is.")
             yield catalog, _Target(tuple(found), tuple(words))
         else:
-            name = catalog.find(words[0]) if bag is None else _id_of(bag)
-            yield catalog, _Target((name,), tuple(words[1:]))
+            yield catalog, _Target((named or catalog.find(words[0]),), tuple(words[1:]))
 
 
 def _id_of(bag: Path) -> str:
+    if not bag.is_dir():
+        raise DataError(f"there is no bag {bag}", "Name an episode by its id or the path of its bag, then the tags.")
     entry = entry_of(bag)
     if entry.meta is None:
         raise DataError(f"{bag} cannot be read: {entry.problem}", "Name a closed bag of XRollout.")
