@@ -16,7 +16,7 @@ from xrollout_ros.core.episode import EpisodeMeta, FailureJudgement
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes import paths
 from xrollout_ros.episodes.catalog import api as catalog_api
-from xrollout_ros.episodes.catalog import live, schema
+from xrollout_ros.episodes.catalog import grouping, live, schema
 from xrollout_ros.episodes.catalog.answers import frame, grouped
 from xrollout_ros.episodes.catalog.api import FOLDER, Catalog
 from xrollout_ros.episodes.catalog.filters import parse
@@ -92,6 +92,17 @@ class TestRegistering:
         monkeypatch.setitem(sys.modules, "pandas", None)
         with pytest.raises(DataError, match="pip install pandas"):
             frame(answer)
+
+    def test_groups_of_many_episodes_are_the_same(self, bags: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        for number in range(6):
+            outcome = ("success", "failure", "unknown")[number % 3]
+            record(bags, kind="evaluation", outcome=outcome, start=("wide", "nominal")[number % 2], policy_id="p")
+        with Catalog(bags.data) as catalog:
+            catalog.update()
+            few = catalog.groups(Question())
+            monkeypatch.setattr(grouping, "MANY", 0)
+            assert catalog.groups(Question()) == few
+            assert sum(len(group.episodes) for group in few) == 4
 
     def test_registering_at_close_is_what_indexing_finds(self, bags: Any, tmp_path: Path) -> None:
         bags.data.mkdir()

@@ -252,10 +252,11 @@ class Catalog:
         Raises:
             DataError: the catalog cannot be read.
         """
+        found = None
         if question.counted:
             with self._store.read() as reading:
                 found = grouping.counted(reading, question)
-        else:
+        if found is None:
             with self._analytics.asking(question.layers) as connection:
                 found = grouping.analyzed(connection, question)
         return sorted(found, key=lambda each: (each.rate is None, each.rate, -each.attempts, str(each.group)))

@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def counted(reading: Reading, question: Question) -> list[Group]:
-    """The groups of a question for which ``question.counted`` holds."""
+MANY = 20_000
+"""More ids than these are scattered over the live store's file; DuckDB reads them all sooner."""
+
+
+def counted(reading: Reading, question: Question) -> list[Group] | None:
+    """The groups of a question for which ``question.counted`` holds; None: they name too many episodes."""
     width = len(question.by)
     groups = []
-    for row in reading.rows(*query.counted_sql(question)):
-        if row[width] is None:
-            continue
+    rows = [row for row in reading.rows(*query.counted_sql(question)) if row[width] is not None]
+    if question.ids and sum(row[width] for row in rows) > MANY:
+        return None
+    for row in rows:
         members: list[tuple[Any, ...]] = []
         if question.ids:
             members = reading.rows(*query.members_sql(question, row[:width]))
