@@ -105,6 +105,12 @@ def test_what_is_no_bag_says_so(tmp_path: Path, bag: RawBag) -> None:
     (folder / "metadata.yaml").write_text("rosbag2_bagfile_information: {version: 9, storage_identifier: sqlite3}\n")
     with pytest.raises(BagError, match=r"no MCAP file.*ros2 bag convert"):
         open_raw(folder)
+    _foreign(folder / "other_0.mcap")
+    (folder / "metadata.yaml").write_text(
+        "rosbag2_bagfile_information: {version: 9, storage_identifier: mcap, compression_mode: MESSAGE}\n"
+    )
+    with pytest.raises(BagError, match=r"compressed by rosbag2.*no compression mode"):
+        open_raw(folder)
     torn = tmp_path / "torn.mcap"
     torn.write_bytes(bag.files[0].read_bytes()[:-100])
     with pytest.raises(BagError, match=r"torn.*episodes repair"):

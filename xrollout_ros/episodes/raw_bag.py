@@ -17,7 +17,7 @@ from xrollout_ros.core.errors import BagError, ForeignBagError
 from xrollout_ros.episodes.bag_reader import Bag, decode, open_bag, reading
 from xrollout_ros.episodes.image_cdr import COMPRESSED_VIDEO
 from xrollout_ros.episodes.mcap_index import McapIndex
-from xrollout_ros.episodes.rosbag2 import METADATA_FILE, parse_qos
+from xrollout_ros.episodes.rosbag2 import parse_qos, read_metadata
 from xrollout_ros.episodes.video import is_keyframe
 
 _QOS_KEY = "offered_qos_profiles"
@@ -182,10 +182,12 @@ def _foreign_files(path: Path) -> tuple[Path, ...]:
     if path.is_file():
         return (path,)
     files = tuple(sorted(path.glob("*.mcap")))
-    if not files:
+    compressed = str(read_metadata(path).get("compression_mode") or "none").lower() != "none"
+    if not files or compressed:
+        what = "its messages are compressed by rosbag2" if files else "there is no MCAP file in it"
         raise BagError(
-            f"the bag {path} has a {METADATA_FILE}, but no MCAP file",
-            "Convert it first: `ros2 bag convert` with the storage `mcap`, uncompressed.",
+            f"the bag {path} cannot be played: {what}",
+            "Convert it first: `ros2 bag convert`, with the storage `mcap` and no compression mode.",
         )
     return files
 
