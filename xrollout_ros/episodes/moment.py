@@ -93,8 +93,8 @@ def _origin(bag: RawBag) -> tuple[int, tuple[str, ...]]:
         first_ns = read_episode(bag.path, allow_empty=True).start_ns
     except BagError as error:
         return bag.start_ns, (f"its commands cannot be read, so times count from the bag's beginning ({error.what})",)
-    for command in bag.episode.messages([COMMAND_TOPIC]):
+    for command in bag.episode.messages([COMMAND_TOPIC]) if first_ns else ():
         stamp = command.message.stamp
-        if first_ns and stamp.sec * NS + stamp.nanosec >= first_ns:
+        if stamp.sec * NS + stamp.nanosec >= first_ns:
             return command.log_time_ns, ()
     return bag.start_ns, ()
