@@ -256,3 +256,28 @@ def test_what_is_wrong_is_told(world: World, arguments: tuple[str, ...], words: 
     result = run("lineage", *(each.format(id=world.first) for each in arguments), "--data", world.data)
     assert result.exit_code != 0
     assert words in result.stderr.replace("\n", " ")
+
+
+def test_a_checkpoint_file_is_a_place_to_begin_and_those_beside_the_data_are_found(bags: Any, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from xrollout_ros.learning.lineage import record_in
+
+    from ..checkpoints import make_checkpoint
+
+    bags.data.mkdir()
+    model = make_checkpoint(tmp_path / "model.pt")
+    known = record_in(model)
+    driven = {"policy_id": known.policy_id, "checkpoint_hash": known.checkpoint_hash}
+    attempt = record(bags, **driven, dataset_version=known.dataset_version)
+    beside = run("lineage", attempt, "--data", bags.data)
+    assert "flow" in beside.stdout
+    assert "--models" not in beside.stdout
+    elsewhere = tmp_path / "far" / "away"
+    elsewhere.mkdir(parents=True)
+    model = model.rename(elsewhere / "model.pt")
+    assert "--models" in run("lineage", attempt, "--data", bags.data).stdout
+    for where in (("--models", tmp_path / "far"), ("--models", model)):
+        assert "--models" not in run("lineage", attempt, "--data", bags.data, *where).stdout
+    told = json.loads(run("lineage", model, "--data", bags.data, "--json").stdout)
+    assert told["root"] == {"kind": "policy", "id": known.policy_id}
+    assert any(link["to"] == ["episode", attempt] for link in told["links"])

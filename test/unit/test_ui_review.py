@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import pty
+import shutil
 import signal
 import struct
 import subprocess
@@ -21,12 +23,18 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.episode import FailureJudgement
 from xrollout_ros.episodes import journal, paths
+from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.episodes.journal import Judged, Said
+from xrollout_ros.mining.review.api import Reviews
+from xrollout_ros.mining.review.queue import Criteria
 from xrollout_ros.ui.cli import cli
+from xrollout_ros.ui.keys import GONE
+from xrollout_ros.ui.review_loop import Session
 from xrollout_ros.ui.review_viewer import Viewer
 
 ROOT = Path(__file__).parents[2]
@@ -332,3 +340,39 @@ def test_a_viewer_serves_the_episode_and_ends_with_the_review(bags: Any, monkeyp
         assert process is not None
         assert process.poll() is None
     assert process.poll() is not None
+
+
+class Typed:
+    """Keys that are typed one after another; before each something may happen."""
+
+    def __init__(self, keys: str, before: Callable[[], None]) -> None:
+        self.keys, self.before = list(keys), before
+
+    def key(self) -> str:
+        self.before()
+        return self.keys.pop(0) if self.keys else GONE
+
+    def line(self, prompt: str) -> str | None:
+        return None
+
+    def forget(self) -> None:
+        return
+
+
+def test_a_bag_that_is_deleted_meanwhile_can_still_be_judged_by_what_the_catalog_knows(data: Path) -> None:
+    shown = io.StringIO()
+    with Catalog(data) as catalog, Viewer(data) as viewer:
+        catalog.update()
+        reviews = Reviews(catalog, "ann", Criteria(double=0.0))
+
+        def delete() -> None:
+            for bag in data.glob("2*/*"):
+                shutil.rmtree(bag)
+
+        console = Console(file=shown, width=200, markup=False)
+        assert Session(reviews, (), console, Typed("ccc", delete), viewer).run() == 3
+        assert reviews.queue() == []
+        catalog.update()
+        reviews.undo()  # what was said stays in the journal, whatever becomes of the bag
+    assert shown.getvalue().count("cannot be read; what is shown is from the catalog") == 2
+    assert "nothing waits" in shown.getvalue()

@@ -15,7 +15,7 @@ from xrollout_ros.ui.lineage_text import facts_of, name_of
 FORMATS = (".png", ".svg", ".pdf")
 _COLORS = {Kind.EPISODE: "#d7ecf5", Kind.CLIP: "#f1dcf3", Kind.POLICY: "#dcefd8", Kind.DATASET: "#fbeccb"}
 _MORE, _GONE = "#f2f2f2", "#b03a2e"
-_WIDTH, _GAP, _ROW, _HEIGHT = 2.7, 1.05, 0.72, 0.56
+_WIDTH, _GAP, _ROW, _HEIGHT = 2.7, 1.2, 0.72, 0.56
 """Inches: a box, the way to the next column, a row, a box's height."""
 _LARGEST = 400
 """Inches of a side; more pixels than that no picture viewer opens."""
@@ -121,7 +121,7 @@ def _box(branch: Branch, column: int, to: _Box | None = None) -> _Box:
     if branch.again:
         lines.append("as elsewhere")
     elif node.missing:
-        lines += [", ".join(facts_of(node)), node.missing.split(":")[0]]
+        lines += [*_wrapped(facts_of(node))[:1], node.missing.split(":")[0]]
     else:
         lines += _wrapped(facts_of(node))
     return _Box([line for line in lines if line], _COLORS[node.ref.kind], column, 0, branch.how, to, bool(node.missing))

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from xrollout_ros.episodes.catalog.live import Reading
-from xrollout_ros.episodes.lineage.graph import Direction, Kind, Links, Node, Ref
+from xrollout_ros.episodes.lineage.graph import NOT_HERE, Direction, Kind, Links, Node, Ref
 
 _COLUMNS = (
     "episode_id", "kind", "task", "outcome", "failure_mode", "started_at", "policy_id", "checkpoint_hash",
@@ -50,9 +50,7 @@ class FromCatalog:
                  "task": row["task"], "recorded": when, "bag": row["path"]},
             )  # fmt: skip
         if ref.kind is Kind.DATASET:
-            return Node(
-                ref, {}, "which episodes it holds is not known here: give the checkpoint's folder with --models"
-            )
+            return Node(ref, {}, "its episodes are not known here: --models with its policy's checkpoint tells them")
         driven, successes, attempts = self._counts(ref.id)
         facts: dict[str, Any] = {}
         if driven:
@@ -61,7 +59,7 @@ class FromCatalog:
             facts["drove"] = f"{driven} episodes" + (
                 f", {successes} of {attempts} attempts succeeded" if attempts else ""
             )
-        return Node(ref, facts, "what it was made from is not known here: give its checkpoint or folder with --models")
+        return Node(ref, facts, NOT_HERE)
 
     def links(self, ref: Ref, direction: Direction, most: int | None) -> Iterable[Links]:
         """See ``Source``."""

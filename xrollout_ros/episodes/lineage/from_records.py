@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from xrollout_ros.episodes.lineage.graph import Direction, Kind, Links, Node, Ref
+from xrollout_ros.episodes.lineage.graph import NOT_HERE, Direction, Kind, Links, Node, Ref
 from xrollout_ros.episodes.lineage.records import PolicyRecord
-
-_HELP = "give its file or folder with --models"
 
 
 class FromRecords:
@@ -48,7 +46,7 @@ class FromRecords:
         if record is None:
             named = [each for each in self._records.values() if each.parent_policy_id == ref.id]
             known = {"checkpoint": named[0].parent_checkpoint_hash} if named else {}
-            return Node(ref, known, f"its checkpoint is not here, so what it was made from is not known: {_HELP}")
+            return Node(ref, known, NOT_HERE)
         return Node(
             ref,
             {

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
+NOT_HERE = "its checkpoint is not here: --models FILE|DIR tells what it was made from"
+"""Of a policy of which nothing but its episodes is known."""
+
 
 class Kind(str, Enum):
     """What a node is."""

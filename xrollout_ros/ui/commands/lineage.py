@@ -59,7 +59,7 @@ def lineage(
     if as_json:
         print_json(lineage_text.as_json(walk))
     else:
-        output().print(lineage_text.tree(walk), soft_wrap=True)
+        output().print(lineage_text.tree(walk))
     if picture is not None:
         lineage_picture.draw(walk, picture)
         click.echo(f"wrote {picture}", err=True)
