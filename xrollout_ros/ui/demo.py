@@ -187,6 +187,7 @@ def _tell(summary: DeploymentSummary, report: Path, console: Console) -> None:
     console.print("\nwhat to ask next")
     for command, why in next_commands(summary, example):
         console.print(f"  {command}    # {why}", soft_wrap=True)
+    console.print("docs/find_out_why.md goes all the way, from failed attempts to what to collect next")
 
 
 def _unsuccessful(summary: DeploymentSummary) -> Table:
