@@ -276,6 +276,8 @@ def _login() -> str:
         (("say", "{id}", "--confirm", "--reason", "a\nb"), "control characters"),
         (("say", "{id}", "--confirm", "--reviewer", "a b"), "the reviewer 'a b' is not allowed"),
         (("say", "01ZZZZZZ", "--confirm"), "no episode has an id like"),
+        (("say", "{id}", "--mode", "dropped", "--stage", "a\x1b[2J"), "the stage"),
+        (("undo", "--reason", "a\x07b"), "control characters"),
         (("undo",), "has decided nothing"),
         (("undo", "{id}"), "has decided nothing about"),
         (("list", "--sample", "7"), "Give a share from 0 to 1"),

@@ -28,6 +28,7 @@ from xrollout_ros.mining.review.decisions import (
     Decision,
     Word,
     author_of,
+    check_words,
     decide,
     decisions_of,
     last_words,
@@ -207,6 +208,7 @@ class Reviews:
         Raises:
             DataError: there is none, or the journal cannot be written.
         """
+        reason = check_words("reason", reason)
         with self._alone():
             with self.catalog.reading() as reading:
                 episode_id = self._meant(reading, id_or_part)

@@ -87,7 +87,8 @@ def decide(
     Raises:
         DataError: mode and outcome contradict, or a value is not allowed.
     """
-    reason = _checked_reason(reason)
+    reason = check_words("reason", reason)
+    stage = None if stage is None else check_words("stage", stage)
     if mode is not None:
         check_mode(mode)
     ends = outcome or _implied(mode, outcome_now)
@@ -162,10 +163,15 @@ def _severity(mode: str) -> float:
         return 0.5  # a mode of somebody's own
 
 
-def _checked_reason(reason: str) -> str:
-    if len(reason) > _REASON or not reason.isprintable():
-        raise DataError(f"the reason {reason[:40]!r} has control characters or more than {_REASON}", "Shorten it.")
-    return reason.strip()
+def check_words(what: str, words: str) -> str:
+    """Return words without blanks around them, if the journal may hold them.
+
+    Raises:
+        DataError: it may not.
+    """
+    if len(words) > _REASON or not words.isprintable():
+        raise DataError(f"the {what} {words[:40]!r} has control characters or more than {_REASON}", "Shorten it.")
+    return words.strip()
 
 
 # --- what the journal gets ------------------------------------------------------------------------------------------
