@@ -19,7 +19,7 @@ from xrollout_ros.core.clock import NS, SystemClock
 from xrollout_ros.core.episode import Outcome, OutcomeSource
 from xrollout_ros.core.errors import BagError
 from xrollout_ros.episodes import recovery
-from xrollout_ros.episodes.background_repair import BackgroundRepair
+from xrollout_ros.episodes.background_repair import repair_aside
 from xrollout_ros.episodes.bag_reader import open_bag, verify
 from xrollout_ros.episodes.mcap_file import McapFile
 from xrollout_ros.episodes.reader import read_episode
@@ -241,11 +241,11 @@ def test_the_command(bags: Any) -> None:
 def test_in_the_background(bags: Any) -> None:
     path = tear(bags)
     said: list[str] = []
-    assert BackgroundRepair(bags.data, said.append).wait(20)
+    assert repair_aside(bags.data, said.append).wait(20)
     assert len(said) == 1
     assert said[0].startswith(f"repaired: {path}")
     verify(path)
-    assert BackgroundRepair(bags.data / "nowhere", said.append).wait(20)
-    stopped = BackgroundRepair(bags.data, said.append)
+    assert repair_aside(bags.data / "nowhere", said.append).wait(20)
+    stopped = repair_aside(bags.data, said.append)
     stopped.stop()
     assert len(said) == 1

@@ -153,6 +153,13 @@ def test_the_moment_of_a_drop_is_when_it_was_lost(bags: Any) -> None:
     assert found.stage == "transport"
 
 
+def test_an_unfamiliar_start_is_looked_at_where_it_showed(bags: Any) -> None:
+    first, second = judge(far_start(bags)).judgements[:2]
+    assert (first.mode, second.mode) == ("generalization_failure", "never_reached")
+    assert (first.moment_s, first.stage) == (second.moment_s, second.stage)
+    assert first.moment_s > 0
+
+
 def test_never_reached_names_the_least_distance(bags: Any) -> None:
     found = judge(never_reached(bags)).judgements[0]
     assert "no nearer to object_position than 0.1000 m (at 0.250 s of 0.500 s); reached is 0.06 m" in found.evidence

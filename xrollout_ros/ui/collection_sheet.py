@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
@@ -13,6 +12,7 @@ from xrollout_ros.core.files import write_together
 from xrollout_ros.mining.coverage import Coverage, planes
 from xrollout_ros.mining.plan import CollectionPlan, StartValue
 from xrollout_ros.ui import text
+from xrollout_ros.ui.pages import render
 from xrollout_ros.ui.pictures import numbered_starts
 
 
@@ -27,15 +27,9 @@ def write_sheet(path: Path, plan: CollectionPlan, coverage: Coverage | None) -> 
     Raises:
         DataError: the disk refuses.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("xrollout_ros.ui"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     columns, same = _columns(plan)
-    page = environment.get_template("collection_sheet.html.j2").render(
+    page = render(
+        "collection_sheet.html.j2",
         plan=plan,
         demonstrations=text.plural(plan.demonstrations, "demonstration"),
         columns=columns,

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from xrollout_ros.core.files import write_together
 from xrollout_ros.ui import text
 from xrollout_ros.ui.deployment import Attempt, DeploymentSummary, FromStart
 from xrollout_ros.ui.opening import how_to_open
+from xrollout_ros.ui.pages import render
 from xrollout_ros.ui.pictures import HandPath, StartPoint, hand_from_above, hand_height, loss_curve, starts_map
 
 SHOWN_FAILURES = 5
@@ -26,15 +26,8 @@ def write_report(path: Path, deployment: DeploymentSummary) -> None:
 
     The page loads nothing from elsewhere: style, script-free, pictures inside.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("xrollout_ros.ui"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["duration"] = text.duration
-    page = environment.get_template("report.html.j2").render(
+    page = render(
+        "report.html.j2",
         deployment=deployment,
         pictures=_pictures(deployment),
         bag_names={attempt.bag: _relative(attempt.bag, deployment.data) for attempt in deployment.attempts},

@@ -16,6 +16,7 @@ from xrollout_ros.mining.review.decisions import Decision
 from xrollout_ros.mining.review.queue import Waiting
 from xrollout_ros.mining.taxonomy import MODES, FailureMode
 from xrollout_ros.ui import text
+from xrollout_ros.ui.facts import Facts
 
 MODE_KEYS = dict(zip("123456789abcdefg", (mode.value for mode in FailureMode), strict=False))
 """Key: mode."""
@@ -49,13 +50,8 @@ def show_case(console: Console, case: Case, waits: Waiting | None, left: int, me
     row, holds = case.row, case.holds
     console.print()
     console.rule(Text(f"{case.episode_id} · {text.plural(left, 'episode')} left after it"), align="left", style="dim")
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="dim", no_wrap=True)
-    rows.add_column(overflow="fold")
-
-    def add(label: str, value: str | Text) -> None:
-        if value:
-            rows.add_row(label, Text(value) if isinstance(value, str) else value)
+    facts = Facts()
+    add = facts.add
 
     if waits is not None:
         why = ", ".join(each.value for each in waits.why)
@@ -81,7 +77,7 @@ def show_case(console: Console, case: Case, waits: Waiting | None, left: int, me
         add(label, moment)
     if meta is None:
         add("bag", Text(f"{case.bag} cannot be read; what is shown is from the catalog", style="yellow"))
-    console.print(rows)
+    console.print(facts.table)
 
 
 def _moments(meta: EpisodeMeta | None) -> list[tuple[str, str]]:

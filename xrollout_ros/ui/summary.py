@@ -9,7 +9,7 @@ from pathlib import Path
 
 import xrollout_ros
 from xrollout_ros.core.clock import SystemClock
-from xrollout_ros.core.episode import FAILURE_RECOVERY, EpisodeKind, Outcome
+from xrollout_ros.core.episode import FAILURE_RECOVERY, EpisodeKind
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.ros_distro import ros_distro
 from xrollout_ros.core.task import TaskSpec
@@ -62,7 +62,7 @@ def split_by_kind(data: Path) -> tuple[list[Record], list[Record]]:
 
 
 def tag_missing(data: Path) -> int:
-    """Tag the attempts that did not succeed or were helped, and that nobody has judged yet, as the tagger does.
+    """Tag the attempts that nobody has judged yet, as the tagger does.
 
     The tagger works behind the graph, which may have been taken down before it was through.
 
@@ -75,9 +75,9 @@ def tag_missing(data: Path) -> int:
     """
     tagged = 0
     for record in read_records(data).records:
-        failed = record.meta.kind.counts and record.effective.outcome is not Outcome.SUCCESS
+        unjudged = record.meta.kind.counts and not record.effective.judgements
         helped = record.result.helped and FAILURE_RECOVERY not in record.effective.tags
-        if (failed and not record.effective.judgements) or helped:
+        if unjudged or helped:
             tagged += bool(tag_episode(data, record.meta.episode_id, SystemClock()).failures)
     return tagged
 

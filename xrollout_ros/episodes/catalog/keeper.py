@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import queue
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.errors import XRolloutError
+from xrollout_ros.episodes.aside import Aside
 
 LONGEST_S = 2.0
 """What is given to a registration that is under way when the recorder ends."""
@@ -31,14 +31,9 @@ class CatalogKeeper:
         """
         self._data, self._say = data, say
         self._work: queue.SimpleQueue[Path | threading.Event | None] = queue.SimpleQueue()
-        self._catch_up: subprocess.Popen[str] | None = None
-        self._lock = threading.Lock()
-        self._stopped = False
-        self._threads = [
-            threading.Thread(target=each, name="catalog", daemon=True) for each in (self._run, self._run_catch_up)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._run, name="catalog", daemon=True)
+        self._thread.start()
+        self._catch_up = Aside(__name__, data, say, data.is_dir)
 
     def look_at(self, bag: Path) -> None:
         """A bag was closed, or is gone; at once."""
@@ -53,12 +48,8 @@ class CatalogKeeper:
     def stop(self) -> None:
         """End it; what is queued is done, within :data:`LONGEST_S`."""
         self._work.put(None)
-        with self._lock:
-            self._stopped = True
-            if self._catch_up is not None:
-                self._catch_up.terminate()
-        for thread in self._threads:
-            thread.join(LONGEST_S)
+        self._catch_up.stop()
+        self._thread.join(LONGEST_S)
 
     def _run(self) -> None:
         left: list[Path] = []
@@ -83,19 +74,6 @@ class CatalogKeeper:
         except (XRolloutError, OSError) as error:
             self._say(f"the catalog is behind by {len(bags)} bags, which are safe: {error}")
         return bags
-
-    def _run_catch_up(self) -> None:
-        with self._lock:
-            if self._stopped or not self._data.is_dir():
-                return
-            command = [sys.executable, "-m", __name__, str(self._data)]
-            self._catch_up = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-            )
-        with self._catch_up as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                self._say(line.rstrip())
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.core.modes import Mode
 from xrollout_ros.core.sensing import CameraRecord
 from xrollout_ros.episodes import paths
-from xrollout_ros.episodes.background_repair import BackgroundRepair
+from xrollout_ros.episodes.aside import Aside
+from xrollout_ros.episodes.background_repair import repair_aside
 from xrollout_ros.episodes.bag_writer import QUEUE_BYTES
 from xrollout_ros.episodes.catalog.keeper import CatalogKeeper
 from xrollout_ros.episodes.recording import Recording
@@ -61,7 +62,7 @@ class RecorderNode(GraphNode):
         for name, default in DEFAULTS.items():
             self.declare_parameter(name, default)
         self._recording: Recording | None = None
-        self._repair: BackgroundRepair | None = None
+        self._repair: Aside | None = None
         self._catalog: CatalogKeeper | None = None
         self._topics: RawTopics | None = None
 
@@ -86,7 +87,7 @@ class RecorderNode(GraphNode):
             data, self.robot, self.task, clock, stepped=self.stepped, topics=usable, queue_bytes=queue_bytes, ring=ring,
             strategy=self._strategy,
         )  # fmt: skip
-        self._repair = BackgroundRepair(data, self._say_repaired)
+        self._repair = repair_aside(data, self._say_repaired)
         self._catalog = CatalogKeeper(data, self._say_repaired)
         self._manager_seen_ns = self._told_ns = 0
         self._status = self.create_publisher(RecorderStatus, "recorder/status", LATCHED)

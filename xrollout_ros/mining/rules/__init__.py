@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -24,7 +25,7 @@ from xrollout_ros.mining.rules.handling import (
 from xrollout_ros.mining.rules.successes import NearMiss, SuccessfulRecovery
 from xrollout_ros.mining.signals import NotApplicableError
 from xrollout_ros.mining.takes import Handling
-from xrollout_ros.mining.taxonomy import IN_SUCCESSES
+from xrollout_ros.mining.taxonomy import IN_SUCCESSES, FailureMode
 
 __all__ = ["RULES", "Finding", "Report", "Rule", "Scene", "judge", "make_rules"]
 
@@ -106,7 +107,18 @@ def judge(episode: EpisodeData, rules: tuple[Rule, ...] | None = None) -> Report
             continue
         if finding is not None:
             judgements.append(_judgement(episode, rule, finding))
-    return Report(tuple(judgements), not_applied)
+    return Report(tuple(_at_what_shows(judgements, scene)), not_applied)
+
+
+def _at_what_shows(judgements: Sequence[FailureJudgement], scene: Scene) -> Iterator[FailureJudgement]:
+    """An unfamiliar start shows when something goes wrong, by another rule's word, or at the end."""
+    for each in judgements:
+        if each.mode != FailureMode.GENERALIZATION_FAILURE:
+            yield each
+            continue
+        shows = next((other for other in judgements if other.mode != each.mode), None)
+        moment_s, stage = (shows.moment_s, shows.stage) if shows else (scene.duration_s, each.stage)
+        yield each.model_copy(update={"moment_s": moment_s, "stage": stage})
 
 
 def _judgement(episode: EpisodeData, rule: Rule, finding: Finding) -> FailureJudgement:

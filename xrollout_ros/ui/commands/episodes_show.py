@@ -17,6 +17,7 @@ from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.ui import text
 from xrollout_ros.ui.console import output, print_json
+from xrollout_ros.ui.facts import Facts
 from xrollout_ros.ui.opening import how_to_open
 from xrollout_ros.ui.options import bag_of, data_option, json_option
 from xrollout_ros.ui.records import Record, journal_of, record_json
@@ -50,13 +51,8 @@ def show_episode(episode: str, data: Path, as_json: bool) -> None:
 
 def _facts(console: Console, record: Record, arrays: EpisodeData) -> None:
     meta, effective = record.meta, record.effective
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="dim", no_wrap=True)
-    rows.add_column(overflow="fold")
-
-    def add(label: str, value: str | Text) -> None:
-        if value:
-            rows.add_row(label, Text(value) if isinstance(value, str) else value)
+    facts = Facts()
+    add = facts.add
 
     add("episode", meta.episode_id)
     add("bag", f"{record.path} ({text.size(record.bytes)})")
@@ -88,7 +84,7 @@ def _facts(console: Console, record: Record, arrays: EpisodeData) -> None:
         add("recovered", Text("the bag was torn and has been repaired; its end may be missing", style="yellow"))
     add("arrays", ", ".join(f"{name} {tuple(shape)}" for name, shape in _shapes(arrays).items()))
     add("commands", ", ".join(f"{count} by {name}" for name, count in _sources(arrays).items()))
-    console.print(rows)
+    console.print(facts.table)
 
 
 def _topics(console: Console, record: Record) -> None:
