@@ -11,6 +11,7 @@ import pytest
 
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.episodes import journal
+from xrollout_ros.episodes.raw_bag import open_raw
 from xrollout_ros.learning.checkpoint import load_policy
 from xrollout_ros.sim.faults import parse_faults
 from xrollout_ros.sim.faulty_robot import FaultyRobot
@@ -46,7 +47,9 @@ def test_a_seed_and_a_fault_are_the_same_in_the_graph_and_in_process(
         ]
         assert first.mode == "system_fault", "a hand that says the same for 0.6 s is seen in the topics alone"
         # Nothing of a fault's name or parameters is where a tagger could read it.
-        kept = b"".join(file.read_bytes() for file in episode.path.iterdir() if file.is_file())
+        kept = b"".join(message.data for message in open_raw(episode.path).messages())
+        assert b"finger_right" in kept, "messages are looked through as they were sent, not as they are compressed"
+        kept += b"".join(file.read_bytes() for file in episode.path.iterdir() if file.is_file())
         assert not any(word in kept for word in (b"dropout", b"wrong_goal", b"action_noise", b"fault_begun"))
 
 

@@ -58,7 +58,7 @@ def viewer(tmp_path: Path, ros_domain: dict[str, str]) -> dict[str, str]:
         "exec sleep 600\n"
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    return {**ros_domain, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    return {**ros_domain, "DISPLAY": ":99", "PATH": f"{program.parent}:{os.environ['PATH']}"}
 
 
 @pytest.fixture
@@ -138,6 +138,18 @@ def test_closing_rviz_ends_the_command(bag: RawBag, viewer: dict[str, str], tmp_
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+def test_without_a_display_or_where_rviz_fails_it_says_so(bag: RawBag, viewer: dict[str, str], tmp_path: Path) -> None:
+    words = [*COMMAND, "episodes", "open", str(bag.path), "--in", "rviz"]
+    blind = {name: value for name, value in viewer.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    done = subprocess.run(words, env=blind, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 6
+    assert "needs a display" in done.stderr
+    (tmp_path / "bin" / "rviz2").write_text("#!/bin/sh\nexit 3\n")
+    done = subprocess.run(words, env=viewer, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 6
+    assert "exit status 3" in done.stderr
 
 
 def test_the_layout_fits_what_the_graph_records(bag: RawBag, tmp_path: Path) -> None:

@@ -139,6 +139,13 @@ def test_attempts_from_other_starts_are_not_compared() -> None:
     assert trend("dropped", [], []).course is Course.ONE_POLICY
 
 
+def test_the_course_ends_with_the_policy_that_is_mined() -> None:
+    policies = history((40, 20), (40, 4))
+    again = [replace(each, episode_id=f"again{each.episode_id}") for each in policies[:20]]
+    assert trend("dropped", [*policies, *again], BETWEEN, policy="p1").course is Course.FALLING
+    assert trend("dropped", [*policies, *again], BETWEEN, policy="p0").course is Course.ONE_POLICY
+
+
 def test_added_is_what_the_newer_policy_was_trained_from_where_that_is_known() -> None:
     demonstrations = shown(1500, 1600, 2500)
     names = [each.episode_id for each in demonstrations]

@@ -224,6 +224,22 @@ def test_unknown_outcomes_are_told(bags: Any) -> None:
     found = mined(bags.data)
     assert found.population.unknown == 1
     assert "unknown_outcomes" in kinds(found)
+    add(bags, (0.0, 0.6), outcome="unknown", minute=81, kind="clip")
+    assert mined(bags.data).population.unknown == 1, "a highlight is no attempt"
+
+
+def test_fewer_attempts_to_read_are_no_fewer_demonstrations(bags: Any) -> None:
+    assert len(mined(fill(bags), most=3).population.demonstrations) == 4
+
+
+def test_a_sensor_that_said_no_number_leaves_its_attempt_out(bags: Any) -> None:
+    data = fill(bags)
+    bad = add(bags, (float("nan"), 0.65), "never_reached", minute=40, seed=99)
+    found = mined(data)
+    assert "not finite" in found.unreadable[bad.episode_id]
+    assert found.attempts == 12
+    assert found.plan is not None
+    assert len({start.episode_id for start in found.plan.starts}) == len(found.plan.starts)
 
 
 def test_a_plan_survives_the_disk(bags: Any, tmp_path: Path) -> None:

@@ -94,6 +94,12 @@ def test_each_fault_does_what_it_says(sims: dict[str, FaultyRobot]) -> None:
     assert not (seen[29] == seen[8]).all()
 
 
+def test_noise_acts_on_what_comes_late_whatever_is_named_first(sims: dict[str, FaultyRobot]) -> None:
+    one, _ = run(sims["push"], "push", "action_noise,action_delay:2")
+    alone, _ = run(sims["push"], "push", "action_delay:2")
+    assert not np.array_equal(one.states, alone.states)
+
+
 def test_a_probability_leaves_some_attempts_alone(sims: dict[str, FaultyRobot]) -> None:
     sim = sims["push"]
     sim.inject(parse_faults(json.dumps([{"kind": "wrong_goal", "probability": 0.5}])))

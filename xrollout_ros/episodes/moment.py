@@ -70,8 +70,8 @@ def moment_of(bag: RawBag, effective: Effective | None, at_s: float | None = Non
     kind = bag.episode.meta.kind
     if outcome in (Outcome.FAILURE, Outcome.ABORT) and kind.counts:
         return Moment(bag.end_ns, origin_ns, f"the end of an attempt that nobody has explained ({said})", None, remarks)
-    what = "a clip" if kind is EpisodeKind.CLIP else f"a {kind.value} ({said})"
-    return Moment(bag.start_ns, origin_ns, f"the beginning of {what}", None, remarks)
+    what = kind.value if kind is EpisodeKind.CLIP else f"{kind.value} ({said})"
+    return Moment(bag.start_ns, origin_ns, f"the beginning of the {what}", None, remarks)
 
 
 def _of_failure(bag: RawBag, failure: FailureJudgement, origin_ns: int, remarks: tuple[str, ...]) -> Moment:

@@ -1,4 +1,4 @@
-"""Publishes a bag's messages to a viewer, in a ROS domain where nothing else is.
+"""Publishes a bag's messages to a viewer, in a ROS domain that nobody of this machine is known to use.
 
 A robot must never take a recorded message for one that was sent to it. So what is published stays on this machine and
 in a domain of its own, and only what viewers draw is published: neither commands nor requests.

@@ -153,14 +153,17 @@ def population(catalog: Catalog, where: Sequence[Condition] = (), *, most: int =
     past = [condition for condition in within if condition.name not in _WITHIN_POLICY]
     past += [parse("attempt=true"), Condition("policy_id", Operator.UNEQUAL, ("",))]
     shown = [condition for condition in within if condition.name in _TRAINING]
-    history = tuple(reversed(_rows(catalog, past, limit=10 * most)))
-    unknown = [*(each for each in tried if each.name != "attempt"), parse("outcome=unknown")]
+    # Fewer attempts to read are no reason to know less of what was demonstrated and done before.
+    known = max(most, MOST)
+    history = tuple(reversed(_rows(catalog, past, limit=10 * known)))
+    rated = parse("kind=" + ",".join(kind.value for kind in EpisodeKind if kind.rated))
+    unknown = [*(each for each in tried if each.name != "attempt"), rated, parse("outcome=unknown")]
     return Population(
         task=task,
         robot=robot,
         policies=tuple(dict.fromkeys(row.policy_id for row in attempts)),
         attempts=attempts,
-        demonstrations=_shown(catalog, shown, most),
+        demonstrations=_shown(catalog, shown, known),
         history=history,
         unknown=len(_rows(catalog, unknown, limit=most)),
         older=older,

@@ -134,6 +134,7 @@ def _parted(
 ) -> bool:
     """Whether these clusters are more than what one normal distribution would give."""
     if len(points) > _ENOUGH:
+        min_cluster_size = max(2, round(min_cluster_size * _ENOUGH / len(points)))
         drawn = random.permutation(len(points))[:_ENOUGH]
         points, labels = points[drawn], labels[drawn]
     found, spread = _separation(points, labels), points.std(axis=0)
@@ -200,5 +201,6 @@ def _stabilities(
 
 def _medoid(points: Floats, members: npt.NDArray[np.int64]) -> int:
     own = points[members]
-    distances = np.linalg.norm(own[:, None] - own[None], axis=2).sum(axis=1)
-    return int(members[int(distances.argmin())])
+    # Row by row: all pairs at once would need gigabytes for some thousands.
+    distances = [np.linalg.norm(own - each, axis=1).sum() for each in own]
+    return int(members[int(np.argmin(distances))])

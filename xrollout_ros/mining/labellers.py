@@ -42,7 +42,8 @@ class Label:
 class Labeller(Protocol):
     """A class behind an entry point of the group ``xrollout.labellers``, made without arguments.
 
-    It gets what was recorded, and nothing of what a simulator knows besides.
+    It gets what was recorded. In simulation the scene topic, which is for people, draws things where they really are:
+    what is to work on a robot does not read that.
     """
 
     def label(self, episode: EpisodeData) -> Iterable[Label]:

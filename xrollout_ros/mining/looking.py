@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.core.task import TaskSpec
@@ -96,6 +99,8 @@ def look(data: Path, request: dict[str, Any], starts: tuple[str, ...], task: Tas
         episode = read_episode(data / request["path"], allow_empty=True)
         if task is not None:
             episode = replace(episode, task=task)
+        if not np.isfinite(episode.state).all():
+            return Look(problem=f"{request['path']} holds observations that are not finite")
         slices = episode.robot.state_slices()
         start = None
         if len(episode) and all(name in slices for name in starts):
@@ -110,6 +115,7 @@ def look(data: Path, request: dict[str, Any], starts: tuple[str, ...], task: Tas
 
 def main() -> None:
     """``python -m xrollout_ros.mining.looking DATA HOW``: requests as JSON in, looks as JSON out, line by line."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever asks, and ends this by asking no more
     data, how = Path(sys.argv[1]), json.loads(sys.argv[2])
     task = None if how["task"] is None else TaskSpec.model_validate_json(json.dumps(how["task"]))
     for line in sys.stdin:

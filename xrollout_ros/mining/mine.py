@@ -15,7 +15,7 @@ from xrollout_ros.episodes.catalog.filters import Condition, parse
 from xrollout_ros.mining.attempts import MOST, Population, Row, population
 from xrollout_ros.mining.coverage import Coverage, coverage
 from xrollout_ros.mining.failures import FailureGroup, ranked
-from xrollout_ros.mining.looking import Progress, look_into
+from xrollout_ros.mining.looking import Look, Progress, look_into
 from xrollout_ros.mining.novel import novelty_of
 from xrollout_ros.mining.plan import CollectionPlan
 from xrollout_ros.mining.planning import DEMONSTRATIONS, Ground, choose, chosen_starts, make_plan
@@ -94,14 +94,17 @@ def mine(
     names = names_of_starts(spec, bag.robot) if spec is not None else ()
     unique = list({row.episode_id: row for row in (*found.attempts, *found.learned)}.values())
     looks = look_into(catalog.data, unique, names, spec, workers=workers, progress=progress)
-    unreadable = {name: look.problem for name, look in looks.items() if look.problem}
+    axes = axes_of_starts(names, bag.robot) if names else ()
+    unreadable = {name: problem for name, look in looks.items() if (problem := _problem(look, len(axes)))}
     attempts = [row for row in found.attempts if row.episode_id not in unreadable]
     shown = [row for row in found.learned if row.episode_id not in unreadable]
     failures = [row for row in attempts if row.failed]
     groups = ranked(failures, looks, len(attempts)) if failures else ()
-    covered = coverage(attempts, shown, looks, axes_of_starts(names, bag.robot)) if names else None
+    covered = coverage(attempts, shown, looks, axes) if names else None
     modes = dict.fromkeys(group.mode for group in groups)
-    trends = {each: trend(each, found.history, found.demonstrations, found.trained_from) for each in modes}
+    trends = {
+        each: trend(each, found.history, found.demonstrations, found.trained_from, found.policies[-1]) for each in modes
+    }
     if mode is not None and groups and mode not in modes:
         raise DataError(f"no attempt failed by {mode!r}", f"These occur: {', '.join(modes)}.")
     target = choose(groups, mode)
@@ -129,6 +132,13 @@ def mine(
     return Mined(
         found, len(attempts), successes, groups, unreadable, covered, "" if names else NOT_NAMED, trends, plan, why_not
     )
+
+
+def _problem(look: Look, width: int) -> str:
+    """Why an attempt cannot be mined beside the others; empty: it can."""
+    if look.problem or look.start is None or not width or len(look.start) == width:
+        return look.problem
+    return f"its robot observes {len(look.start)} values of a start, that of the newest attempt {width}"
 
 
 def _why_no_plan(groups: Sequence[FailureGroup]) -> str:

@@ -31,11 +31,7 @@ class Novel:
 def novelty_of(
     data: Path, failures: Sequence[Row], demonstrations: Sequence[Row], kind: Kind = "density"
 ) -> dict[str, Novel]:
-    """Novelty of failures by episode id; without those that cannot be read, and none without two demonstrations.
-
-    Raises:
-        SpecError: a library that the kind needs is missing.
-    """
+    """Novelty of failures by episode id; without those that cannot be read, and none without two demonstrations."""
     known = [each for row in demonstrations[-KNOWN:] if (each := _read(data, row)) is not None]
     sizes = {each.state.shape[1] for each in known}
     if len(known) < 2 or len(sizes) > 1:

@@ -243,7 +243,7 @@ def _warnings(
     if ground.robot.sim is not None and any(each.seed is None for each in starts):
         warn("no_seed", "some starts have no seed: they cannot be made again in simulation")
     if ground.population.unknown:
-        warn("unknown_outcomes", f"{ground.population.unknown} attempts with an unknown outcome were left out")
+        warn("unknown_outcomes", f"attempts with an unknown outcome that were left out: {ground.population.unknown}")
     if ground.unreadable:
-        warn("unreadable_bags", f"{ground.unreadable} bags could not be read and were left out")
+        warn("unreadable_bags", f"bags that could not be read and were left out: {ground.unreadable}")
     return said

@@ -49,7 +49,8 @@ class Signals:
         """How many rows so much time is; at least 1."""
         if len(self) < 2:
             return 1
-        return max(1, round(seconds / float(np.median(np.diff(self.time_s)))))
+        period_s = float(np.median(np.diff(self.time_s)))
+        return max(1, round(seconds / period_s)) if period_s > 0 else 1
 
     def observation(self, name: str | None, what: str) -> Floats:
         """(T, size) values of an observation that the TaskSpec names as ``what``."""

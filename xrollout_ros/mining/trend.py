@@ -70,10 +70,14 @@ class Trend:
         if self.course is Course.NOTHING_ADDED:
             return f"{seen}: no demonstration was recorded between these policies, so nothing can be said of collecting"
         if self.course is Course.FALLING:
-            return f"{seen}: it gets rarer; {added} demonstrations were added"
+            return f"{seen}: it gets rarer; {_demonstrations(added)}"
         if self.course is Course.PLATEAUED:
-            return f"{seen}: it has plateaued; {added} demonstrations were added and it has not halved"
+            return f"{seen}: it has plateaued; {_demonstrations(added)} and it has not halved"
         return f"{seen}: no fall to be seen, but too few attempts to rule out that it has halved"
+
+
+def _demonstrations(count: int) -> str:
+    return "1 demonstration was added" if count == 1 else f"{count} demonstrations were added"
 
 
 def _words(each: Round) -> str:
@@ -86,36 +90,40 @@ def trend(
     history: Sequence[Row],
     demonstrations: Sequence[Row],
     trained_from: Mapping[str, frozenset[str]] | None = None,
+    policy: str = "",
 ) -> Trend:
-    """The course of a mode over the policies of the history, which is sorted by time.
+    """The course of a mode over the policies of the history, which is sorted by time, up to one of them.
 
-    Compared are attempts from one start distribution: of those that the newest policy was tried from often enough the
-    one with the most failures of the mode, else the one that it was tried from most. The newest policy is
-    compared with the one ``ROUNDS`` rounds before it, or the first. It *falls* where the lower bound of the fall is
-    above zero; it has *plateaued* where it does not fall, demonstrations were added, and the upper bound of the fall is
-    below half of what it was (Newcombe's hybrid score interval of a difference, 1998, method 10).
+    Compared are attempts from one start distribution: of those that this policy was tried from often enough the
+    one with the most failures of the mode, else the one that it was tried from most. The policy, if none is
+    named the one that came last, is compared with the one ``ROUNDS`` rounds before it, or the first. It *falls* where
+    the lower bound of the fall is above zero; it has *plateaued* where it does not fall, demonstrations were added, and
+    the upper bound of the fall is below half of what it was (Newcombe's hybrid score interval of a difference, 1998,
+    method 10).
     """
-    start = _start(mode, history)
+    policies = list(dict.fromkeys(row.policy_id for row in history))
+    if policy in policies:
+        policies = policies[: policies.index(policy) + 1]
+    start = _start(mode, history, policies[-1] if policies else "")
     known = trained_from or {}
     rounds: list[Round] = []
     before, began_before = "", ""
-    for policy in dict.fromkeys(row.policy_id for row in history):
-        own = [row for row in history if row.policy_id == policy and row.start == start]
+    for each in policies:
+        own = [row for row in history if row.policy_id == each and row.start == start]
         if len(own) < LEAST:
             continue
         began = own[0].started_at
-        if policy in known and before in known:
-            added = sum(row.episode_id in known[policy] - known[before] for row in demonstrations)
+        if each in known and before in known:
+            added = sum(row.episode_id in known[each] - known[before] for row in demonstrations)
         else:
             added = sum(began_before < row.started_at < began for row in demonstrations)
-        rounds.append(Round(policy, len(own), sum(row.failed and row.mode == mode for row in own), added))
-        before, began_before = policy, began
+        rounds.append(Round(each, len(own), sum(row.failed and row.mode == mode for row in own), added))
+        before, began_before = each, began
     return Trend(mode, start, tuple(rounds), _course(rounds[-1 - ROUNDS :]))
 
 
-def _start(mode: str, history: Sequence[Row]) -> str:
-    newest = history[-1].policy_id if history else ""
-    tried = Counter(row.start for row in history if row.policy_id == newest)
+def _start(mode: str, history: Sequence[Row], policy: str) -> str:
+    tried = Counter(row.start for row in history if row.policy_id == policy)
     failed = Counter(row.start for row in history if row.failed and row.mode == mode)
     often = [start for start, count in tried.items() if count >= LEAST]
     if often:

@@ -143,7 +143,8 @@ class FaultyRobot:
 
     def _moved(self, action: Array) -> Array:
         """What the motors do of what was sent."""
-        for running in self._running:
+        # What is late comes from before the other faults, whatever order they were named in.
+        for running in sorted(self._running, key=lambda each: not isinstance(each.fault, ActionDelay)):
             fault = running.fault
             if not running.active:
                 continue

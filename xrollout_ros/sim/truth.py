@@ -1,6 +1,7 @@
 """What a simulator knows of an attempt and tells nobody: its private log.
 
-Only benchmarks and tests read it. No topic and no bag carries any of it, so no tag can rest on it.
+Only benchmarks and tests read it. No topic and no bag carries it. What things look like is no secret: the scene topic
+draws them where they really are, for people, and no rule reads that.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from xrollout_ros.ui.following import caught_up
 from xrollout_ros.ui.options import data_option, json_option
 
 if TYPE_CHECKING:
+    from xrollout_ros.mining.coverage import Coverage
+    from xrollout_ros.mining.plan import CollectionPlan
     from xrollout_ros.runtime.novelty import Kind
 
 _EPILOG = """\b
@@ -83,6 +85,13 @@ def mine(
         print_json(mine_output.as_json(found))
     else:
         mine_output.show(output(), found)
+    if found.plan is None:
+        for path in (file, sheet):
+            if path is not None:
+                click.echo(f"wrote no {path}: {found.why_no_plan}", err=True)
+    elif file is not None or sheet is not None:
+        _write_plan(found.plan, found.coverage, file, sheet)
+    # Last, since it may be refused: few attempts make no map.
     if picture is not None:
         if found.coverage is None:
             raise DataError("there is no picture of the starts", found.why_no_coverage)
@@ -90,20 +99,18 @@ def mine(
 
         draw_coverage(found.coverage, picture)
         click.echo(f"wrote {picture}", err=True)
-    if found.plan is None:
-        for path in (file, sheet):
-            if path is not None:
-                click.echo(f"wrote no {path}: {found.why_no_plan}", err=True)
-        return
+
+
+def _write_plan(plan: CollectionPlan, coverage: Coverage | None, file: Path | None, sheet: Path | None) -> None:
     if file is not None:
         from xrollout_ros.mining.plan import write_plan
 
-        write_plan(found.plan, file)
+        write_plan(plan, file)
         click.echo(f"wrote the plan to {file}", err=True)
     if sheet is not None:
         from xrollout_ros.ui.collection_sheet import write_sheet
 
-        write_sheet(sheet, found.plan, found.coverage)
+        write_sheet(sheet, plan, coverage)
         click.echo(f"wrote the sheet to {sheet}", err=True)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 _PROGRAM = "rviz2"
 _TURN_S = 1 / 60
+_CLOSED = (None, 0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
+"""Exit statuses of a program that somebody ended."""
 
 
 def shipped() -> Path:
@@ -45,7 +49,7 @@ def show_in_rviz(opened: Opened, *, speed: float, loop: bool) -> None:
 
     Raises:
         BagError: the bag is damaged.
-        GraphError: RViz or ROS 2 is not installed.
+        GraphError: RViz, ROS 2 or a display is missing, or RViz failed.
     """
     program = _program()
     from xrollout_ros.graph.showing import RosShow, drawn, own_domain
@@ -68,6 +72,8 @@ def show_in_rviz(opened: Opened, *, speed: float, loop: bool) -> None:
         child = subprocess.Popen([program, "-d", str(config), "--ros-args", "-p", "use_sim_time:=true"])
         try:
             _play(player, show, child)
+            if child.poll() not in _CLOSED:
+                raise GraphError(f"RViz ended with exit status {child.poll()}", "What it said stands above.")
         finally:
             end(child)
             show.close()
@@ -120,6 +126,11 @@ def _program() -> str:
         import xrollout_ros.graph.showing  # noqa: F401
     except ImportError as error:
         raise GraphError(f"ROS 2 cannot be used here ({error})", f"Source a ROS 2 installation. {instead}") from error
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise GraphError(
+            "RViz needs a display, and there is none (neither DISPLAY nor WAYLAND_DISPLAY is set)",
+            "Run it where there is one. " + instead,
+        )
     return program
 
 
