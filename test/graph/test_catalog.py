@@ -26,9 +26,10 @@ def test_the_recorder_registers_each_bag_and_the_tagger_s_word_follows(start_gra
     connection = sqlite3.connect(f"{(graph.data / FOLDER / FILE).absolute().as_uri()}?mode=ro", uri=True)
     registered = {name for (name,) in connection.execute("SELECT episode_id FROM episodes")}
     connection.close()
-    assert registered == set(episodes)
+    assert registered <= set(episodes)  # what was not done when the recorder ended is done before the next question
     with Catalog(graph.data) as catalog:
-        assert catalog.update().read == 0
+        assert catalog.update().read == len(episodes) - len(registered)
+        assert set(catalog.ids([])) == set(episodes)
         (group,) = catalog.groups(Question())
         assert set(group.episodes) == set(episodes)
         failed = [name for name, meta in episodes.items() if meta.outcome is Outcome.FAILURE]

@@ -239,7 +239,12 @@ class TestTheJournal:
         run = [
             subprocess.Popen([sys.executable, "-c", script, str(data), name, *episodes], env=env) for name in ("a", "b")
         ]
-        assert [process.wait(90) for process in run] == [0, 0]
+        try:
+            assert [process.wait(90) for process in run] == [0, 0]
+        finally:
+            for process in run:
+                process.kill()
+                process.wait()
         with Catalog(data) as catalog:
             assert catalog.disagreements() == []
             tags = catalog.episodes()["tags"].to_pylist()

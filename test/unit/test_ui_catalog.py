@@ -80,6 +80,18 @@ def test_every_format_says_the_same(data: Path, tmp_path: Path) -> None:
     assert "25% " in run("query", "--data", data).stdout
 
 
+def test_only_what_is_listed_in_a_terminal_is_cut(bags: Any, data: Path, tmp_path: Path) -> None:
+    for number in range(77):
+        add(bags, seed=number)
+    asked = ("query", "--data", data, "--episodes")
+    assert "100 episodes" in "".join(run(*asked).output)
+    assert len(json.loads(run(*asked, "--json").stdout)) == 101
+    assert run(*asked, "--output", tmp_path / "all.csv").exit_code == 0
+    with (tmp_path / "all.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 101
+    assert len(json.loads(run(*asked, "--json", "--limit", "7").stdout)) == 7
+
+
 def test_filters_lists_pictures_and_sql(data: Path, tmp_path: Path) -> None:
     listed = run("query", "--data", data, "--episodes", "--outcome", "failure", "--limit", "4", "--json")
     assert [row["outcome"] for row in json.loads(listed.stdout)] == ["failure"] * 4
@@ -105,6 +117,10 @@ def test_filters_lists_pictures_and_sql(data: Path, tmp_path: Path) -> None:
         (("--format", "parquet"), "not for a terminal"),
         (("--sql", "DROP VIEW episodes"), "only one SELECT"),
         (("--sql", "SELECT 1", "--by", "task"), "Say it all in the SELECT"),
+        (("--sql", "SELECT 1", "--limit", "3"), "--sql comes with --limit"),
+        (("--episodes", "--success-rate-lt", "0.5"), "--episodes comes with --success-rate-lt"),
+        (("--episodes", "--min-attempts", "1"), "--episodes comes with --min-attempts"),
+        (("--since", "yesterday"), "which is no time"),
         (("--layer", "../up"), "is not allowed"),
         (("--data", "nowhere"), "nowhere is not there"),
     ],
@@ -139,6 +155,15 @@ class TestTagging:
         )
         assert json.loads(grouped.stdout)["groups"][0]["attempts"] == 9
 
+    def test_no_folder_becomes_a_data_folder_because_a_bag_lies_there(self, data: Path, tmp_path: Path) -> None:
+        place = tmp_path / "desk"
+        bag = shutil.copytree(next(data.glob("2*/*")), place / "bag")
+        result = run("tag", bag, "fine")
+        assert result.exit_code != 0
+        assert "lies in no data folder" in result.stderr
+        assert [path.name for path in place.iterdir()] == ["bag"]
+        assert run("tag", "--data", place, bag, "fine").exit_code == 0
+
     def test_a_layer_can_be_left_out(self, data: Path) -> None:
         run("tag", "--data", data, "--where", "start=wide", "hard", "--layer", "triage")
 
@@ -158,6 +183,7 @@ class TestTagging:
             (("{id}", "--set", "friction"), "has no value"),
             (("{id}", "--set", "friction=[1]"), "no number, truth or text"),
             (("{id}", "--set", "friction=NaN"), "no finite number"),
+            (("{id}", "--set", "friction=" + "1" * 5000), "more than 1000"),
             (("{id}", "--set", "note=a\x07b"), "control characters"),
             (("{id}", "--set", "friction=low"), "a number elsewhere"),
             (("{id}", "fine", "--layer", "no/layer"), "layer 'no/layer' is not allowed"),

@@ -232,6 +232,17 @@ def test_without_a_terminal_it_says_what_to_use(data: Path) -> None:
     assert "review list --json" in result.stderr
 
 
+def test_what_was_said_of_a_bag_that_is_gone_is_taken_back(data: Path) -> None:
+    name = queue_of(data)[0]["episode_id"]
+    said = ("--data", data, "--reviewer", "ann")
+    assert run("review", "say", name, *said, "--confirm").exit_code == 0
+    for bag in data.glob("2*/*"):
+        shutil.rmtree(bag)
+    undone = run("review", "undo", *said)
+    assert undone.exit_code == 0, undone.output
+    assert f"took back what ann said of {name}; its bag is gone" in undone.stdout
+
+
 def test_all_of_it_works_from_the_command_line(data: Path) -> None:
     table = run("review", "list", "--data", data, "--reviewer", "ann")
     assert "3 episodes for ann" in table.stdout

@@ -84,10 +84,15 @@ def records_at(data: Path, folders: Sequence[Path]) -> list[Record]:
     return found
 
 
+def is_day(folder: Path) -> bool:
+    """Whether a folder is one of a data folder's, for the bags of a day."""
+    return _DAY.fullmatch(folder.name) is not None
+
+
 def journal_of(path: Path) -> Path:
     """The journal of the data folder that a bag lies in; one that isn't there reads as empty."""
     folders = path.absolute().parents[:3]
-    own = folders[1] if _DAY.fullmatch(folders[0].name) else folders[0]
+    own = folders[1] if is_day(folders[0]) else folders[0]
     return next((folder / JOURNAL for folder in folders if (folder / JOURNAL).is_file()), own / JOURNAL)
 
 

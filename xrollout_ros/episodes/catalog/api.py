@@ -63,20 +63,22 @@ class Catalog:
                 f"{self.data} has no catalog, and none can be made: the disk cannot be written",
                 "Make it writable, or copy the data folder to where it is.",
             )
-        self.fresh = not (self.folder / FILE).is_file()
-        """Whether it was begun now, and knows nothing yet."""
+        begun = not (self.folder / FILE).is_file()
         self._clock = clock or SystemClock()
         self._updated: Report | None = None
-        self._store = self._opened()
+        self._store = self._opened(begun)
+        with self._store.read() as reading:
+            self.fresh = not reading.rows("SELECT 1 FROM state WHERE name = 'caught_up'")
+            """Whether it has never seen the whole data folder."""
         self._analytics = Analytics(self._store, Snapshots(self.folder), read_only=self.read_only)
 
-    def _opened(self) -> SqliteStore:
+    def _opened(self, begun: bool) -> SqliteStore:
         try:
             return SqliteStore(self.folder / FILE, read_only=self.read_only)
         except DataError as error:
             # A full disk, say: SQLite has to make files beside it even to read, unless it knows that nobody writes.
             refused = isinstance(error.__cause__, sqlite3.OperationalError) and "locked" not in str(error.__cause__)
-            if self.fresh or self.read_only or not refused:
+            if begun or self.read_only or not refused:
                 raise
             self.read_only = True
             return SqliteStore(self.folder / FILE, read_only=True)
@@ -143,7 +145,9 @@ class Catalog:
         """
         from xrollout_ros.episodes.catalog import bags
 
-        path = str(bag.resolve().relative_to(self.data.resolve()))
+        path = os.path.relpath(bag.absolute(), self.data.absolute())
+        if path.startswith(os.pardir):
+            return f"it lies outside of {self.data}"
         gone = not bag.is_dir()
         found = None if gone else bags.look(self.data, path)
         with self._store.write() as writing:

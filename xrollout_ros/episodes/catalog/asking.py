@@ -63,35 +63,43 @@ class Analytics:
         from xrollout_ros.episodes.catalog.analytics import connect
 
         tables = ("episodes", "annotations") if annotations else ("episodes",)
-        for attempt in range(3):
-            parts, newer = self._consistent(tables)
+        for attempt in range(4):
+            # A part may have gone since: others made snapshots meanwhile. What then cannot be read is damaged.
+            if attempt == 2 and not self._read_only:
+                self._snapshots.forget()
+            parts, newer = self._consistent(tables, alone=attempt >= 2)
             try:
                 return connect(self._snapshots.folder, parts, newer, layers)
-            except duckdb.IOException as error:
-                # A part may have gone since: others made snapshots meanwhile.
-                if attempt == 2:
+            except duckdb.Error as error:
+                if attempt == 3:
                     raise DataError(
                         f"the snapshots in {self._snapshots.folder} cannot be read ({str(error).splitlines()[0]})",
                         "Make the catalog anew from bags and journal with `xrollout index --anew`.",
                     ) from error
         raise AssertionError
 
-    def _consistent(self, tables: Sequence[str]) -> tuple[Parts, dict[str, Newer]]:
-        """Snapshots of these tables, and what is newer, as of one moment."""
-        most = _NO_LIMIT if self._read_only else FRESH
+    def _consistent(self, tables: Sequence[str], *, alone: bool) -> tuple[Parts, dict[str, Newer]]:
+        """Snapshots of these tables, and what is newer, as of one moment; ``alone``: all from the live store."""
+        import duckdb
+
+        most = _NO_LIMIT if self._read_only or alone else FRESH
         while True:
             with self._store.read() as reading:
                 ((catalog,),) = reading.rows("SELECT value FROM state WHERE name = 'catalog'")
                 known = self._snapshots.parts(catalog, schema.VERSION)
-                parts = {table: known[table] for table in tables}
+                parts = {table: () if alone else known[table] for table in tables}
                 newer = {table: _newer(reading, table, each, most) for table, each in parts.items()}
             found = {table: each for table, each in newer.items() if each is not None}
             if len(found) == len(newer):
                 return parts, found
             from xrollout_ros.episodes.catalog.compaction import compact
 
-            if not compact(self._store, self._snapshots, catalog):
-                most = _NO_LIMIT  # somebody else is at it
+            try:
+                made = compact(self._store, self._snapshots, catalog)
+            except (DataError, OSError, duckdb.Error):
+                made = False  # a full disk, say
+            if not made:
+                most = _NO_LIMIT  # that, or somebody else is at it
 
 
 def _newer(reading: Reading, table: str, parts: Sequence[Part], most: int) -> Newer | None:

@@ -10,13 +10,14 @@ from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.catalog.columns import ANNOTATIONS, EPISODES, names
 from xrollout_ros.episodes.catalog.index import JOURNAL_END, behind_journal
 from xrollout_ros.episodes.catalog.live import LiveStore, Writing
-from xrollout_ros.episodes.catalog.rows import annotation_of, judged, row_of, said_by
+from xrollout_ros.episodes.catalog.rows import annotation_of, judged, row_of, said_by, unfit
 from xrollout_ros.episodes.catalog.walk import AGAIN, folders_above
 from xrollout_ros.episodes.journal_entry import JournalEntry, retracted_ids
 from xrollout_ros.episodes.rosbag2 import METADATA_FILE
 
 _EPISODE = names(EPISODES)
 _ANNOTATION = names(ANNOTATIONS)
+_DOUBLE = "it is the same episode as "
 _MARK, _PROBLEMS = "journal_mark", "journal_problems"
 
 
@@ -36,7 +37,10 @@ def look(data: Path, path: str) -> dict[str, Any]:
         return {"path": path, "problem": f"it cannot be read ({error})", "bytes": 0, "mtime_ns": 0}
     if entry.meta is None:
         return {"path": path, "problem": entry.problem, "bytes": entry.bytes, "mtime_ns": mtime_ns}
-    return row_of(entry.meta, path, entry.bytes, mtime_ns, [])
+    row = row_of(entry.meta, path, entry.bytes, mtime_ns, [])
+    if problem := unfit(row):
+        return {"path": path, "problem": problem, "bytes": entry.bytes, "mtime_ns": mtime_ns}
+    return row
 
 
 def mtime_of(folder: Path) -> int:
@@ -58,8 +62,8 @@ def put_bag(writing: Writing, data: Path, found: dict[str, Any]) -> str:
     writing.run("INSERT OR IGNORE INTO folders VALUES (?, ?)", [(folder, AGAIN) for folder in folders_above(path)])
     if not problem:
         others = writing.rows("SELECT path FROM episodes WHERE episode_id = ?", (found["episode_id"],))
-        if others and others[0][0] != path and (data / others[0][0]).is_dir():
-            problem = f"it is the same episode as {others[0][0]}"
+        if others and others[0][0] != path and is_bag(data / others[0][0]):
+            problem = f"{_DOUBLE}{others[0][0]}"
     forgotten = writing.rows("SELECT episode_id FROM episodes WHERE path = ?", (path,))
     writing.remove("episodes", [key for (key,) in forgotten if problem or key != found["episode_id"]])
     if problem:
@@ -74,10 +78,25 @@ def put_bag(writing: Writing, data: Path, found: dict[str, Any]) -> str:
 
 def remove_paths(writing: Writing, data: Path, paths: Iterable[str]) -> int:
     """Take out the bags that are really gone from the disk; how many."""
-    gone = [path for path in paths if not (data / path).is_dir()]
+    gone = [path for path in paths if not is_bag(data / path)]
     writing.run("DELETE FROM problems WHERE path = ?", [(path,) for path in gone])
     keys = [key for path in gone for (key,) in writing.rows("SELECT episode_id FROM episodes WHERE path = ?", (path,))]
     return writing.remove("episodes", keys)
+
+
+def no_longer_double(writing: Writing, data: Path) -> list[str]:
+    """The bags that were left out because of another one that is gone since."""
+    found = writing.rows("SELECT path, problem FROM problems WHERE problem LIKE ?", (f"{_DOUBLE}%",))
+    return [path for path, problem in found if not is_bag(data / problem.removeprefix(_DOUBLE))]
+
+
+def is_bag(folder: Path) -> bool:
+    """Whether a folder holds what may be a bag."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except OSError:
+        return False
+    return METADATA_FILE in names or any(name.endswith(".mcap") for name in names)
 
 
 def entries_of(writing: Writing, episode_id: str) -> list[JournalEntry]:

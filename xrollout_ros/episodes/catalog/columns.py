@@ -6,6 +6,11 @@ import json
 from enum import Enum
 from typing import Any, NamedTuple
 
+LARGEST = 2**63 - 1
+"""Whole number that SQLite and DuckDB know."""
+RATED_KINDS = ("attempt", "evaluation")
+"""Kinds of episodes whose outcome counts in a rate, once somebody knows it."""
+
 
 class Kind(str, Enum):
     """What a column holds."""

@@ -11,7 +11,8 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from xrollout_ros.core.errors import DataError
-from xrollout_ros.episodes.catalog.columns import ALIASES, BY_NAME, PUBLIC, Kind
+from xrollout_ros.episodes.catalog.columns import ALIASES, BY_NAME, LARGEST, PUBLIC, Kind
+from xrollout_ros.episodes.catalog.times import utc
 
 _FORM = re.compile(r"\s*([A-Za-z_][\w.:/-]*?)\s*(!=|<=|>=|!~|==|=|<|>|~)\s*(.*?)\s*", re.DOTALL)
 _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -189,7 +190,8 @@ def resolve(name: str, where: str) -> str:
 def _value(name: str, operator: Operator, text: str, whole: str) -> Any:
     """A value in the column's type."""
     if text.lower() == NONE and not operator.orders and name != TAG:
-        return None
+        # Columns of text are never NULL: without a value they are empty.
+        return "" if not name.startswith(PROPERTY) and BY_NAME[name].kind is Kind.TEXT else None
     if name.startswith(PROPERTY):
         number = _number(text)
         if operator.orders and number is None:
@@ -204,11 +206,31 @@ def _value(name: str, operator: Operator, text: str, whole: str) -> Any:
         raise DataError(f"the filter {whole!r} orders tags", "Tags have =, !=, ~ and !~.")
     if kind is Kind.TRUTH and not operator.orders and text.lower() in _TRUTHS:
         return _TRUTHS[text.lower()]
+    if kind is Kind.WHOLE and (whole_number := _whole(text)) is not None:
+        if abs(whole_number) > LARGEST:
+            raise DataError(f"the filter {whole!r} compares {name} with {text}", f"The largest is {LARGEST}.")
+        return whole_number
     if kind in (Kind.WHOLE, Kind.NUMBER) and (number := _number(text)) is not None:
-        return int(number) if kind is Kind.WHOLE and number.is_integer() else number
+        return number
+    if name == "started_at" and operator.orders:
+        try:
+            return utc(text)
+        except (ValueError, OverflowError) as error:
+            raise DataError(
+                f"the filter {whole!r} compares with {text!r}, which is no time",
+                "Write ISO 8601, UTC if it does not say else, e.g. 2026-01-31 or 2026-01-31T08:30:00+01:00.",
+            ) from error
     if kind is Kind.TEXT:
         return text
     raise DataError(f"the filter {whole!r} compares {name}, a {kind.value}, with {text!r}", _HELP)
+
+
+def _whole(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        number = _number(text)
+    return int(number) if number is not None and number.is_integer() else None
 
 
 def _number(text: str) -> float | None:

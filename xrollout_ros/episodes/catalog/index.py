@@ -13,6 +13,8 @@ from xrollout_ros.episodes.paths import JOURNAL
 
 JOURNAL_END = "journal_end"
 """The store's note of how much of the journal it has read, bytes."""
+CAUGHT_UP = "caught_up"
+"""The store's note that it has seen the whole data folder once."""
 BATCH = 500
 """Bags in one write: what a kill makes the next run do again."""
 Progress = Callable[[int, int], None]
@@ -76,11 +78,15 @@ def bring_up_to_date(
             found = changes(data, Known(reading), clock.wall_ns(), every=every)
     read = _read(store, data, found.look, workers, progress)
     removed = 0
+    double: list[str] = []
     if found.gone or found.folders or found.forget:
         with store.write() as writing:
             removed = bags.remove_paths(writing, data, found.gone)
             writing.run("DELETE FROM folders WHERE path = ?", [(path,) for path in found.forget])
             writing.run("INSERT OR REPLACE INTO folders VALUES (?, ?)", found.folders.items())
+            writing.remember(CAUGHT_UP, 1)
+            double = bags.no_longer_double(writing, data)
+    read += _read(store, data, double, workers, progress)
     entries = bags.follow_journal(store, data / JOURNAL, anew=every)
     with store.read() as reading:
         return report(reading, read, removed, entries, found.open)
@@ -105,7 +111,7 @@ def _dirty(reading: Reading, data: Path) -> list[str]:
 def _mtime_ns(folder: Path) -> int:
     try:
         return folder.stat().st_mtime_ns
-    except FileNotFoundError:
+    except OSError:
         return -1
 
 

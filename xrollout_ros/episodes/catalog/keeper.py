@@ -73,6 +73,9 @@ class CatalogKeeper:
                     bags = bags[1:]
         except (XRolloutError, OSError) as error:
             self._say(f"the catalog is behind by {len(bags)} bags, which are safe: {error}")
+        except Exception as error:  # the thread must live on for the next bag
+            self._say(f"{bags[0]} is safe, but not in the catalog: {error!r}")
+            bags = bags[1:]
         return bags
 
 

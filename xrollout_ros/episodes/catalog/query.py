@@ -8,7 +8,7 @@ from typing import Any
 
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.wilson import wilson
-from xrollout_ros.episodes.catalog.columns import ALIASES, PUBLIC
+from xrollout_ros.episodes.catalog.columns import ALIASES, PUBLIC, RATED_KINDS
 from xrollout_ros.episodes.catalog.filters import (
     PROPERTY,
     TAG,
@@ -124,7 +124,7 @@ def having(question: Question) -> Sql:
         values.append(question.max_attempts)
     for sign, rate in (("<", question.rate_lt), (">", question.rate_gt)):
         if rate is not None:
-            tests.append(f"attempts > 0 AND successes {sign} ? * attempts")
+            tests.append(f"attempts > 0 AND CAST(successes AS DOUBLE) / attempts {sign} ?")
             values.append(rate)  # type: ignore[arg-type]
     return Sql(" AND ".join(tests), values)
 
@@ -134,7 +134,7 @@ def counted_sql(question: Question) -> Sql:
     where, wanted = conjunction(question.where, Dialect.SQLITE), having(question)
     keys = ", ".join(question.columns)
     sums = ", ".join(f"sum({count}) AS {count}" for count in COUNTS[1:])
-    inner = f"SELECT {f'{keys}, ' if keys else ''}{sums} FROM rollup WHERE {where.text}"
+    inner = f"SELECT {f'{keys}, ' if keys else ''}{sums} FROM rollup WHERE episodes > 0 AND {where.text}"
     inner += f" GROUP BY {keys}" if keys else ""
     return Sql(f"SELECT * FROM ({inner}) WHERE {wanted.text}", [*where.values, *wanted.values])
 
@@ -166,7 +166,8 @@ def analytic_sql(question: Question) -> Sql:
         )
     counts = (
         "count(*) FILTER (attempt) AS attempts, count(*) FILTER (attempt AND success) AS successes, "
-        "count(*) FILTER (attempt AND helped) AS helped, count(*) FILTER (outcome = 'unknown') AS unknown"
+        "count(*) FILTER (attempt AND helped) AS helped, "
+        f"count(*) FILTER (outcome = 'unknown' AND kind IN {RATED_KINDS}) AS unknown"
     )
     inner = f"SELECT {named}{counts}{ids} FROM {source} WHERE {where.text}"
     inner += f" GROUP BY {grouped}" if grouped else ""

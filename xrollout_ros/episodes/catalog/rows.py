@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import Any
 
 from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome, OutcomeSource, Result, counts_in_rate
-from xrollout_ros.episodes.catalog.columns import OVERRIDDEN
+from xrollout_ros.core.errors import SpecError
+from xrollout_ros.core.ids import check_id
+from xrollout_ros.episodes.catalog.columns import EPISODES, LARGEST, OVERRIDDEN, Kind
+from xrollout_ros.episodes.catalog.times import utc
 from xrollout_ros.episodes.journal_entry import (
     JournalEntry,
     Judged,
@@ -21,7 +24,8 @@ from xrollout_ros.episodes.journal_entry import (
 )
 from xrollout_ros.episodes.layers import ALL_LAYERS, Layers
 
-_LARGEST = 2**63 - 1
+_NAMES = {column.name for column in EPISODES if column.kind is Kind.TEXT} - {"outcome_reason", "bag_outcome_reason"}
+"""Columns of one line: what people say in their own words may have several."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def row_of(meta: EpisodeMeta, path: str, size: int, mtime_ns: int, entries: Sequ
         entries: the journal's, about this episode.
     """
     counts = meta.topics.values()
-    seed = meta.seed if meta.seed is not None and abs(meta.seed) <= _LARGEST else None
+    seed = meta.seed if meta.seed is not None and abs(meta.seed) <= LARGEST else None
     row: dict[str, Any] = {
         "episode_id": meta.episode_id,
         "kind": meta.kind.value,
@@ -64,7 +68,7 @@ def row_of(meta: EpisodeMeta, path: str, size: int, mtime_ns: int, entries: Sequ
         "checkpoint_hash": meta.checkpoint_hash,
         "dataset_version": meta.dataset_version,
         "software_version": meta.software_version,
-        "started_at": utc(meta.started_at),
+        "started_at": started(meta.started_at),
         "duration_s": meta.duration_s,
         "interventions": len(meta.interventions),
         "intervention_s": sum(span.end_s - span.begin_s for span in meta.interventions),
@@ -189,11 +193,25 @@ def _finite(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not abs(value) < float("inf") else value
 
 
-def utc(started_at: str) -> str:
-    """A time as ISO 8601 in UTC with milliseconds, so that text sorts by time; what is no time stays as it is."""
+def started(text: str) -> str:
+    """When an episode began, so that text sorts by time; what is no time stays as it is."""
     try:
-        # Python 3.10 does not know the Z of ISO 8601.
-        moment = datetime.fromisoformat(started_at.replace("Z", "+00:00"))
-    except ValueError:
-        return started_at
-    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")
+        return utc(text)
+    except (ValueError, OverflowError):
+        return text
+
+
+def unfit(row: Mapping[str, Any]) -> str:
+    """Why a row cannot be kept; empty: it can."""
+    try:
+        check_id(row["episode_id"])  # the journal takes no others, so nothing could be said of it
+    except SpecError:
+        return f"its episode id {row['episode_id']!r} is no ULID"
+    for name, value in row.items():
+        if isinstance(value, int) and abs(value) > LARGEST:
+            return f"its {name} {value:.3g} is too large"
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"its {name} is {value}, no finite number"
+        if isinstance(value, str) and name in _NAMES and not value.isprintable():
+            return f"its {name} {value!r} has control characters"
+    return ""

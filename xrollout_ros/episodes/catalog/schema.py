@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from xrollout_ros.core.errors import DataError
-from xrollout_ros.episodes.catalog.columns import ANNOTATIONS, EPISODES, Column
+from xrollout_ros.episodes.catalog.columns import ANNOTATIONS, EPISODES, RATED_KINDS, Column
 
 ROLLUP = ("task", "policy_id", "scene", "start", "robot", "kind", "site", "level")
 """Columns by which attempts are counted while they are written."""
@@ -21,7 +21,7 @@ def _table(name: str, columns: tuple[Column, ...], key: str) -> str:
 
 
 def _counted(sign: str, side: str) -> str:
-    unknown = f"({side}.outcome = 'unknown')"
+    unknown = f"({side}.outcome = 'unknown' AND {side}.kind IN {RATED_KINDS})"
     values = ("1", f"{side}.attempt", f"({side}.attempt AND {side}.success)", f"({side}.attempt AND {side}.helped)")
     amounts = [f"{sign}{value}" for value in (*values, unknown)]
     key = ", ".join(f"{side}.{name}" for name in ROLLUP)

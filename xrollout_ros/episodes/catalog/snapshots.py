@@ -59,12 +59,16 @@ class Snapshots:
 
     def parts(self, catalog: str, version: int) -> Parts:
         """The parts of each table, oldest first; none that belong to another catalog or version."""
-        found: dict[str, Any] = {}
-        with suppress(FileNotFoundError, json.JSONDecodeError):
+        with suppress(FileNotFoundError, ValueError, TypeError, KeyError):  # of another form: none
             found = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
-        if (found.get("catalog"), found.get("version")) != (catalog, version):
-            return dict.fromkeys(COLUMNS, ())
-        return {table: tuple(Part(**part) for part in found["parts"][table]) for table in COLUMNS}
+            if (found["catalog"], found["version"]) == (catalog, version):
+                return {table: tuple(Part(**part) for part in found["parts"][table]) for table in COLUMNS}
+        return dict.fromkeys(COLUMNS, ())
+
+    def forget(self) -> None:
+        """Do without what the manifest names: it is damaged. What the live store has becomes new parts."""
+        with suppress(OSError):
+            (self.folder / MANIFEST).unlink()
 
     def keep(self, catalog: str, version: int, parts: Parts) -> None:
         """Make these the parts from now on. Files that no manifest names any more go; those of the one before stay,

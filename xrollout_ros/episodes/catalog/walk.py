@@ -116,7 +116,7 @@ class _Walk:
         """A folder that is no bag, as far as is known."""
         try:
             mtime_ns = (self._data / path).stat().st_mtime_ns
-        except FileNotFoundError:
+        except OSError:
             return
         if not self._every and self._known.folders.get(path) == mtime_ns:
             for each in self._folders_below[path]:
@@ -124,6 +124,8 @@ class _Walk:
             return
         before_open = len(self._found.open)
         children = self._children(path)
+        if children is None:
+            return
         there = set(children)
         for child in children:
             self._child(child)
@@ -135,10 +137,18 @@ class _Walk:
         settled = len(self._found.open) == before_open and mtime_ns <= self._settled_ns
         self._found.folders[path] = mtime_ns if settled else AGAIN
 
-    def _children(self, path: str) -> list[str]:
+    def _children(self, path: str) -> list[str] | None:
+        """Folders right in one; None: it cannot be listed. Links are not followed: they may lead back here."""
         prefix = f"{path}/" if path else ""
-        with os.scandir(self._data / path) as entries:
-            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+        try:
+            with os.scandir(self._data / path) as entries:
+                names = [
+                    entry.name
+                    for entry in entries
+                    if not entry.name.startswith(".") and _is_text(entry.name) and entry.is_dir(follow_symlinks=False)
+                ]
+        except OSError:
+            return None
         return [prefix + name for name in sorted(names)]
 
     def _child(self, path: str) -> None:
@@ -150,6 +160,10 @@ class _Walk:
         try:
             files = {entry.name: entry.stat() for entry in os.scandir(self._data / path) if entry.is_file()}
         except FileNotFoundError:
+            return
+        except OSError:
+            if known is None:
+                self._found.look.append(path)  # which says why it cannot be read
             return
         metadata = files.get(METADATA_FILE)
         if metadata is None and not any(name.endswith(".mcap") for name in files):
@@ -170,6 +184,14 @@ class _Walk:
         self._found.gone += self._known.right_in(path)
         for each in self._folders_below[path]:
             self._gone_folder(each)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are not UTF-8
+        return False
+    return True
 
 
 def _by_parent(paths: Iterable[str]) -> defaultdict[str, list[str]]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,7 +80,11 @@ def _serve(
                 request = todo.get_nowait()
             except queue.Empty:
                 return
-            process = process or _start(command)
+            try:
+                process = process or _start(command)
+            except OSError:
+                done.put((request, None))
+                continue
             found = _ask(process, request)
             if found is None:
                 process.kill()
@@ -89,7 +94,8 @@ def _serve(
     finally:
         if process is not None:
             assert process.stdin is not None
-            process.stdin.close()
+            with suppress(OSError):
+                process.stdin.close()
             process.wait()
 
 
@@ -104,10 +110,10 @@ def _ask(process: subprocess.Popen[str], request: object) -> dict[str, Any] | No
         process.stdin.write(json.dumps(request) + "\n")
         process.stdin.flush()
         line = process.stdout.readline()
-    except OSError:
+        found = json.loads(line) if line.endswith("\n") else None
+    except (OSError, ValueError):
         return None
-    found: dict[str, Any] | None = json.loads(line) if line.endswith("\n") else None
-    return found
+    return found if isinstance(found, dict) else None
 
 
 def main() -> None:

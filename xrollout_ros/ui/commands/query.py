@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.episodes.catalog.api import Catalog
@@ -33,6 +34,11 @@ Examples:
 """
 
 
+_OF_GROUPS = (
+    "by", "success_rate_lt", "success_rate_gt", "min_attempts", "max_attempts", "confidence", "picture",
+)  # fmt: skip
+
+
 def _layers(only: Iterable[str], without: Iterable[str]) -> Layers:
     chosen = frozenset(map(check_layer, only))
     return Layers(chosen or None, frozenset(map(check_layer, without)))
@@ -49,7 +55,11 @@ def _layers(only: Iterable[str], without: Iterable[str]) -> Layers:
 @click.option("--max-attempts", type=click.IntRange(min=0), help="Only groups with no more than these.")
 @click.option("--confidence", type=float, default=0.95, show_default=True, help="Of the Wilson interval.")
 @click.option("--episodes", "listing", is_flag=True, help="List single episodes, the newest first, instead of groups.")
-@click.option("--limit", type=click.IntRange(min=1), help="Not more than so many.  [default: 100 episodes, all groups]")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="Not more than so many.  [default: 100 listed here, else all]",
+)
 @click.option("--layer", multiple=True, metavar="LAYER", help="Only what was said in this layer, and by the bag.")
 @click.option("--without-layer", multiple=True, metavar="LAYER", help="Without what was said in this layer.")
 @click.option("--sql", metavar="SELECT", help="Ask DuckDB: one SELECT over `episodes` and `annotations`.")
@@ -78,10 +88,12 @@ def query(
         return
     form = query_output.form_of(file, form, as_json=as_json)
     conditions, layers = conditions_of(filters), _layers(layer, without_layer)
-    if sql is not None and (listing or by or conditions or picture):
-        raise SpecError("--sql comes with filters, --by, --episodes or --picture", "Say it all in the SELECT.")
-    if picture is not None and listing:
-        raise SpecError("--picture comes with --episodes", "A heat map shows groups: leave --episodes out.")
+    if sql is not None and (listing or conditions):
+        raise SpecError("--sql comes with filters or --episodes", "Say it all in the SELECT.")
+    if sql is not None:
+        _refuse("--sql", (*_OF_GROUPS, "limit"), "Say it all in the SELECT.")
+    if listing:
+        _refuse("--episodes", _OF_GROUPS, "That is of groups: leave --episodes out.")
     question = Question(
         where=conditions,
         by=DEFAULT_BY
@@ -99,9 +111,22 @@ def query(
         if sql is not None:
             _tell_table(catalog.sql(sql, layers), file, form)
         elif listing:
-            _tell_episodes(catalog, conditions, limit or 100, layers, file, form)
+            shown = 100 if form == "table" and file is None else None
+            _tell_episodes(catalog, conditions, limit or shown, layers, file, form)
         else:
             _tell_groups(catalog, question, limit, file, form, picture)
+
+
+def _refuse(option: str, others: Sequence[str], remedy: str) -> None:
+    """Refuse options that would be passed over.
+
+    Raises:
+        SpecError: one of them was given.
+    """
+    context = click.get_current_context()
+    given = [name for name in others if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if given:
+        raise SpecError(f"{option} comes with {', '.join('--' + name.replace('_', '-') for name in given)}", remedy)
 
 
 def _tell_table(found: pa.Table, file: Path | None, form: str) -> None:
@@ -109,7 +134,7 @@ def _tell_table(found: pa.Table, file: Path | None, form: str) -> None:
 
 
 def _tell_episodes(
-    catalog: Catalog, where: Sequence[Condition], limit: int, layers: Layers, file: Path | None, form: str
+    catalog: Catalog, where: Sequence[Condition], limit: int | None, layers: Layers, file: Path | None, form: str
 ) -> None:
     def arrow() -> pa.Table:
         return catalog.episodes(where, limit=limit, layers=layers)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xrollout_ros.core.episode import Outcome
+from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.mining.review.api import Reviews
 from xrollout_ros.mining.review.queue import Waiting
 from xrollout_ros.mining.taxonomy import FailureMode
@@ -132,6 +133,10 @@ def undo(episode: str | None, reason: str, reviewer: str, data: Path) -> None:
     with caught_up(data) as catalog:
         reviews = Reviews(catalog, reviewer)
         found = reviews.undo(episode, reason)
-        holds = reviews.case(found).holds
-    mode = f", {holds.failure_mode}" if holds.failure_mode else ""
-    output().print(f"took back what {reviewer} said of {found}; it holds: {holds.outcome.value}{mode}", soft_wrap=True)
+        try:
+            holds = reviews.case(found).holds
+        except XRolloutError:
+            now = "its bag is gone"
+        else:
+            now = f"it holds: {holds.outcome.value}{f', {holds.failure_mode}' if holds.failure_mode else ''}"
+    output().print(f"took back what {reviewer} said of {found}; {now}", soft_wrap=True)

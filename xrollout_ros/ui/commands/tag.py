@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from xrollout_ros.core.errors import DataError, SpecError
-from xrollout_ros.episodes.catalog.api import Catalog
+from xrollout_ros.episodes.catalog.api import FOLDER, Catalog
 from xrollout_ros.episodes.catalog.filters import parse
 from xrollout_ros.episodes.journal import Said
 from xrollout_ros.episodes.journal_entry import (
@@ -31,7 +31,7 @@ from xrollout_ros.ui.console import output
 from xrollout_ros.ui.following import caught_up
 from xrollout_ros.ui.options import data_option
 from xrollout_ros.ui.people import login
-from xrollout_ros.ui.records import journal_of
+from xrollout_ros.ui.records import is_day, journal_of
 
 _SHOWN = 5
 _TAG_EPILOG = """\b
@@ -132,7 +132,7 @@ def _target(words: Sequence[str], where: Sequence[str], data: Path) -> Iterator[
     if bag is not None:
         bag = bag.parent if bag.is_file() else bag
         named = _id_of(bag)  # before its folder is taken for a data folder
-        data = journal_of(bag).parent
+        data = _data_of(bag, data)
     with caught_up(data) as catalog:
         if where:
             found = catalog.ids(conditions)
@@ -141,6 +141,17 @@ def _target(words: Sequence[str], where: Sequence[str], data: Path) -> Iterator[
             yield catalog, _Target(tuple(found), tuple(words))
         else:
             yield catalog, _Target((named or catalog.find(words[0]),), tuple(words[1:]))
+
+
+def _data_of(bag: Path, data: Path) -> Path:
+    """The data folder that a bag lies in; no other folder becomes one because a bag lies there."""
+    journal = journal_of(bag)
+    known = journal.is_file() or (journal.parent / FOLDER).is_dir() or is_day(bag.absolute().parent)
+    if not known and journal.parent != data.absolute():
+        raise DataError(
+            f"{bag} lies in no data folder", f"Move it below {data}, or name its folder with `--data {journal.parent}`."
+        )
+    return journal.parent
 
 
 def _id_of(bag: Path) -> str:
@@ -192,7 +203,7 @@ def _property(word: str) -> tuple[str, Value]:
 def _scalar(word: str, value: str) -> Value:
     try:
         found = json.loads(value)
-    except json.JSONDecodeError:
+    except ValueError:  # no JSON, or a number of more digits than Python reads
         found = value
     if isinstance(found, float) and not abs(found) < float("inf"):
         raise SpecError(f"the property {word!r} is no finite number", "Nothing compares with it; put it in quotes.")
