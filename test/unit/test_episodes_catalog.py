@@ -442,7 +442,6 @@ class TestFoldersOfOthers:
             ({"topics": {"/a": {"received": 19 * 10**18}}}, "too large"),
             ({"duration_s": float("nan")}, "no finite number"),
             ({"task": "pick\x1b[31m"}, "control characters"),
-            ({"episode_id": "episode-1"}, "no ULID"),
         ],
     )
     def test_a_bag_with_what_no_catalog_holds_is_told(

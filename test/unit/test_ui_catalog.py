@@ -155,6 +155,17 @@ class TestTagging:
         )
         assert json.loads(grouped.stdout)["groups"][0]["attempts"] == 9
 
+    def test_episodes_of_other_programs_are_left_out_and_the_others_tagged(self, bags: Any, data: Path) -> None:
+        folder, meta = data / "theirs", bags.meta(episode_id="take 1", outcome="failure")
+        bags.open(folder, meta).close(meta)
+        said = run("tag", "--data", data, "--where", "outcome=failure", "seen")
+        assert said.exit_code == 0, said.output
+        assert "1 episode left out" in said.stderr
+        assert "wrote 9 entries" in said.stderr
+        alone = run("tag", "--data", data, "--where", "id=take 1", "seen")
+        assert alone.exit_code != 0
+        assert "no ULIDs" in alone.stderr
+
     def test_no_folder_becomes_a_data_folder_because_a_bag_lies_there(self, data: Path, tmp_path: Path) -> None:
         place = tmp_path / "desk"
         bag = shutil.copytree(next(data.glob("2*/*")), place / "bag")

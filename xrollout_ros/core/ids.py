@@ -15,6 +15,15 @@ def new_id() -> str:
     return str(ULID())
 
 
+def is_id(text: str) -> bool:
+    """Whether a text is a ULID."""
+    try:
+        check_id(text)
+    except SpecError:
+        return False
+    return True
+
+
 def check_id(text: str, what: str = "episode id") -> str:
     """Return ``text`` if it is a ULID.
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome, OutcomeSource, Result, counts_in_rate
-from xrollout_ros.core.errors import SpecError
-from xrollout_ros.core.ids import check_id
 from xrollout_ros.episodes.catalog.columns import EPISODES, LARGEST, OVERRIDDEN, Kind
 from xrollout_ros.episodes.catalog.times import utc
 from xrollout_ros.episodes.journal_entry import (
@@ -203,10 +201,6 @@ def started(text: str) -> str:
 
 def unfit(row: Mapping[str, Any]) -> str:
     """Why a row cannot be kept; empty: it can."""
-    try:
-        check_id(row["episode_id"])  # the journal takes no others, so nothing could be said of it
-    except SpecError:
-        return f"its episode id {row['episode_id']!r} is no ULID"
     for name, value in row.items():
         if isinstance(value, int) and abs(value) > LARGEST:
             return f"its {name} {value:.3g} is too large"

@@ -12,8 +12,9 @@ from typing import Any
 import click
 
 from xrollout_ros.core.errors import DataError, SpecError
+from xrollout_ros.core.ids import is_id
 from xrollout_ros.episodes.catalog.api import FOLDER, Catalog
-from xrollout_ros.episodes.catalog.filters import parse
+from xrollout_ros.episodes.catalog.filters import Condition, parse
 from xrollout_ros.episodes.journal import Said
 from xrollout_ros.episodes.journal_entry import (
     JournalEntry,
@@ -28,7 +29,7 @@ from xrollout_ros.episodes.journal_entry import (
 from xrollout_ros.episodes.store import entry_of
 from xrollout_ros.ui import text
 from xrollout_ros.ui.console import output
-from xrollout_ros.ui.following import caught_up
+from xrollout_ros.ui.following import caught_up, warn
 from xrollout_ros.ui.options import data_option
 from xrollout_ros.ui.people import login
 from xrollout_ros.ui.records import is_day, journal_of
@@ -135,12 +136,21 @@ def _target(words: Sequence[str], where: Sequence[str], data: Path) -> Iterator[
         data = _data_of(bag, data)
     with caught_up(data) as catalog:
         if where:
-            found = catalog.ids(conditions)
-            if not found:
-                raise DataError("no episode fits the filter", "`xrollout query --episodes` shows what there is.")
-            yield catalog, _Target(tuple(found), tuple(words))
+            yield catalog, _Target(_fitting(catalog, conditions), tuple(words))
         else:
             yield catalog, _Target((named or catalog.find(words[0]),), tuple(words[1:]))
+
+
+def _fitting(catalog: Catalog, conditions: Sequence[Condition]) -> tuple[str, ...]:
+    """The episodes that fit; those of other programs, with ids that the journal does not take, are told."""
+    found = catalog.ids(conditions)
+    kept = tuple(name for name in found if is_id(name))
+    if len(kept) < len(found):
+        left = text.plural(len(found) - len(kept), "episode")
+        warn(f"{left} left out, whose ids are no ULIDs: nothing can be said of them")
+    if not kept:
+        raise DataError("no episode fits the filter", "`xrollout query --episodes` shows what there is.")
+    return kept
 
 
 def _data_of(bag: Path, data: Path) -> Path:
