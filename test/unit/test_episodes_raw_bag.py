@@ -172,7 +172,7 @@ def test_others_are_opened_at_their_beginning(bags: Bags, kind: str, outcome: st
     bag = open_raw(bags.episode(state, action, kind=kind, outcome=outcome).path)
     moment = moment_of(bag, _effective(bag))
     assert moment.time_ns == bag.start_ns
-    assert "the beginning of a" in moment.why
+    assert "the beginning of the" in moment.why
 
 
 def test_a_moment_asked_for_outside_of_the_bag_is_refused(bag: RawBag) -> None:

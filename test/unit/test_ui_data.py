@@ -35,7 +35,6 @@ from xrollout_ros.episodes.paths import JOURNAL, episode_dir
 from xrollout_ros.episodes.rosbag2 import Durability, Reliability, qos_yaml
 from xrollout_ros.mining.tagging import tag_episode
 from xrollout_ros.ui.cli import cli
-from xrollout_ros.ui.demo import next_commands
 from xrollout_ros.ui.deployment import DeploymentSummary, FromStart, StageTime, Training
 from xrollout_ros.ui.report import write_report
 from xrollout_ros.ui.summary import attempts_of, from_starts, split_by_kind, tag_missing, versions
@@ -413,6 +412,9 @@ def _summary(data: Path, **changes: Any) -> DeploymentSummary:
 
 
 def test_the_demo_ends_with_commands_that_answer(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    from xrollout_ros.ui.demo import next_commands
+
     monkeypatch.chdir(tmp_path)
     summary = _summary(data)
     for command, why in next_commands(summary, summary.unsuccessful[0]):
