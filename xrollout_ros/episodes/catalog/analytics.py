@@ -130,7 +130,7 @@ def check_select(text: str) -> str:
             f"the SQL cannot be read: {_first(error)}", "Write one SELECT; `--columns` lists the columns."
         ) from (error)
     kinds = [statement.type for statement in statements]
-    if len(kinds) != 1 or kinds[0] is not duckdb.StatementType.SELECT:  # EXPLAIN ANALYZE runs what it explains
+    if len(kinds) != 1 or kinds[0] != duckdb.StatementType.SELECT:  # EXPLAIN ANALYZE runs what it explains
         said = ", ".join(str(kind).rpartition(".")[2] for kind in kinds) or "nothing"
         raise DataError(
             f"the SQL is {said}, but only one SELECT is allowed: the catalog is read, never written by a question",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 
 
@@ -12,8 +13,9 @@ def utc(text: str) -> str:
         ValueError: it is no time.
         OverflowError: UTC has no such year.
     """
-    # Python 3.10 does not know the Z of ISO 8601.
-    moment = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
+    # Python 3.10 knows neither the Z of ISO 8601, nor fractions of other than three or six digits.
+    text = text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text
+    moment = datetime.fromisoformat(re.sub(r"\.(\d{1,6})\d*", lambda found: f".{found[1]:0<6}", text))
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
     return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")
