@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 import foxglove
 from foxglove import Context, Schema
@@ -106,14 +108,18 @@ class FoxgloveServer(ServerListener):
         """Opens the app in a browser, as the SDK writes it."""
         return self._server.app_url() or ""
 
-    def run(self) -> None:
-        """Play until :meth:`stop`, or Ctrl-C.
+    def run(self, ended: Callable[[], bool] = lambda: False) -> None:
+        """Play until :meth:`stop`.
+
+        Args:
+            ended: asked in every turn; it ends too when this says so.
 
         Raises:
             BagError: the bag is damaged.
         """
         told: tuple[int, Phase] | None = None
-        while not self._stop.wait(_TURN_S):
+        while not (self._stop.is_set() or ended()):
+            time.sleep(_TURN_S)
             with self._lock:  # also while sending: what is due now must not be sent after the app has gone elsewhere
                 step, late = self._turn()
                 position_ns, phase = self._player.position_ns, self._player.phase

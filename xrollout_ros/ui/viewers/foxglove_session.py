@@ -39,7 +39,7 @@ def show(opened: Opened, *, speed: float, loop: bool, port: int, browser: bool) 
     player = Player(bag, opened.span, speed=speed, loop=loop, clock=SystemClock())
     server = FoxgloveServer(player, bag.topics, (bag.start_ns, bag.end_ns), opened.name, port)
     console = output()
-    with ended_by_signals():
+    with ended_by_signals() as ending:
         try:
             tell_moment(console, opened)
             _tell(console, server, opened)
@@ -47,7 +47,8 @@ def show(opened: Opened, *, speed: float, loop: bool, port: int, browser: bool) 
                 subprocess.Popen(
                     ["xdg-open", server.desktop_link], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
                 )
-            server.run()
+            ending.polled = True
+            server.run(ending)
         finally:
             server.stop()
     console.print("\nended")

@@ -30,16 +30,31 @@ def tell_moment(console: Console, opened: Opened) -> None:
     console.print(f"played: {begin_s:.2f} to {end_s:.2f} s of {whole} ({text.plural(len(bag.topics), 'topic')})")
 
 
+class Ending:
+    """Whether a signal has asked for the end."""
+
+    asked = False
+    polled = False
+    """Whether somebody looks at it often. Else a signal interrupts, which can leave a lock held for good."""
+
+    def __call__(self) -> bool:
+        return self.asked
+
+
 @contextlib.contextmanager
-def ended_by_signals() -> Iterator[None]:
+def ended_by_signals() -> Iterator[Ending]:
     """Ctrl-C, SIGTERM and a closed terminal end the block in order; none is an error: it is how a viewer is left."""
+    ending = Ending()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        asked, ending.asked = ending.asked, True
+        if asked or not ending.polled:
+            raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
-        yield
+        yield ending
     except KeyboardInterrupt:
         pass
     finally:
