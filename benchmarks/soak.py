@@ -25,7 +25,6 @@ from pathlib import Path
 
 import yaml
 from common import random_policy, table
-from domains import hold_domain
 from soak_bags import Bags
 from soak_faults import Faults
 from soak_graph import Graph
@@ -34,6 +33,7 @@ from soak_watcher import Limits, Watch, now_text, watching
 
 from xrollout_ros.core.episode import Strategy
 from xrollout_ros.core.resources import share_dir
+from xrollout_ros.graph.domains import hold_domain
 
 RATE_HZ = 50.0
 MAX_RATE = 4.0

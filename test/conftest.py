@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from benchmarks.domains import hold_domain
+from xrollout_ros.graph.domains import hold_domain
 
 # How long an example takes says more about the machine's load than about the code.
 settings.register_profile("no deadline", deadline=None)

@@ -16,6 +16,7 @@ from xrollout_ros.episodes.moment import moment_of
 from xrollout_ros.episodes.raw_bag import RawBag, RawMessage, open_raw
 
 from .conftest import Bags
+from .judgements import dropped
 
 STEPS = 60
 
@@ -131,16 +132,7 @@ def _effective(bag: RawBag, *judgements: FailureJudgement) -> Effective:
 
 def _judgement(bag: RawBag, moment_s: float) -> FailureJudgement:
     assert bag.episode is not None
-    return FailureJudgement(
-        episode_id=bag.episode.meta.episode_id,
-        mode="dropped",
-        stage="transport",
-        moment_s=moment_s,
-        severity=0.6,
-        confidence=0.9,
-        evidence="it fell",
-        author="rule:dropped",
-    )
+    return dropped(bag.episode.meta.episode_id, moment_s)
 
 
 def test_the_moment_is_that_of_the_failure_that_counts(bag: RawBag) -> None:

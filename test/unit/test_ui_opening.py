@@ -19,7 +19,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from xrollout_ros.core.clock import NS, SystemClock
-from xrollout_ros.core.episode import FailureJudgement
 from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.bag_reader import decode
 from xrollout_ros.episodes.journal import Judged, Said
@@ -34,6 +33,7 @@ from xrollout_ros.ui.viewers.opened import Opened, open_at
 
 from .conftest import Bags
 from .foxglove_client import ENDED, PAUSED, PLAYING, FoxgloveClient
+from .judgements import dropped
 
 STEPS = 80
 MOMENT_S = 0.5
@@ -54,16 +54,7 @@ def bag(bags: Bags) -> Path:
             action = np.full(len(bags.robot.actions), step / STEPS)
             bags.command(writer, meta, action, stamp_ns, stamp_ns, step=step)
         summary = writer.close(meta)
-    said = FailureJudgement(
-        episode_id=meta.episode_id,
-        mode="dropped",
-        stage="transport",
-        moment_s=MOMENT_S,
-        severity=0.6,
-        confidence=0.9,
-        evidence="it fell",
-        author="rule:dropped",
-    )
+    said = dropped(meta.episode_id, MOMENT_S)
     bags.data.mkdir(exist_ok=True)
     judged = Said("rule:dropped", meta.episode_id, Judged(judgement=said))
     journal.append_all(bags.data / JOURNAL, [judged], SystemClock())

@@ -7,7 +7,6 @@ in a domain of its own, and only what viewers draw is published: neither command
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import socket
 from collections.abc import Collection, Iterator, Sequence
@@ -20,8 +19,9 @@ from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
 from xrollout_ros.core.clock import NS
-from xrollout_ros.core.errors import GraphError, SpecError
+from xrollout_ros.core.errors import SpecError
 from xrollout_ros.episodes.raw_bag import RawMessage, RawTopic
+from xrollout_ros.graph.domains import hold_domain
 from xrollout_ros.graph.middleware import RANGE, prepare
 from xrollout_ros.graph.types import message_class
 
@@ -46,9 +46,6 @@ _DRAWN = (
 _ROBOT_DESCRIPTION = "/robot_description"
 _REACHING = ("ROS_STATIC_PEERS", "ROS_LOCALHOST_ONLY")
 """What would override how far discovery reaches."""
-_LAST_DOMAIN = 100
-_PORT_OF_DOMAIN_0 = 32768
-"""Whoever has bound this port plus a domain has the domain: the agreement of ROS's ``domain_coordinator``."""
 
 
 def drawn(topics: Sequence[RawTopic], commanded: Collection[str] = ()) -> tuple[RawTopic, ...]:
@@ -72,29 +69,18 @@ def own_domain() -> Iterator[int]:
     Raises:
         GraphError: there is none left.
     """
-    robots = os.environ.get("ROS_DOMAIN_ID", "0")
-    for domain in range(_LAST_DOMAIN, 0, -1):
-        with socket.socket() as held:
-            try:
-                held.bind(("", _PORT_OF_DOMAIN_0 + domain))
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-                continue
-            if str(domain) == robots:
-                continue
-            known = {name: os.environ.get(name) for name in ("ROS_DOMAIN_ID", RANGE, *_REACHING)}
-            os.environ.update({"ROS_DOMAIN_ID": str(domain), RANGE: "LOCALHOST"})
-            for name in _REACHING:
+    with socket.socket() as held:
+        domain = hold_domain(held, besides=os.environ.get("ROS_DOMAIN_ID", "0"))
+        known = {name: os.environ.get(name) for name in ("ROS_DOMAIN_ID", RANGE, *_REACHING)}
+        os.environ.update({"ROS_DOMAIN_ID": str(domain), RANGE: "LOCALHOST"})
+        for name in _REACHING:
+            os.environ.pop(name, None)
+        try:
+            yield domain
+        finally:
+            for name, value in known.items():
                 os.environ.pop(name, None)
-            try:
-                yield domain
-            finally:
-                for name, value in known.items():
-                    os.environ.pop(name, None)
-                    os.environ.update({} if value is None else {name: value})
-            return
-    raise GraphError("every ROS domain from 1 to 100 is taken", "End a test, or another viewer.")
+                os.environ.update({} if value is None else {name: value})
 
 
 class RosShow:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 
-from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.errors import check_name
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_NAME = r"[a-z][a-z0-9_]{0,63}"
 
 
 class FailureMode(str, Enum):
@@ -68,9 +67,5 @@ def check_mode(mode: str) -> str:
     Raises:
         DataError: it may not.
     """
-    if not _NAME.fullmatch(mode):
-        raise DataError(
-            f"failure mode {mode!r} is not allowed",
-            "Use up to 64 lower-case letters, digits and underscores, a letter first.",
-        )
-    return mode
+    allowed = "up to 64 lower-case letters, digits and underscores, a letter first"
+    return check_name("failure mode", mode, _NAME, allowed)

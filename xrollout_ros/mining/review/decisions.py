@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from xrollout_ros.core.episode import FailureJudgement, Outcome, OutcomeSource
-from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.errors import DataError, check_name
 from xrollout_ros.episodes.journal import Said
 from xrollout_ros.episodes.journal_entry import (
     JournalEntry,
@@ -24,7 +23,7 @@ LAYER = "review"
 HUMAN = "human:"
 VERIFIED = "human-verified"
 """Tag of an episode that a person has looked at."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}"
 _REASON = 1000
 
 
@@ -34,12 +33,8 @@ def check_reviewer(name: str) -> str:
     Raises:
         DataError: it may not.
     """
-    if not _NAME.fullmatch(name):
-        raise DataError(
-            f"the reviewer {name!r} is not allowed",
-            "Use up to 64 letters, digits, dots, hyphens, underscores and @, e.g. `--reviewer ann`.",
-        )
-    return name
+    allowed = "up to 64 letters, digits, dots, hyphens, underscores and @, e.g. `--reviewer ann`"
+    return check_name("the reviewer", name, _NAME, allowed)
 
 
 def author_of(reviewer: str) -> str:

@@ -1,4 +1,4 @@
-"""ROS domains that are nobody else's, for benchmarks and tests that run beside others on one machine."""
+"""ROS domains that are nobody else's on this machine: for viewers, and for benchmarks and tests beside others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import errno
 import itertools
 import os
 import socket
+
+from xrollout_ros.core.errors import GraphError
 
 # 1 to 100: 0 is everybody's, and from 102 on the ports that DDS derives from it may meet Linux's ephemeral ports.
 # It goes round from a start of this process's own, so that a domain rests before it is used again.
@@ -15,16 +17,19 @@ _candidates = itertools.cycle((os.getpid() * 37 + i) % 100 + 1 for i in range(10
 _PORT_OF_DOMAIN_0 = 32768
 
 
-def hold_domain(held: socket.socket) -> int:
+def hold_domain(held: socket.socket, besides: str = "") -> int:
     """A domain that is ours as long as the socket is open.
 
     Args:
         held: a socket that is bound to nothing yet.
+        besides: a domain that it must not be.
 
     Raises:
-        RuntimeError: every domain is held.
+        GraphError: every domain is held.
     """
     for domain in itertools.islice(_candidates, 100):
+        if str(domain) == besides:
+            continue
         try:
             held.bind(("", _PORT_OF_DOMAIN_0 + domain))
         except OSError as error:
@@ -32,4 +37,4 @@ def hold_domain(held: socket.socket) -> int:
                 raise
         else:
             return domain
-    raise RuntimeError("every ROS domain from 1 to 100 is held; wait until a test or a benchmark has ended")
+    raise GraphError("every ROS domain from 1 to 100 is taken", "End a test, a benchmark or another viewer.")
