@@ -126,13 +126,12 @@ def _train_options(options: DemoOptions) -> TrainOptions:
 
 
 def _deploy_arguments(options: DemoOptions, trained: TrainResult, start: str) -> dict[str, str]:
+    # Attempts, no evaluations: what failed here is to be learned from, and evaluations never train.
     return {
         "model": str(trained.output),
         "episodes": str(options.attempts),
         "seed": str(options.seed + UNSEEN_SEEDS),
         "start": start,
-        "kind": "evaluation",
-        "tags": "evaluation",
         "data": str(options.data),
     }
 
