@@ -1,0 +1,127 @@
+"""Flow matching: noise is turned into a chunk along straight paths."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from xrollout_ros.core.ports import Conditioning
+from xrollout_ros.learning.models.base import ChunkModel, ModelConfig, masked_mean
+from xrollout_ros.learning.networks import VelocityNet
+from xrollout_ros.learning.prefix import Given, draw_lengths, guidance_gain, soft_weights
+
+
+class FlowConfig(ModelConfig):
+    """Sizes of the flow-matching policy."""
+
+    steps: Annotated[int, Field(ge=1, le=100)] = Field(default=5, description="Euler steps from noise to chunk")
+    max_prefix: Annotated[int, Field(ge=0, le=511)] = Field(
+        default=0, description="most leading rows that it was trained to go on from; 0: trained without"
+    )
+    skip: bool = Field(default=False, description="the noisy chunk has a way past the body, which a long chunk needs")
+
+    @model_validator(mode="after")
+    def _check(self) -> FlowConfig:
+        if self.max_prefix >= self.horizon:
+            raise ValueError(f"max_prefix {self.max_prefix} must be less than the horizon {self.horizon}")
+        return self
+
+
+class FlowModel(ChunkModel):
+    """Flow matching on action chunks along straight paths, Euler steps (Lipman et al. 2023, arXiv:2210.02747).
+
+    Real-time chunking: with ``max_prefix`` it is trained to go on from given rows, which it sees without noise and
+    flagged (Black et al. 2025, arXiv:2512.05964). Without, sampling is guided towards them (arXiv:2506.07339).
+    """
+
+    name = "flow"
+    loss_name = "flow-matching loss (normalized actions)"
+    config_type = FlowConfig
+
+    times: Tensor
+
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__(config)
+        self._config = config
+        flags = config.horizon if config.max_prefix else 0
+        chunk_dim = config.horizon * config.action_dim
+        self.net = VelocityNet(config.state_dim, chunk_dim, config.width, config.depth, flags, skip=config.skip)
+        self.register_buffer("times", torch.arange(config.steps).view(-1, 1, 1) / config.steps, persistent=False)
+
+    @property
+    def config(self) -> FlowConfig:
+        return self._config
+
+    @property
+    def conditioning(self) -> Conditioning:
+        return "prefix" if self._config.max_prefix else "guidance"
+
+    @property
+    def max_prefix(self) -> int:
+        return self._config.max_prefix or self._config.horizon
+
+    def loss(self, state: Tensor, actions: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+        noise = torch.randn(actions.shape, generator=generator)
+        time = torch.rand(len(state), 1, generator=generator)
+        target = actions - noise
+        noisy = noise + time.unsqueeze(-1) * target
+        flags = None
+        if self._config.max_prefix:
+            lengths = draw_lengths(len(state), self._config.max_prefix, generator)
+            given = torch.arange(self._config.horizon) < lengths
+            noisy = torch.where(given.unsqueeze(-1), actions, noisy)
+            mask, flags = mask * ~given, given.to(state.dtype)
+        velocity = self.net(state, noisy.flatten(1), time, flags).view_as(actions)
+        return masked_mean((velocity - target).square(), mask)
+
+    def sample(
+        self, state: Tensor, generator: torch.Generator, given: Given | None = None
+    ) -> tuple[Tensor, dict[str, float]]:
+        config = self._config
+        chunk = torch.randn(1, config.horizon * config.action_dim, generator=generator).to(state.device)
+        row = state.view(1, -1)
+        if config.max_prefix:
+            chunk = self._continued(row, chunk, given)
+        elif given is not None:
+            chunk = self._guided(row, chunk, given)
+        else:
+            for time in self.times:
+                chunk = chunk + self.net(row, chunk, time) / config.steps
+        chunk = chunk.view(config.horizon, config.action_dim)
+        if given is not None:
+            chunk[: given.frozen] = given.actions[: given.frozen]
+        return chunk, {}
+
+    def _continued(self, row: Tensor, chunk: Tensor, given: Given | None) -> Tensor:
+        """From noise ``(1, H·A)`` to a chunk, the given rows kept as they are throughout."""
+        config, frozen = self._config, 0 if given is None else given.frozen
+        flags = torch.zeros(1, config.horizon, device=row.device)
+        flags[:, :frozen] = 1
+        fixed = frozen * config.action_dim
+        for time in self.times:
+            if given is not None:
+                chunk[0, :fixed] = given.actions[:frozen].flatten()
+            chunk = chunk + self.net(row, chunk, time, flags) / config.steps
+        return chunk
+
+    def _guided(self, row: Tensor, chunk: Tensor, given: Given) -> Tensor:
+        """From noise ``(1, H·A)`` to a chunk, each step pulled towards the given rows by the gradient of its error."""
+        config = self._config
+        target = torch.zeros(config.horizon, config.action_dim, device=row.device)
+        rows = min(len(given.actions), config.horizon)
+        target[:rows] = given.actions[:rows]
+        weights = soft_weights(config.horizon, rows, given.frozen).to(row.device)
+        weights = weights.repeat_interleave(config.action_dim)
+        for step, time in enumerate(self.times):
+            at = step / config.steps
+            with torch.enable_grad():
+                noisy = chunk.detach().requires_grad_()
+                velocity = self.net(row, noisy, time)
+                clean = noisy + (1 - at) * velocity
+                error = weights * (target.view(1, -1) - clean.detach())
+                [pull] = torch.autograd.grad(clean, noisy, error)
+            chunk = noisy.detach() + (velocity.detach() + guidance_gain(at) * pull) / config.steps
+        return chunk
