@@ -137,8 +137,10 @@ def fresh_model(setting: Setting, with_prefix: bool) -> ChunkModel:
 
 def train(setting: Setting, with_prefix: bool, demonstrations: list[Demonstration]) -> None:
     """Write the policy's weights, its normalization among them."""
-    # Which episodes they were is of no matter here.
-    episodes = [TrainingEpisode(None, state, action, np.ones(len(state), bool)) for state, action in demonstrations]
+    episodes = [
+        TrainingEpisode(str(number), "", state, action, np.ones(len(state), bool))
+        for number, (state, action) in enumerate(demonstrations)
+    ]
     entries = state_entries(specs(setting.folder)[0])
     model, ones = fresh_model(setting, with_prefix), windows(episodes, 1)
     units = [entry.unit for entry in entries.values() for _ in range(entry.size)]

@@ -37,8 +37,7 @@ def trained_policy(task_id: str) -> ChunkPolicy:
         attempt = run_attempt(sim, robot, seed, task.default_start, operator=make_operator("scripted", robot, task))
         if attempt.outcome is Outcome.SUCCESS:
             state = np.array(attempt.states)
-            # Which episodes they were is of no matter here.
-            episodes.append(TrainingEpisode(None, state, attempt.actions, np.ones(len(state), bool)))  # type: ignore[arg-type]
+            episodes.append(TrainingEpisode(str(seed), task.id, state, attempt.actions, np.ones(len(state), bool)))
         if len(episodes) == DEMONSTRATIONS:
             break
     sim.close()

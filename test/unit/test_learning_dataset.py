@@ -28,7 +28,8 @@ from xrollout_ros.learning.dataset import (
     usable_rows,
     why_not,
 )
-from xrollout_ros.learning.windows import runs, windows
+from xrollout_ros.learning.runs import runs
+from xrollout_ros.learning.windows import windows
 
 ROBOT = load_robot("metaworld_sawyer")
 DEMONSTRATIONS, SUCCESSES = Include.DEMONSTRATIONS, Include.SUCCESSES
@@ -53,7 +54,9 @@ def make_meta(number: int = 1, **changes: object) -> EpisodeMeta:
 def make_episode(length: int = 10, number: int = 1, usable: list[bool] | None = None) -> TrainingEpisode:
     """State and action count the rows, so that a window shows where it was taken."""
     state = np.arange(length, dtype=float)[:, None] + 1000 * number
-    return TrainingEpisode(make_meta(number), state, state * 2, np.array(usable or [True] * length))
+    return TrainingEpisode(
+        make_meta(number).episode_id, "pick_and_place", state, state * 2, np.array(usable or [True] * length)
+    )
 
 
 SPAN = [InterventionSpan(operator="ann", begin_s=0.0, end_s=1.0)]
@@ -162,7 +165,7 @@ def test_split_holds_out_whole_episodes() -> None:
     assert (len(training), len(held_out)) == (23, 2)
     assert split(episodes, 0.1, 0)[1] == held_out
     assert {len(split(episodes, 0.1, seed)[1]) for seed in range(5)} == {2}
-    assert len({split(episodes, 0.1, seed)[1][0].meta.episode_id for seed in range(8)}) > 1
+    assert len({split(episodes, 0.1, seed)[1][0].episode_id for seed in range(8)}) > 1
     assert split(episodes[:8], 0.1, 0)[1] == []
     assert len(split(episodes[:1], 0.99, 0)[0]) == 1
 
@@ -176,8 +179,8 @@ def test_version_is_of_content() -> None:
         [one],
         [one, make_episode(11, number=2)],
         [one, make_episode(number=2, usable=[True] * 9 + [False])],
-        [one, TrainingEpisode(two.meta, two.state + 1e-12, two.action, two.usable)],
-        [one, TrainingEpisode(make_meta(3), two.state, two.action, two.usable)],
+        [one, TrainingEpisode(two.episode_id, two.task, two.state + 1e-12, two.action, two.usable)],
+        [one, TrainingEpisode(make_meta(3).episode_id, two.task, two.state, two.action, two.usable)],
     ]
     assert len({version, *map(dataset_version, others)}) == 6
 
@@ -210,6 +213,7 @@ class Folder:
                 state=np.full((5, robot.state_dim), value),
                 action=np.zeros((5, robot.action_dim)),
                 source=np.full(5, source, dtype=np.uint8),
+                stamp_s=np.arange(5) / robot.control_rate_hz,
             )
 
 

@@ -184,7 +184,7 @@ def test_a_flow_learns_a_chunk_of_more_values_than_its_network_is_wide() -> None
     sizes = {"state_dim": 2, "action_dim": 4, "horizon": 48, "width": 64, "depth": 2, "skip": True}
     model = build_model("flow", sizes)
     recipe = Recipe(60, lr=3e-3, batch_size=64, seed=0, weight_decay=0.0, warmup_steps=10, ema=0.98, state_noise=0.0)
-    learned, _ = fit(model, Windows(state, actions, np.ones((256, 48), np.float32)), None, recipe, lambda _: None)
+    learned, _ = fit(model, Windows.of(state, actions), None, recipe, lambda _: None)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         made = [learned.sample(torch.from_numpy(row), generator)[0].numpy() for row in state[:20]]

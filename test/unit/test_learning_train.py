@@ -14,7 +14,6 @@ pytest.importorskip("torch")
 
 import torch
 
-from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome, Strategy
 from xrollout_ros.core.errors import CheckpointError, DataError, SpecError, TrainingDivergedError, XRolloutError
 from xrollout_ros.core.resources import load_robot
 from xrollout_ros.core.robot import RobotSpec
@@ -42,18 +41,7 @@ def make_episode(number: int, length: int = 30) -> TrainingEpisode:
         state[row, :3], state[row, 11:] = hand, goal
         action[row, :3] = goal - hand
         hand = hand + 0.1 * action[row, :3]
-    meta = EpisodeMeta(
-        episode_id=f"01JD{number:022d}",
-        kind=EpisodeKind.DEMONSTRATION,
-        task="pick_and_place",
-        robot=ROBOT.id,
-        start="nominal",
-        strategy=Strategy.EPISODIC,
-        software_version="0.1.0",
-        started_at="2026-01-01T00:00:00+00:00",
-        outcome=Outcome.SUCCESS,
-    )
-    return TrainingEpisode(meta, state, action, np.ones(length, dtype=bool))
+    return TrainingEpisode(f"01JD{number:022d}", "pick_and_place", state, action, np.ones(length, dtype=bool))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -20,6 +20,7 @@ from xrollout_ros.core.processors import Entry, Processor
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.episodes.store import find_episodes
+from xrollout_ros.learning.frames import Frame, Frames, frames_of
 from xrollout_ros.runtime.processors import Pipeline, process_rows
 
 
@@ -32,11 +33,12 @@ class Include(str, Enum):
     """These, and the policy's own successful attempts."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingEpisode:
-    """The arrays of one episode, and which rows of them train."""
+    """The arrays of one episode, and which rows of them train. Arrays may be mapped into memory."""
 
-    meta: EpisodeMeta
+    episode_id: str
+    task: str
     state: Array
     """(T, I) float64, what the policy sees: the state, after the processors."""
     action: Array
@@ -47,6 +49,23 @@ class TrainingEpisode:
     """(T,) time in policy steps, ascending; None: each row is one step."""
     ticked: npt.NDArray[np.bool_] | None = None
     """(T,) rows at which a policy with processors is asked; None: it may be asked at each."""
+    frame: Frames | None = None
+    """(T,) class of each row; None: all are demonstrated."""
+    weight: float = 1.0
+    """How much its rows count beside those of other episodes."""
+    level: int = 1
+    """Of the pyramid."""
+    cluster: str = ""
+    """Failure mode that it was collected for or shows."""
+    difficulty: float | None = None
+    """Of its start: share of attempts from around there that fail."""
+    images: Mapping[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
+    """(T, H, W, 3) by camera."""
+
+    @property
+    def classes(self) -> Frames:
+        """(T,) class of each row."""
+        return np.full(len(self.state), Frame.DEMONSTRATION, np.uint8) if self.frame is None else self.frame
 
     @property
     def sampled(self) -> npt.NDArray[np.bool_]:
@@ -74,6 +93,8 @@ class TrainingSet:
     """What was done to the states."""
     inputs: dict[str, Entry] = field(default_factory=dict)
     """Names, sizes and units of what the policy sees; empty: the robot's observations."""
+    version: str = ""
+    """Content hash of the manifest that it came from; empty: it came from bags."""
 
     @property
     def rows(self) -> int:
@@ -83,7 +104,7 @@ class TrainingSet:
     @property
     def episode_ids(self) -> list[str]:
         """Ids of the episodes, sorted."""
-        return [episode.meta.episode_id for episode in self.episodes]
+        return [episode.episode_id for episode in self.episodes]
 
 
 def why_not(meta: EpisodeMeta, include: Include) -> str | None:
@@ -119,20 +140,36 @@ def usable_rows(meta: EpisodeMeta, source: npt.NDArray[np.uint8], include: Inclu
     return np.isin(source, [int(value) for value in wanted])
 
 
+def policy_steps(robot: RobotSpec, stamp_s: Array) -> Array | None:
+    """Time of each row in policy steps ``(T,)``; None: each row is one.
+
+    What acts once (a delta, an effort) was sent once for each step; anything else at the control rate, or at an
+    operator's own.
+    """
+    return None if any(dim.kind.once for dim in robot.actions) else stamp_s * robot.policy_rate_hz
+
+
 def select(data: EpisodeData, include: Include) -> TrainingEpisode | str:
     """The training rows of one episode, or why there are none."""
     reason = why_not(data.meta, include)
     if reason is not None:
         return reason
-    usable = usable_rows(data.meta, data.source, include)
+    frame = frames_of(data.meta, data.source, data.stamp_s)
+    # What a person had to mend is not imitated, whatever became of the attempt.
+    usable = usable_rows(data.meta, data.source, include) & (frame != Frame.PRE_INTERVENTION)
     if not usable.any():
         return "no row was commanded by an operator"
     if not (np.isfinite(data.state[usable]).all() and np.isfinite(data.action[usable]).all()):
         return "values that are not finite"
-    once = any(dim.kind.once for dim in data.robot.actions)
-    # What acts once was sent once for each step; anything else at the control rate, or at an operator's own.
-    policy_step = None if once else data.stamp_s * data.robot.policy_rate_hz
-    return TrainingEpisode(data.meta, data.state, data.action, usable, policy_step)
+    return TrainingEpisode(
+        data.meta.episode_id,
+        data.meta.task,
+        data.state,
+        data.action,
+        usable,
+        policy_steps(data.robot, data.stamp_s),
+        frame=frame,
+    )
 
 
 def load_training_set(
@@ -185,7 +222,7 @@ def assemble(taken: Iterable[tuple[TrainingEpisode, RobotSpec]], left_out: Count
     Raises:
         DataError: there are none, an id comes twice, or they mix robots or tasks.
     """
-    chosen = sorted(taken, key=lambda item: item[0].meta.episode_id)
+    chosen = sorted(taken, key=lambda item: item[0].episode_id)
     if not chosen:
         total = sum(left_out.values())
         reasons = "; ".join(f"{count}: {reason}" for reason, count in left_out.most_common())
@@ -193,11 +230,11 @@ def assemble(taken: Iterable[tuple[TrainingEpisode, RobotSpec]], left_out: Count
             f"{folder} holds no episode to train from" + (f" ({total} left out: {reasons})" if total else " (no bag)"),
             "Record demonstrations with `xrollout record --task … --operator scripted --episodes 8`.",
         )
-    ids = Counter(item[0].meta.episode_id for item in chosen)
+    ids = Counter(item[0].episode_id for item in chosen)
     twice = [name for name, count in ids.items() if count > 1]
     if twice:
         raise DataError(f"{folder} holds episode {twice[0]} more than once", "Remove the copies.")
-    tasks = Counter(item[0].meta.task for item in chosen)
+    tasks = Counter(item[0].task for item in chosen)
     if len(tasks) > 1:
         raise DataError(f"{folder} mixes tasks: {_counts(tasks)}", "Choose one with --task.")
     robots = Counter(f"{item[1].id} ({item[1].interface_hash()})" for item in chosen)
@@ -206,7 +243,7 @@ def assemble(taken: Iterable[tuple[TrainingEpisode, RobotSpec]], left_out: Count
             f"{folder} mixes robots of different interfaces: {_counts(robots)}",
             "Keep the bags of each robot and each version of its RobotSpec in a folder of their own.",
         )
-    return TrainingSet(chosen[-1][1], chosen[-1][0].meta.task, tuple(item[0] for item in chosen), dict(left_out))
+    return TrainingSet(chosen[-1][1], chosen[-1][0].task, tuple(item[0] for item in chosen), dict(left_out))
 
 
 def _counts(counter: Counter[str]) -> str:
@@ -238,8 +275,8 @@ def processed(data: TrainingSet, processors: Sequence[Processor] | None) -> Trai
 def dataset_version(episodes: Sequence[TrainingEpisode]) -> str:
     """SHA-256 over each episode's id and training rows: the same version is the same data, wherever it lies."""
     digest = hashlib.sha256()
-    for episode in sorted(episodes, key=lambda item: item.meta.episode_id):
-        digest.update(episode.meta.episode_id.encode())
+    for episode in sorted(episodes, key=lambda item: item.episode_id):
+        digest.update(episode.episode_id.encode())
         digest.update(np.packbits(episode.usable).tobytes())
         digest.update(np.ascontiguousarray(episode.state[episode.usable], dtype="<f8").tobytes())
         digest.update(np.ascontiguousarray(episode.action[episode.usable], dtype="<f8").tobytes())

@@ -27,6 +27,7 @@ from xrollout_ros.learning.dataset import (
     TrainingSet,
     dataset_version,
     load_training_set,
+    processed,
     split,
 )
 from xrollout_ros.learning.fit import Progress, Recipe, fit
@@ -34,6 +35,8 @@ from xrollout_ros.learning.lineage import record_of
 from xrollout_ros.learning.metadata import CheckpointMeta, interface_of, sha256
 from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, build_model
 from xrollout_ros.learning.picture import draw_losses
+from xrollout_ros.learning.shards.manifest import is_dataset
+from xrollout_ros.learning.shards.reader import open_dataset
 from xrollout_ros.learning.train_options import DEFAULT_HORIZON, DEFAULT_POLICY, DEFAULT_STEPS, MIN_EPOCHS, TrainOptions
 from xrollout_ros.learning.windows import windows
 from xrollout_ros.runtime.novelty import Novelty, Steps
@@ -96,9 +99,7 @@ def train(options: TrainOptions, report: Callable[[Progress], None]) -> TrainRes
         check_writable(path, "output")
     base = load_checkpoint(options.base_model) if options.base_model is not None else None
     plan = _reconcile(options, base)
-    data = load_training_set(
-        options.data, task=options.task, include=options.include, processors=_processors(options, base)
-    )
+    data = _training_set(options, _processors(options, base))
     if options.robot is not None:
         _same_interface(load_robot(options.robot), data.robot)
     if base is not None:
@@ -124,6 +125,19 @@ def train(options: TrainOptions, report: Callable[[Progress], None]) -> TrainRes
     novelty = fit_novelty("rnd", known, options.seed) if len(known) > 1 else None
     result = _write(options.output, (fitted, novelty), meta, history, len(samples), data.left_out)
     return replace(result, problem=_register(options.data, result, base))
+
+
+def _training_set(options: TrainOptions, processors: list[Processor] | None) -> TrainingSet:
+    """What a folder of bags, or a dataset, holds to train from."""
+    if not is_dataset(options.data):
+        return load_training_set(options.data, task=options.task, include=options.include, processors=processors)
+    data = open_dataset(options.data).training_set()
+    if options.task is not None and options.task != data.task:
+        raise DataError(
+            f"the dataset {options.data} is of task {data.task!r}, asked for is {options.task!r}",
+            "Leave --task out, or give the dataset of that task.",
+        )
+    return processed(data, processors)
 
 
 def _register(data: Path, result: TrainResult, base: Checkpoint | None) -> str:
@@ -242,9 +256,9 @@ def _describe(
         task=data.task,
         horizon=plan.horizon,
         execute=plan.execute,
-        dataset_version=dataset_version(training),
-        episodes=sorted(episode.meta.episode_id for episode in training),
-        held_out=sorted(episode.meta.episode_id for episode in held_out),
+        dataset_version=data.version or dataset_version(training),
+        episodes=sorted(episode.episode_id for episode in training),
+        held_out=sorted(episode.episode_id for episode in held_out),
         software_version=xrollout_ros.__version__,
         seed=options.seed,
         training=options.model_dump(mode="json") | asdict(recipe),

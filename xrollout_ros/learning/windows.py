@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.learning.dataset import TrainingEpisode
+from xrollout_ros.learning.runs import runs
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,22 @@ class Windows:
     """(N, H, A)"""
     mask: npt.NDArray[np.float32]
     """(N, H): 1 for a real row, 0 for padding."""
+    episode: npt.NDArray[np.int64]
+    """(N,) number of the episode among those that it was cut from."""
+    row: npt.NDArray[np.int64]
+    """(N,) row of the episode at which it begins."""
+    frame: npt.NDArray[np.uint8]
+    """(N,) class of that row."""
 
     def __len__(self) -> int:
         return len(self.state)
+
+    @classmethod
+    def of(cls, state: npt.NDArray[np.float32], actions: npt.NDArray[np.float32]) -> Windows:
+        """Whole windows from states ``(N, D)`` and chunks ``(N, H, A)`` alone, as if of one demonstration."""
+        count = len(state)
+        mask = np.ones(actions.shape[:2], dtype=np.float32)
+        return cls(state, actions, mask, np.zeros(count, np.int64), np.arange(count), np.zeros(count, np.uint8))
 
 
 def windows(episodes: Sequence[TrainingEpisode], horizon: int) -> Windows:
@@ -35,21 +49,29 @@ def windows(episodes: Sequence[TrainingEpisode], horizon: int) -> Windows:
     repeats the last action, so that the network sees plausible values there, and is masked, so that the loss does not
     teach them. (Episodes end at success, not at rest; teaching "stop" there would be inventing data.)
     """
-    parts: list[tuple[Array, Array, npt.NDArray[np.bool_]]] = []
-    for episode in episodes:
+    parts: list[Windows] = []
+    for number, episode in enumerate(episodes):
+        classes = episode.classes
         for begin, end in runs(episode.usable):
             given = episode.policy_step
             steps = np.arange(end - begin, dtype=np.float64) if given is None else given[begin:end]
-            due = steps[:, None] + np.arange(horizon)
+            first = np.flatnonzero(episode.sampled[begin:end])
+            due = steps[first, None] + np.arange(horizon)
             index = nearest(steps, due)
             real = np.abs(steps[index] - due) < 0.5
-            first = episode.sampled[begin:end]
-            parts.append((episode.state[begin:end][first], episode.action[begin + index][first], real[first]))
-    return Windows(
-        np.concatenate([part[0] for part in parts]).astype(np.float32),
-        np.concatenate([part[1] for part in parts]).astype(np.float32),
-        np.concatenate([part[2] for part in parts]).astype(np.float32),
-    )
+            # Slices first: of rows that are mapped from disk, those that train are read once, in order.
+            state, action = np.asarray(episode.state[begin:end]), np.asarray(episode.action[begin:end])
+            parts.append(
+                Windows(
+                    state[first].astype(np.float32),
+                    action[index].astype(np.float32),
+                    real.astype(np.float32),
+                    np.full(len(first), number, dtype=np.int64),
+                    begin + first,
+                    classes[begin:end][first],
+                )
+            )
+    return Windows(*(np.concatenate([getattr(part, name) for part in parts]) for name in Windows.__dataclass_fields__))
 
 
 def nearest(ascending: Array, wanted: Array) -> npt.NDArray[np.intp]:
@@ -58,9 +80,3 @@ def nearest(ascending: Array, wanted: Array) -> npt.NDArray[np.intp]:
     after = np.minimum(after, len(ascending) - 1)
     before = np.maximum(after - 1, 0)
     return np.where(wanted - ascending[before] < ascending[after] - wanted, before, after)
-
-
-def runs(usable: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Half-open stretches ``[begin, end)`` of consecutive true values."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], usable, [False])).astype(np.int8)))
-    return [(int(begin), int(end)) for begin, end in edges.reshape(-1, 2)]
