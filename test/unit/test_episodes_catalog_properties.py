@@ -70,7 +70,7 @@ def sayings(draw: st.DrawFn, episodes: list[str]) -> Any:
         )
         what = PropertySet(name=draw(st.sampled_from(["friction", "drive"])), value=draw(values))
     elif kind == "outcome":
-        what = Reviewed(outcome=draw(st.sampled_from(Outcome)), source=OutcomeSource.HUMAN, reason="seen")
+        what = Reviewed(outcome=draw(st.sampled_from(Outcome)), source=draw(st.sampled_from(OutcomeSource)), reason=by)
     else:
         mode = draw(st.sampled_from(["dropped", "timeout"]))
         moment_s = draw(st.floats(0, 9))
@@ -94,8 +94,12 @@ def say(catalog: Catalog, saying: Any, said: list[journal.JournalEntry]) -> None
 def recorded(bags: Any) -> tuple[Path, list[str]]:
     """Four bags of all kinds of outcomes, parameters among them."""
     made = []
-    for outcome in ("success", "failure", "failure", "unknown"):
-        meta = bags.meta(outcome=outcome, tags=["evaluation"], parameters={"drive": "stepped", "n": {"x": 1}})
+    ended = (("success", "robot"), ("failure", "human"), ("failure", "time_limit"), ("unknown", "none"))
+    for outcome, source in ended:
+        meta = bags.meta(
+            outcome=outcome, outcome_source=source, tags=["evaluation"],
+            parameters={"drive": "stepped", "n": {"x": 1}},
+        )  # fmt: skip
         folder = paths.episode_dir(bags.data, meta)
         bags.open(folder, meta).close(meta)
         made.append(meta.episode_id)

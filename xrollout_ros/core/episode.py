@@ -51,6 +51,8 @@ class OutcomeSource(str, Enum):
     ROBOT = "robot"
     TIME_LIMIT = "time_limit"
     SYSTEM = "system"
+    MODEL = "model"
+    """A success classifier; said afterwards, never by a bag."""
     NONE = "none"
 
 

@@ -20,6 +20,7 @@ TEXT_PATTERN = r"^[^\x00-\x1f\x7f]{0,1000}$"
 """Values of properties that are text: no control characters."""
 Value = StrictBool | StrictInt | StrictFloat | Annotated[StrictStr, Field(pattern=TEXT_PATTERN)]
 _LAYERS = {"rule": "rules", "human": "review"}
+_PEOPLE, _MODELS = "human:", "model:"
 
 
 class _Said(BaseModel):
@@ -161,8 +162,10 @@ def retracted_ids(entries: Sequence[JournalEntry]) -> frozenset[str]:
     return frozenset(gone)
 
 
-def effective(meta: Stated, entries: Iterable[JournalEntry], layers: Layers = ALL_LAYERS) -> Effective:
-    """What holds for an episode: the journal's latest word on each thing, else the bag's; and who says why it failed.
+def outcome_entry(meta: Stated, entries: Iterable[JournalEntry], layers: Layers = ALL_LAYERS) -> JournalEntry | None:
+    """The entry whose word on how the episode ended holds; None: the bag's own word does.
+
+    It is the latest one. What a model says counts for nothing where a person has said it, there or in the bag.
 
     Args:
         meta: what the bag says.
@@ -170,17 +173,42 @@ def effective(meta: Stated, entries: Iterable[JournalEntry], layers: Layers = AL
         layers: those that count.
     """
     own = [entry for entry in entries if entry.episode_id == meta.episode_id]
+    return _outcome_entry(meta, _in_force(own, layers))
+
+
+def _in_force(own: Sequence[JournalEntry], layers: Layers) -> list[JournalEntry]:
     gone = retracted_ids(own)
+    return [entry for entry in own if entry.id not in gone and entry.in_layer in layers]
+
+
+def _outcome_entry(meta: Stated, in_force: Sequence[JournalEntry]) -> JournalEntry | None:
+    said = [entry for entry in in_force if isinstance(entry.what, Reviewed)]
+    by_people = meta.outcome_source is OutcomeSource.HUMAN or any(entry.author.startswith(_PEOPLE) for entry in said)
+    counting = [entry for entry in said if not (by_people and entry.author.startswith(_MODELS))]
+    return counting[-1] if counting else None
+
+
+def effective(meta: Stated, entries: Iterable[JournalEntry], layers: Layers = ALL_LAYERS) -> Effective:
+    """What holds for an episode: the journal's latest word on each thing, else the bag's; and who says why it failed.
+
+    On how it ended people's words come before those of models, see :func:`outcome_entry`.
+
+    Args:
+        meta: what the bag says.
+        entries: the journal, or those entries that are about this episode.
+        layers: those that count.
+    """
+    own = [entry for entry in entries if entry.episode_id == meta.episode_id]
+    in_force = _in_force(own, layers)
     outcome, source, reason = meta.outcome, meta.outcome_source, meta.outcome_reason
+    ended = _outcome_entry(meta, in_force)
+    if ended is not None and isinstance(ended.what, Reviewed):
+        outcome, source, reason = ended.what.outcome, ended.what.source, ended.what.reason
     latest: dict[str, FailureJudgement] = {}
     tags, properties = dict.fromkeys(meta.tags, ""), dict(meta.parameters)
-    for entry in own:
-        if entry.id in gone or entry.in_layer not in layers:
-            continue
+    for entry in in_force:
         what = entry.what
-        if isinstance(what, Reviewed):
-            outcome, source, reason = what.outcome, what.source, what.reason
-        elif isinstance(what, Judged):
+        if isinstance(what, Judged):
             latest[what.judgement.author] = what.judgement
         elif isinstance(what, Tagged):
             if what.on:

@@ -16,6 +16,10 @@ _FAILURE = {
     "failure_author": ("author", "VARCHAR", "''"),
 }
 
+_LATEST_OUTCOME = """arg_max(name, place) {only} AS {name}outcome,
+                arg_max(json_extract_string(value, '$'), place) {only} AS {name}source,
+                arg_max(reason, place) {only} AS {name}reason"""
+
 
 def layer_test(layers: Layers) -> str:
     """Whether an annotation's layer counts, as SQL."""
@@ -35,11 +39,16 @@ def quoted(text: str) -> str:
 def layered_view(layers: Layers) -> str:
     """``CREATE VIEW layered_episodes``, over ``all_episodes`` and ``all_annotations``."""
     own = {name: f"coalesce(e.bag_{name}, e.{name})" for name in OVERRIDDEN}
-    outcome = f"coalesce(o.outcome, {own['outcome']})"
+    # People's words come before those of models.
+    by_people = f"(coalesce(o.by_people, FALSE) OR {own['outcome_source']} = 'human')"
+    said = {
+        name: f"CASE WHEN {by_people} THEN o.own_{name} ELSE o.{name} END" for name in ("outcome", "source", "reason")
+    }
+    outcome = f"coalesce({said['outcome']}, {own['outcome']})"
     computed = {
         "outcome": outcome,
-        "outcome_source": f"coalesce(o.source, {own['outcome_source']})",
-        "outcome_reason": f"coalesce(o.reason, {own['outcome_reason']})",
+        "outcome_source": f"coalesce({said['source']}, {own['outcome_source']})",
+        "outcome_reason": f"coalesce({said['reason']}, {own['outcome_reason']})",
         "tags": _tags(own["tags"]),
         "properties": f"CASE WHEN p.patch IS NULL THEN {own['properties']} "
         f"ELSE CAST(json_merge_patch(CAST({own['properties']} AS JSON), p.patch) AS VARCHAR) END",
@@ -47,15 +56,16 @@ def layered_view(layers: Layers) -> str:
         "success": _rule(outcome, success=True),
     }
     for name, (key, kind, none) in _FAILURE.items():
-        said = f"TRY_CAST(json_extract_string(f.judgement, '$.{key}') AS {kind})"
-        computed[name] = f"CASE WHEN f.judgement IS NULL OR {outcome} = 'success' THEN {none} ELSE {said} END"
+        value = f"TRY_CAST(json_extract_string(f.judgement, '$.{key}') AS {kind})"
+        computed[name] = f"CASE WHEN f.judgement IS NULL OR {outcome} = 'success' THEN {none} ELSE {value} END"
     columns = ", ".join(f"{computed[name]} AS {name}" if name in computed else f"e.{name}" for name in names(EPISODES))
     return f"""
         CREATE VIEW layered_episodes AS
         WITH said AS (SELECT * FROM all_annotations WHERE NOT retracted AND {layer_test(layers)}),
         outcomes AS (
-            SELECT episode_id, arg_max(name, place) AS outcome,
-                arg_max(json_extract_string(value, '$'), place) AS source, arg_max(reason, place) AS reason
+            SELECT episode_id, bool_or(starts_with(author, 'human:')) AS by_people,
+                {_LATEST_OUTCOME.format(name="", only="")},
+                {_LATEST_OUTCOME.format(name="own_", only="FILTER (NOT starts_with(author, 'model:'))")}
             FROM said WHERE kind = 'outcome' GROUP BY episode_id),
         judged AS (
             SELECT episode_id, json_extract_string(value, '$.author') AS judge,
