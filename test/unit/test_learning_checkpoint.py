@@ -266,7 +266,7 @@ def known(size: int) -> Novelty:
 def test_the_novelty_model_travels_along_and_scores_what_the_policy_is_asked_about(tmp_path: Path) -> None:
     model, path = make_model(), tmp_path / "novel.pt"
     novelty = known(ROBOT.state_dim)
-    save_checkpoint(path, model, make_meta(model), novelty)
+    save_checkpoint(path, model, make_meta(model), [novelty])
     policy = load_policy(path)
     state = np.full(ROBOT.state_dim, 7.0)
     policy.predict(state)

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from xrollout_ros.core.calibration import Calibration
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.modes import Request
 from xrollout_ros.core.processors import Processor
@@ -42,6 +43,10 @@ class PolicyInfo:
     """Most rows that can be given."""
     action_scale: tuple[float, ...] = ()
     """``(A,)`` half the range of each action in training, the unit of a normalized action; empty: 1."""
+    detectors: tuple[str, ...] = ()
+    """Names of the scores that come with its chunks."""
+    calibration: Calibration | None = None
+    """What makes an alarm of them; none: it is not calibrated."""
 
 
 @dataclass(frozen=True)

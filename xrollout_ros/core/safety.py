@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from xrollout_ros.core.action import ActionDim, ActionKind
+from xrollout_ros.core.calibration import ALARM
 from xrollout_ros.core.document import Box, Finite, Name, Positive, Strict
 from xrollout_ros.core.modes import Severity
 from xrollout_ros.core.recoveries import BacktrackSpec, LearnedSpec, RecoverySpec, RetreatSpec
@@ -76,7 +78,10 @@ class JumpSpec(Strict):
 
 
 class TimeSpec(Strict):
-    """Alarm: the attempt lasts longer than ``factor`` times the median of the successful ones."""
+    """Alarm: the attempt lasts longer than ``factor`` times the median of the successful ones.
+
+    Of a calibrated policy: longer than its own time limit, and ``factor`` is of no matter.
+    """
 
     kind: Literal["time"] = "time"
     factor: Positive = 2.0
@@ -93,13 +98,36 @@ class NoProgressSpec(Strict):
     severity: SeverityName = Severity.CLIP
 
 
+AUDITED = 0.1
+"""Share of a calibrated alarm's attempts in which it is only told, so that its false alarms can be counted."""
+
+
 class ScoreSpec(Strict):
     """Alarm: a score that comes with the chunks is above a threshold. Only told until a severity is given."""
 
     kind: Literal["score"]
-    score: Name = Field(description="e.g. chunk_consistency, ensemble_variance")
+    score: Name = Field(description="e.g. chunk_consistency, ensemble_variance; alarm, of a calibrated policy")
     threshold: Positive
     severity: SeverityName = Severity.CLIP
+    audit: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None,
+        description=f"share of the attempts in which it is only told all the same; none: {AUDITED} of `alarm`, else 0",
+    )
+
+    @property
+    def audited(self) -> float:
+        """The share that holds."""
+        if self.audit is not None:
+            return self.audit
+        return AUDITED if self.score == ALARM else 0.0
+
+    def only_told(self, episode_id: str) -> bool:
+        """Whether this attempt is one in which nothing follows from the alarm.
+
+        Drawn from the attempt's id alone, so that every process, and whoever reads the bag, draws the same.
+        """
+        drawn = hashlib.sha256(f"audit:{self.score}:{episode_id}".encode()).digest()
+        return int.from_bytes(drawn[:8], "big") < self.audited * 2**64
 
 
 class PluginDetectorSpec(Strict):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,6 +28,7 @@ from xrollout_ros.learning.metadata import (
 )
 from xrollout_ros.learning.models import ChunkModel, build_model
 from xrollout_ros.learning.policies import ChunkPolicy
+from xrollout_ros.learning.scores import detectors_of, score_name
 from xrollout_ros.runtime.novelty import Novelty
 from xrollout_ros.runtime.novelty import read as read_novelty
 
@@ -39,11 +42,11 @@ class Checkpoint:
     """SHA-256 of the file."""
     meta: CheckpointMeta
     model: ChunkModel
-    novelty: Novelty | None = None
-    """How unlike what it was trained on a state is; none: that was not fitted."""
+    novelties: tuple[Novelty, ...] = ()
+    """How unlike what it was trained on a state is."""
 
 
-def encode_checkpoint(model: ChunkModel, meta: CheckpointMeta, novelty: Novelty | None = None) -> bytes:
+def encode_checkpoint(model: ChunkModel, meta: CheckpointMeta, novelties: Sequence[Novelty] = ()) -> bytes:
     """The bytes of a checkpoint file."""
     document = {
         "format": FORMAT,
@@ -51,21 +54,23 @@ def encode_checkpoint(model: ChunkModel, meta: CheckpointMeta, novelty: Novelty 
         "meta": meta.model_dump_json(),
         "weights": {name: tensor.detach().clone() for name, tensor in model.state_dict().items()},
     }
-    if novelty is not None:
-        arrays = {name: torch.from_numpy(each) for name, each in novelty.arrays().items()}
-        document["novelty"] = {"kind": novelty.kind, "arrays": arrays}
+    if novelties:
+        document["novelties"] = [
+            {"kind": each.kind, "arrays": {name: torch.from_numpy(array) for name, array in each.arrays().items()}}
+            for each in novelties
+        ]
     buffer = io.BytesIO()
     torch.save(document, buffer)
     return buffer.getvalue()
 
 
-def save_checkpoint(path: Path, model: ChunkModel, meta: CheckpointMeta, novelty: Novelty | None = None) -> str:
+def save_checkpoint(path: Path, model: ChunkModel, meta: CheckpointMeta, novelties: Sequence[Novelty] = ()) -> str:
     """Write a checkpoint atomically and return its ``checkpoint_hash``.
 
     Raises:
         CheckpointError: it cannot be written.
     """
-    data = encode_checkpoint(model, meta, novelty)
+    data = encode_checkpoint(model, meta, novelties)
     write_together({path: lambda fresh: write_bytes(fresh, data)})
     return sha256(data)
 
@@ -90,10 +95,12 @@ def load_checkpoint(path: Path, *, expected_hash: str | None = None) -> Checkpoi
     meta = meta_from_bytes(data, path)
     try:
         document = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        weights, kept = document["weights"], document.get("novelty")
+        weights, kept = document["weights"], document.get("novelties", ())
+        if "novelty" in document:  # as it was when there was one
+            kept = [document["novelty"]]
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path} is damaged ({error})", "Copy or train it again.") from error
-    return Checkpoint(path, found, meta, _model(path, meta, weights), _novelty(path, meta, kept))
+    return Checkpoint(path, found, meta, _model(path, meta, weights), _novelties(path, meta, kept))
 
 
 def _model(path: Path, meta: CheckpointMeta, weights: object) -> ChunkModel:
@@ -121,17 +128,23 @@ def _model(path: Path, meta: CheckpointMeta, weights: object) -> ChunkModel:
     return model
 
 
-def _novelty(path: Path, meta: CheckpointMeta, kept: object) -> Novelty | None:
-    if kept is None:
-        return None
+def _novelties(path: Path, meta: CheckpointMeta, kept: object) -> tuple[Novelty, ...]:
     try:
-        novelty = read_novelty(kept["kind"], {name: each.numpy() for name, each in kept["arrays"].items()})  # type: ignore[index]
-        if novelty.state_dim != meta.input_dim:
-            raise DataError(f"it scores states of {novelty.state_dim} values, not {meta.input_dim}", "")
+        found = tuple(_novelty(meta, each) for each in kept)  # type: ignore[attr-defined]
+        names = [score_name(each) for each in found]
+        if len(set(names)) < len(names):
+            raise DataError(f"there are several of {', '.join(sorted(set(names)))}", "")
     except (DataError, AttributeError, KeyError, TypeError) as error:
         told = error.what if isinstance(error, DataError) else repr(error)
         what = f"the novelty model of checkpoint {path} cannot be used: {told}"
         raise CheckpointError(what, "Train it again.") from error
+    return found
+
+
+def _novelty(meta: CheckpointMeta, kept: Any) -> Novelty:
+    novelty = read_novelty(kept["kind"], {name: each.numpy() for name, each in kept["arrays"].items()})
+    if novelty.state_dim != meta.input_dim:
+        raise DataError(f"it scores states of {novelty.state_dim} values, not {meta.input_dim}", "")
     return novelty
 
 
@@ -177,5 +190,6 @@ def load_policy(
         conditioning=model.conditioning,
         max_prefix=model.max_prefix,
         action_scale=tuple(((model.normalizer.action_high - model.normalizer.action_low) / 2).tolist()),
+        detectors=detectors_of(model, checkpoint.novelties),
     )
-    return ChunkPolicy(model, info, where, checkpoint.novelty)
+    return ChunkPolicy(model, info, where, checkpoint.novelties)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,8 @@ from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.ports import PolicyInfo, Prefix
 from xrollout_ros.learning.models import ChunkModel
 from xrollout_ros.learning.prefix import Given
-from xrollout_ros.runtime.novelty import Novelty, Steps
-
-NOVELTY = "novelty"
-"""Name of the score."""
+from xrollout_ros.learning.scores import dropout_variance, novelty_scores
+from xrollout_ros.runtime.novelty import Novelty
 
 
 class ChunkPolicy:
@@ -31,16 +29,16 @@ class ChunkPolicy:
         model: moved to ``device``.
         info: what is known of it.
         device: a torch device.
-        novelty: scores each state that it is asked about, as ``novelty``.
+        novelties: score each state that it is asked about.
     """
 
     def __init__(
-        self, model: ChunkModel, info: PolicyInfo, device: str = "cpu", novelty: Novelty | None = None
+        self, model: ChunkModel, info: PolicyInfo, device: str = "cpu", novelties: Sequence[Novelty] = ()
     ) -> None:
         self._model = model.to(device).eval().requires_grad_(False)
         self._device = device
         self._info = info
-        self._novelty = novelty
+        self._novelties = novelties
         self._generator = torch.Generator()
         self._scores: dict[str, float] = {}
         self.reset(0)
@@ -97,10 +95,9 @@ class ChunkPolicy:
             if prefix is not None:
                 rows = torch.tensor(prefix.actions, dtype=torch.float32, device=self._device)
                 given = Given(normalizer.action(rows), prefix.frozen)
-            chunk, self._scores = self._model.sample(row, self._generator, given)
+            chunk, scores = self._model.sample(row, self._generator, given, doubts=True)
+            self._scores = {**novelty_scores(self._novelties, state), **scores, **dropout_variance(self._model, row)}
             actions: npt.NDArray[np.float32] = normalizer.action_back(chunk).cpu().numpy().copy()
-        if self._novelty is not None:
-            self._scores = {**self._scores, NOVELTY: float(self._novelty.scores(Steps(state[None]))[0])}
         if prefix is not None:
             # Through the normalization and back they would differ in the last bits.
             actions[: prefix.frozen] = prefix.actions[: prefix.frozen]

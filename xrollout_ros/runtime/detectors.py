@@ -1,6 +1,6 @@
 """Detectors of failure while it happens, behind one interface, and the bank that makes alarms of what they say.
 
-Those here need no calibration. One that is calibrated is a class like them.
+What is calibrated (``runtime.alarm``) comes as a score with the chunks; nothing of it is computed here.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from xrollout_ros.core.calibration import OVERTIME
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.modes import Severity
 from xrollout_ros.core.robot import RobotSpec
@@ -32,6 +33,7 @@ class AttemptFacts:
     time_limit_s: float = float("inf")
     usual_s: float | None = None
     """Median duration of the task's successful attempts; None: too few are known."""
+    episode_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,10 @@ class Detector(Protocol):
 
 
 class TimeDetector:
-    """The attempt lasts much longer than a successful one does; until enough succeeded, than its time limit."""
+    """The attempt lasts much longer than a successful one does; until enough succeeded, than its time limit.
+
+    A calibrated policy says itself, as a share of its own limit, with each chunk.
+    """
 
     name = "attempt_time"
 
@@ -86,6 +91,9 @@ class TimeDetector:
         self._limit_s = facts.time_limit_s if facts.usual_s is None else self._factor * facts.usual_s
 
     def update(self, moment: Moment) -> Reading | None:
+        calibrated = moment.scores.get(OVERTIME)
+        if calibrated is not None:
+            return Reading(calibrated, 1.0)
         return Reading(moment.t_s, self._limit_s) if np.isfinite(self._limit_s) else None
 
 
@@ -164,10 +172,13 @@ class DetectorBank:
 
     Args:
         detectors: each with its severity.
+        audits: say of which of them the alarms are only told in some attempts, whatever their severity.
     """
 
-    def __init__(self, detectors: Sequence[tuple[Detector, Severity]]) -> None:
+    def __init__(self, detectors: Sequence[tuple[Detector, Severity]], audits: Sequence[ScoreSpec] = ()) -> None:
         self._detectors = detectors
+        self._audits = audits
+        self._only_told: set[str] = set()
         self._raised: dict[str, Finding] = {}
         self._answered: set[str] = set()
         self._broken: set[str] = set()
@@ -175,7 +186,9 @@ class DetectorBank:
     @classmethod
     def of(cls, robot: RobotSpec) -> DetectorBank:
         """The robot's own."""
-        return cls([(make_detector(spec, robot), spec.severity) for spec in robot.safety.detectors])
+        specs = robot.safety.detectors
+        audits = [spec for spec in specs if isinstance(spec, ScoreSpec)]
+        return cls([(make_detector(spec, robot), spec.severity) for spec in specs], audits)
 
     @property
     def raised(self) -> list[Finding]:
@@ -206,6 +219,7 @@ class DetectorBank:
         self._raised.clear()
         self._answered.clear()
         self._broken.clear()
+        self._only_told = {spec.score for spec in self._audits if spec.only_told(facts.episode_id)}
         for detector, _ in self._detectors:
             detector.reset(facts)
 
@@ -229,10 +243,15 @@ class DetectorBank:
                 del self._raised[name]
                 self._answered.discard(name)
             elif not raised and reading.value > reading.threshold:
-                taken = "alarm; logged only" if severity is Severity.CLIP else f"alarm; asks to {severity.name.lower()}"
-                self._raised[name] = Finding(name, severity, reading.value, reading.threshold, taken)
+                self._raised[name] = self._finding(name, severity, reading)
 
     def _failed(self, name: str, error: Exception) -> None:
         self._broken.add(name)
         taken = f"the detector failed: {error!r}; logged only"
         self._raised.setdefault(name, Finding(name, Severity.CLIP, 1, 0, taken))
+
+    def _finding(self, name: str, severity: Severity, reading: Reading) -> Finding:
+        taken = "logged only" if severity is Severity.CLIP else f"asks to {severity.name.lower()}"
+        if severity is not Severity.CLIP and name in self._only_told:
+            severity, taken = Severity.CLIP, f"would ask to {severity.name.lower()}; audit: logged only"
+        return Finding(name, severity, reading.value, reading.threshold, f"alarm; {taken}")

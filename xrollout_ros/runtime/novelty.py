@@ -1,10 +1,11 @@
-"""How unlike what is known a state is: random network distillation, intrinsic curiosity, density.
+"""How unlike what is known a state is: random network distillation, a flow to noise, intrinsic curiosity, density.
 
 The same models serve the policy's node, which sends a score with each chunk, and the mining of what was recorded. They
 are fitted in ``novelty_fit``; scoring takes numpy alone, some tens of µs for a row.
 
-Sources: random network distillation: Burda et al. 2018 (arXiv:1810.12894); intrinsic curiosity: Pathak et al. 2017
-(arXiv:1705.05363); density by the distance to the k nearest neighbours: Loftsgaarden and Quesenberry 1965.
+Sources: random network distillation: Burda et al. 2018 (arXiv:1810.12894); logpZO, a flow from data to noise: Xu et al.
+2025 (arXiv:2503.08558); intrinsic curiosity: Pathak et al. 2017 (arXiv:1705.05363); density by the distance to the k
+nearest neighbours: Loftsgaarden and Quesenberry 1965.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from xrollout_ros.core.errors import DataError
 
-Kind = Literal["rnd", "icm", "density"]
+Kind = Literal["rnd", "logpzo", "icm", "density"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Floats = npt.NDArray[np.float64]
 Arrays = dict[str, Floats]
@@ -185,6 +186,33 @@ class Rnd(Novelty):
         return cls(states, scale, Net.read(arrays, "target"), Net.read(arrays, "learned"))
 
 
+class LogpZO(Novelty):
+    """How far from the middle of a normal distribution a flow from data to noise would take a state, in one step.
+
+    The flow's velocity v(x, t) is fitted along straight paths from states (t = 0) to noise (t = 1), so x + v(x, 0) is
+    the mean of the noise that a known state may become: its squared length, divided by D, is small where states are
+    many. Only the velocity at t = 0 is asked for, so what the network makes of the time is part of its first bias.
+    """
+
+    kind = "logpzo"
+
+    def __init__(self, states: Standard, scale: float, velocity: Net) -> None:
+        super().__init__(states, scale)
+        self._velocity = velocity
+
+    def raw(self, steps: Steps) -> Floats:
+        rows = self.states(steps.state)
+        noise: Floats = rows + self._velocity(rows)
+        return np.asarray((noise**2).mean(axis=1))
+
+    def parts(self) -> Arrays:
+        return self._velocity.arrays("velocity")
+
+    @classmethod
+    def _read(cls, arrays: Mapping[str, Floats], states: Standard, scale: float) -> LogpZO:
+        return cls(states, scale, Net.read(arrays, "velocity"))
+
+
 class Icm(Novelty):
     """How wrong a forward model is about what follows, in features that tell which action was taken."""
 
@@ -239,7 +267,7 @@ class Density(Novelty):
         return cls(states, scale, arrays["known"])
 
 
-_CLASSES: dict[Kind, type[Novelty]] = {each.kind: each for each in (Rnd, Icm, Density)}
+_CLASSES: dict[Kind, type[Novelty]] = {each.kind: each for each in (Rnd, LogpZO, Icm, Density)}
 
 
 def read(kind: str, arrays: Mapping[str, npt.ArrayLike]) -> Novelty:

@@ -10,7 +10,20 @@ import numpy as np
 
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.threads import one_thread
-from xrollout_ros.runtime.novelty import KINDS, Density, Floats, Icm, Kind, Net, Novelty, Rnd, Standard, Steps, joined
+from xrollout_ros.runtime.novelty import (
+    KINDS,
+    Density,
+    Floats,
+    Icm,
+    Kind,
+    LogpZO,
+    Net,
+    Novelty,
+    Rnd,
+    Standard,
+    Steps,
+    joined,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,6 +33,8 @@ STEPS, EPOCHS, BATCH, LR = 800, 100, 128, 2e-3
 """Not more steps, and not more epochs; little is learned by heart soon."""
 MOST_KNOWN = 4096
 """Rows that density remembers."""
+FLOW_STEPS, AT_BEGIN = 2000, 0.25
+"""A flow takes longer to learn; the share of its draws at time 0."""
 FOLDS = 3
 RARE = 0.99
 FORWARD_SHARE = 0.2
@@ -32,7 +47,7 @@ def fit(kind: Kind, attempts: Sequence[Steps], seed: int = 0) -> Novelty:
     The scale is measured on attempts that were held out, each once; the model that is returned knows all of them.
 
     Args:
-        kind: ``rnd``, ``icm`` or ``density``.
+        kind: one of ``KINDS``.
         attempts: two or more, each with a step or more.
         seed: any whole number.
 
@@ -63,7 +78,7 @@ def _fit(kind: Kind, steps: Steps, seed: int) -> Novelty:
         chosen = np.random.default_rng(seed).permutation(len(rows))[:MOST_KNOWN]
         return Density(states, 1.0, rows[np.sort(chosen)])
     with one_thread():
-        return _rnd(states, steps, seed) if kind == "rnd" else _icm(states, steps, seed)
+        return _NETWORKS[kind](states, steps, seed)
 
 
 def _rnd(states: Standard, steps: Steps, seed: int) -> Rnd:
@@ -77,6 +92,38 @@ def _rnd(states: Standard, steps: Steps, seed: int) -> Rnd:
             wanted = target(rows)
         _descend(learned, len(rows), lambda batch: ((learned(rows[batch]) - wanted[batch]) ** 2).mean())
     return Rnd(states, 1.0, _plain(target), _plain(learned))
+
+
+def _logpzo(states: Standard, steps: Steps, seed: int) -> LogpZO:
+    import torch
+
+    rows = torch.from_numpy(states(steps.state)).float()
+    size = rows.shape[1]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        velocity = _layers(size + len(_times(torch.zeros(1, 1))[0]), size, 2)
+
+        def loss(batch: Tensor) -> Tensor:
+            state, noise, time = rows[batch], torch.randn(len(batch), size), torch.rand(len(batch), 1)
+            # A quarter of the draws at the very beginning: there it is asked.
+            time = time * (torch.rand(len(batch), 1) > AT_BEGIN)
+            said = velocity(torch.cat([state + time * (noise - state), _times(time)], dim=1))
+            wrong: Tensor = ((said - (noise - state)) ** 2).mean()
+            return wrong
+
+        _descend(velocity, len(rows), loss, FLOW_STEPS)
+        at_zero = _times(torch.zeros(1, 1))[0].double().numpy()
+    whole = _plain(velocity)
+    first, bias = whole.weights[0], whole.biases[0] + at_zero @ whole.weights[0][size:]
+    return LogpZO(states, 1.0, Net((first[:size], *whole.weights[1:]), (bias, *whole.biases[1:])))
+
+
+def _times(time: Tensor) -> Tensor:
+    """(N, 8) features of times (N, 1) in [0, 1]: sine and cosine of octaves."""
+    import torch
+
+    angle = time * (math.pi / 2) * 2.0 ** torch.arange(4)
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
 def _icm(states: Standard, steps: Steps, seed: int) -> Icm:
@@ -121,11 +168,11 @@ def _layers(inputs: int, outputs: int, hidden: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(WIDTH, outputs))
 
 
-def _descend(model: nn.Module, rows: int, loss: Callable[[Tensor], Tensor]) -> None:
+def _descend(model: nn.Module, rows: int, loss: Callable[[Tensor], Tensor], steps: int = STEPS) -> None:
     import torch
 
     optimizer = torch.optim.Adam(model.parameters(), lr=LR, fused=True)
-    for _ in range(min(STEPS, EPOCHS * math.ceil(rows / BATCH))):
+    for _ in range(min(steps, EPOCHS * math.ceil(rows / BATCH))):
         batch = torch.randint(rows, (min(BATCH, rows),))
         optimizer.zero_grad(set_to_none=True)
         loss(batch).backward()  # type: ignore[no-untyped-call]
@@ -136,3 +183,6 @@ def _plain(layers: Any) -> Net:
     linear = [layer for layer in layers if hasattr(layer, "weight")]
     weights: list[Floats] = [layer.weight.detach().numpy().T.astype(np.float64) for layer in linear]
     return Net(tuple(weights), tuple(layer.bias.detach().numpy().astype(np.float64) for layer in linear))
+
+
+_NETWORKS: dict[Kind, Callable[[Standard, Steps, int], Novelty]] = {"rnd": _rnd, "logpzo": _logpzo, "icm": _icm}

@@ -119,7 +119,7 @@ class Supervisor:
             usual_s: median duration of the task's successful attempts; None: too few are known.
         """
         self.episode_id = episode_id
-        self._facts = AttemptFacts(has_policy, operator, time_limit_s, usual_s)
+        self._facts = AttemptFacts(has_policy, operator, time_limit_s, usual_s, episode_id)
         self._judge.begin(episode_id, self._facts)
         self._helm.begin()
         self._clock.begin()

@@ -9,10 +9,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from xrollout_ros.core.calibration import CONSISTENCY
 from xrollout_ros.core.chunk import ActionChunk, Observation
 from xrollout_ros.core.clock import Clock
 from xrollout_ros.core.ports import Policy, Prefix
 from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.runtime.alarm import Alarm
 from xrollout_ros.runtime.engines.backoff import Backoff
 from xrollout_ros.runtime.engines.plans import Rows, disagreement, rows_from, rows_played
 
@@ -47,6 +49,9 @@ class Engine:
         self.scores: Mapping[str, float] = {}
         """Of the last inference."""
         self.backoff = Backoff()
+        calibration = policy.info.calibration
+        # Another engine asks at other moments and blends otherwise: its scores are not those that were calibrated.
+        self._alarm = Alarm(calibration) if calibration is not None and calibration.engine == self.name else None
         self._clock = clock
         self._period_ns = robot.policy_period_ns
         self._smooth = np.array([dim.kind.interpolates for dim in robot.actions])
@@ -102,6 +107,8 @@ class Engine:
     def begin(self, episode_id: str, seed: int) -> None:
         """An attempt begins; the policy's randomness follows from ``seed``."""
         self.policy.reset(seed)
+        if self._alarm is not None:
+            self._alarm.reset()
         self.backoff.reset()
         self._clear()
 
@@ -178,7 +185,9 @@ class Engine:
         scores = dict(self.policy.scores)
         apart = None if left is None else disagreement(raw, left, self._scale, frozen)
         if apart is not None:
-            scores["chunk_consistency"] = apart
+            scores[CONSISTENCY] = apart
+        if self._alarm is not None:
+            scores |= self._alarm.update(scores, observation.stamp_ns)
         self.scores = scores
         return ActionChunk(
             observation.episode_id,
