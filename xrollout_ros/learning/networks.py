@@ -12,12 +12,21 @@ LEAST_SCALE = 1e-3
 """Keeps the scale of what never varied from being 0."""
 
 
-def mlp(inputs: int, width: int, depth: int, outputs: int) -> nn.Sequential:
-    """``depth`` hidden layers of ``width`` units with SiLU between, and a linear output."""
+def dropping(share: float) -> nn.Module:
+    """Dropout of this share; without one nothing, which costs nothing. Neither has weights."""
+    return nn.Dropout(share) if share > 0 else nn.Identity()
+
+
+def mlp(inputs: int, width: int, depth: int, outputs: int, dropout: float = 0.0) -> nn.Sequential:
+    """``depth`` hidden layers of ``width`` units with SiLU between, and a linear output.
+
+    Weights have the same names with and without dropout.
+    """
     layers: list[nn.Module] = []
     size = inputs
     for _ in range(depth):
-        layers += [nn.Linear(size, width), nn.SiLU()]
+        between = nn.Sequential(nn.SiLU(), nn.Dropout(dropout)) if dropout > 0 else nn.SiLU()
+        layers += [nn.Linear(size, width), between]
         size = width
     layers.append(nn.Linear(size, outputs))
     return nn.Sequential(*layers)
@@ -45,11 +54,12 @@ class VelocityNet(nn.Module):
         time_features: int = 16,
         *,
         skip: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         octaves = math.pi * 2.0 ** torch.arange(time_features // 2, dtype=torch.float32) / 2
         self.register_buffer("frequencies", octaves, persistent=False)
-        self.body = mlp(state_dim + chunk_dim + 2 * len(octaves) + flags, width, depth, chunk_dim)
+        self.body = mlp(state_dim + chunk_dim + 2 * len(octaves) + flags, width, depth, chunk_dim, dropout)
         self.skip = nn.Linear(2 * len(octaves), 1) if skip else None
 
     def forward(self, state: Tensor, noisy: Tensor, time: Tensor, flags: Tensor | None = None) -> Tensor:
@@ -67,19 +77,20 @@ class VelocityNet(nn.Module):
 class ParallelMLP(nn.Module):
     """Networks as ``mlp`` makes them, each with weights of its own, computed together."""
 
-    def __init__(self, members: int, inputs: int, width: int, depth: int, outputs: int) -> None:
+    def __init__(self, members: int, inputs: int, width: int, depth: int, outputs: int, dropout: float = 0.0) -> None:
         super().__init__()
         nets = [mlp(inputs, width, depth, outputs) for _ in range(members)]
         layers = [[layer for layer in net if isinstance(layer, nn.Linear)] for net in nets]
         together = list(zip(*layers, strict=True))
         self.weights = nn.ParameterList([torch.stack([layer.weight.T for layer in each]) for each in together])
         self.biases = nn.ParameterList([torch.stack([layer.bias[None] for layer in each]) for each in together])
+        self.dropout = dropping(dropout)
 
     def forward(self, rows: Tensor) -> Tensor:
         """``(M, B, O)`` for ``(B, I)``."""
         values = rows.expand(len(self.weights[0]), *rows.shape)
         for place, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            values = torch.baddbmm(bias, nn.functional.silu(values) if place else values, weight)
+            values = torch.baddbmm(bias, self.dropout(nn.functional.silu(values)) if place else values, weight)
         return values
 
 

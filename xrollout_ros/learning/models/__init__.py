@@ -11,12 +11,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from xrollout_ros.core.errors import SpecError, from_validation
+from xrollout_ros.learning.models.act import ACTConfig, ACTModel
 from xrollout_ros.learning.models.base import ChunkModel, ModelConfig
 from xrollout_ros.learning.models.flow import FlowConfig, FlowModel
 from xrollout_ros.learning.models.regression import EnsembleConfig, EnsembleModel, MLPConfig, MLPModel
 
 __all__ = [
     "ARCHITECTURES",
+    "ACTConfig",
+    "ACTModel",
     "ChunkModel",
     "EnsembleConfig",
     "EnsembleModel",
@@ -28,7 +31,9 @@ __all__ = [
     "build_model",
 ]
 
-ARCHITECTURES: dict[str, type[ChunkModel]] = {model.name: model for model in (FlowModel, MLPModel, EnsembleModel)}
+ARCHITECTURES: dict[str, type[ChunkModel]] = {
+    model.name: model for model in (FlowModel, MLPModel, EnsembleModel, ACTModel)
+}
 
 
 def build_model(name: str, config: Mapping[str, Any], origin: str = "arguments") -> ChunkModel:

@@ -13,6 +13,9 @@ from xrollout_ros.learning.models.base import ChunkModel, ModelConfig, masked_me
 from xrollout_ros.learning.networks import VelocityNet
 from xrollout_ros.learning.prefix import Given, draw_lengths, guidance_gain, soft_weights
 
+LOSS_DRAWS = 8
+"""Noises and times at which a chunk's own loss is taken."""
+
 
 class FlowConfig(ModelConfig):
     """Sizes of the flow-matching policy."""
@@ -40,16 +43,25 @@ class FlowModel(ChunkModel):
     name = "flow"
     loss_name = "flow-matching loss (normalized actions)"
     config_type = FlowConfig
+    detectors = ("policy_loss",)
 
     times: Tensor
+    loss_noise: Tensor
+    loss_times: Tensor
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__(config)
         self._config = config
         flags = config.horizon if config.max_prefix else 0
         chunk_dim = config.horizon * config.action_dim
-        self.net = VelocityNet(config.state_dim, chunk_dim, config.width, config.depth, flags, skip=config.skip)
+        self.net = VelocityNet(
+            self.context_dim, chunk_dim, config.width, config.depth, flags, skip=config.skip, dropout=config.dropout
+        )
         self.register_buffer("times", torch.arange(config.steps).view(-1, 1, 1) / config.steps, persistent=False)
+        noise = torch.randn(LOSS_DRAWS, chunk_dim, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("loss_noise", noise, persistent=False)
+        times = (torch.arange(LOSS_DRAWS).view(-1, 1) + 0.5) / LOSS_DRAWS
+        self.register_buffer("loss_times", times, persistent=False)
 
     @property
     def config(self) -> FlowConfig:
@@ -63,65 +75,91 @@ class FlowModel(ChunkModel):
     def max_prefix(self) -> int:
         return self._config.max_prefix or self._config.horizon
 
-    def loss(self, state: Tensor, actions: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-        noise = torch.randn(actions.shape, generator=generator)
-        time = torch.rand(len(state), 1, generator=generator)
+    def _loss(self, context: Tensor, actions: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+        noise = torch.randn(actions.shape, generator=generator).to(actions.device)
+        time = torch.rand(len(actions), 1, generator=generator).to(actions.device)
         target = actions - noise
         noisy = noise + time.unsqueeze(-1) * target
         flags = None
         if self._config.max_prefix:
-            lengths = draw_lengths(len(state), self._config.max_prefix, generator)
-            given = torch.arange(self._config.horizon) < lengths
+            lengths = draw_lengths(len(actions), self._config.max_prefix, generator)
+            given = (torch.arange(self._config.horizon) < lengths).to(actions.device)
             noisy = torch.where(given.unsqueeze(-1), actions, noisy)
-            mask, flags = mask * ~given, given.to(state.dtype)
-        velocity = self.net(state, noisy.flatten(1), time, flags).view_as(actions)
+            mask, flags = mask * ~given, given.to(context.dtype)
+        velocity = self.net(context, noisy.flatten(1), time, flags).view_as(actions)
         return masked_mean((velocity - target).square(), mask)
 
-    def sample(
-        self, state: Tensor, generator: torch.Generator, given: Given | None = None
+    def _chunks(
+        self, context: Tensor, generator: torch.Generator, given: Given | None
     ) -> tuple[Tensor, dict[str, float]]:
         config = self._config
-        chunk = torch.randn(1, config.horizon * config.action_dim, generator=generator).to(state.device)
-        row = state.view(1, -1)
+        chunk = torch.randn(1, config.horizon * config.action_dim, generator=generator).to(context.device)
+        chunk = chunk.repeat(len(context), 1)
         if config.max_prefix:
-            chunk = self._continued(row, chunk, given)
+            chunk = self._continued(context, chunk, given)
         elif given is not None:
-            chunk = self._guided(row, chunk, given)
+            chunk = self._guided(context, chunk, given)
         else:
             for time in self.times:
-                chunk = chunk + self.net(row, chunk, time) / config.steps
-        chunk = chunk.view(config.horizon, config.action_dim)
+                chunk = chunk + self._velocity(context, chunk, time) / config.steps
+        chunks = chunk.view(-1, config.horizon, config.action_dim)
         if given is not None:
-            chunk[: given.frozen] = given.actions[: given.frozen]
-        return chunk, {}
+            chunks[:, : given.frozen] = given.actions[: given.frozen]
+        return chunks, {}
 
-    def _continued(self, row: Tensor, chunk: Tensor, given: Given | None) -> Tensor:
-        """From noise ``(1, H·A)`` to a chunk, the given rows kept as they are throughout."""
+    def _velocity(self, context: Tensor, chunk: Tensor, time: Tensor, flags: Tensor | None = None) -> Tensor:
+        """Velocities ``(B, H·A)`` at one time ``(1, 1)``, with one set of flags ``(1, H)``."""
+        rows = len(context)
+        velocity: Tensor = self.net(
+            context, chunk, time.expand(rows, 1), None if flags is None else flags.expand(rows, -1)
+        )
+        return velocity
+
+    def _continued(self, context: Tensor, chunk: Tensor, given: Given | None) -> Tensor:
+        """From noise ``(B, H·A)`` to chunks, the given rows kept as they are throughout."""
         config, frozen = self._config, 0 if given is None else given.frozen
-        flags = torch.zeros(1, config.horizon, device=row.device)
+        flags = torch.zeros(1, config.horizon, device=context.device)
         flags[:, :frozen] = 1
         fixed = frozen * config.action_dim
         for time in self.times:
             if given is not None:
-                chunk[0, :fixed] = given.actions[:frozen].flatten()
-            chunk = chunk + self.net(row, chunk, time, flags) / config.steps
+                chunk[:, :fixed] = given.actions[:frozen].flatten()
+            chunk = chunk + self._velocity(context, chunk, time, flags) / config.steps
         return chunk
 
-    def _guided(self, row: Tensor, chunk: Tensor, given: Given) -> Tensor:
-        """From noise ``(1, H·A)`` to a chunk, each step pulled towards the given rows by the gradient of its error."""
+    def _guided(self, context: Tensor, chunk: Tensor, given: Given) -> Tensor:
+        """From noise ``(B, H·A)`` to chunks, each step pulled towards the given rows by the gradient of its error."""
         config = self._config
-        target = torch.zeros(config.horizon, config.action_dim, device=row.device)
+        target = torch.zeros(config.horizon, config.action_dim, device=context.device)
         rows = min(len(given.actions), config.horizon)
         target[:rows] = given.actions[:rows]
-        weights = soft_weights(config.horizon, rows, given.frozen).to(row.device)
+        weights = soft_weights(config.horizon, rows, given.frozen).to(context.device)
         weights = weights.repeat_interleave(config.action_dim)
         for step, time in enumerate(self.times):
             at = step / config.steps
             with torch.enable_grad():
                 noisy = chunk.detach().requires_grad_()
-                velocity = self.net(row, noisy, time)
+                velocity = self._velocity(context, noisy, time)
                 clean = noisy + (1 - at) * velocity
                 error = weights * (target.view(1, -1) - clean.detach())
                 [pull] = torch.autograd.grad(clean, noisy, error)
             chunk = noisy.detach() + (velocity.detach() + guidance_gain(at) * pull) / config.steps
         return chunk
+
+    def _doubts(self, context: Tensor, chunk: Tensor, given: Given | None) -> dict[str, float]:
+        """The loss that its own chunk has, mean over noises and times that are always the same.
+
+        After Lee et al. 2024 (Diff-DAgger, arXiv:2410.14868), who take the loss of a diffusion policy.
+        """
+        config = self._config
+        clean = chunk.reshape(1, -1)
+        target = clean - self.loss_noise
+        noisy, flags, fixed = self.loss_noise + self.loss_times * target, None, 0
+        if config.max_prefix:
+            frozen = 0 if given is None else given.frozen
+            fixed = frozen * config.action_dim
+            noisy[:, :fixed] = clean[:, :fixed]
+            flags = torch.zeros(LOSS_DRAWS, config.horizon, device=context.device)
+            flags[:, :frozen] = 1
+        velocity = self.net(context.expand(LOSS_DRAWS, -1), noisy, self.loss_times, flags)
+        return {"policy_loss": float((velocity - target)[:, fixed:].square().mean())}

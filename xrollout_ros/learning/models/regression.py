@@ -35,20 +35,20 @@ class MLPModel(ChunkModel):
     def __init__(self, config: MLPConfig) -> None:
         super().__init__(config)
         self._config = config
-        self.net = mlp(config.state_dim, config.width, config.depth, config.horizon * config.action_dim)
+        self.net = mlp(self.context_dim, config.width, config.depth, config.horizon * config.action_dim, config.dropout)
 
     @property
     def config(self) -> MLPConfig:
         return self._config
 
-    def loss(self, state: Tensor, actions: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-        return masked_mean((self.net(state).view_as(actions) - actions).abs(), mask)
+    def _loss(self, context: Tensor, actions: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+        return masked_mean((self.net(context).view_as(actions) - actions).abs(), mask)
 
-    def sample(
-        self, state: Tensor, generator: torch.Generator, given: Given | None = None
+    def _chunks(
+        self, context: Tensor, generator: torch.Generator, given: Given | None
     ) -> tuple[Tensor, dict[str, float]]:
-        chunk: Tensor = self.net(state.view(1, -1))
-        return chunk.view(self._config.horizon, self._config.action_dim), {}
+        chunks: Tensor = self.net(context)
+        return chunks.view(-1, self._config.horizon, self._config.action_dim), {}
 
 
 class EnsembleModel(ChunkModel):
@@ -57,24 +57,31 @@ class EnsembleModel(ChunkModel):
     name = "ensemble"
     loss_name = "L1 loss (normalized actions)"
     config_type = EnsembleConfig
+    detectors = ("ensemble_variance",)
 
     def __init__(self, config: EnsembleConfig) -> None:
         super().__init__(config)
         self._config = config
         self.net = ParallelMLP(
-            config.members, config.state_dim, config.width, config.depth, config.horizon * config.action_dim
+            config.members,
+            self.context_dim,
+            config.width,
+            config.depth,
+            config.horizon * config.action_dim,
+            config.dropout,
         )
 
     @property
     def config(self) -> EnsembleConfig:
         return self._config
 
-    def loss(self, state: Tensor, actions: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-        chunks = self.net(state).view(self._config.members, *actions.shape)
+    def _loss(self, context: Tensor, actions: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+        chunks = self.net(context).view(self._config.members, *actions.shape)
         return masked_mean((chunks - actions).abs().mean(0), mask)
 
-    def sample(
-        self, state: Tensor, generator: torch.Generator, given: Given | None = None
+    def _chunks(
+        self, context: Tensor, generator: torch.Generator, given: Given | None
     ) -> tuple[Tensor, dict[str, float]]:
-        chunks = self.net(state.view(1, -1)).view(-1, self._config.horizon, self._config.action_dim)
+        config = self._config
+        chunks = self.net(context).view(config.members, -1, config.horizon, config.action_dim)
         return chunks.mean(0), {"ensemble_variance": float(chunks.var(0, unbiased=False).mean())}
