@@ -41,6 +41,8 @@ class PolicyInfo:
     """How it makes a chunk go on from what is being played."""
     max_prefix: int = 0
     """Most rows that can be given."""
+    cameras: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Cameras whose images it must be given: height and width, by name."""
     action_scale: tuple[float, ...] = ()
     """``(A,)`` half the range of each action in training, the unit of a normalized action; empty: 1."""
     detectors: tuple[str, ...] = ()

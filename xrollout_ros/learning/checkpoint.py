@@ -16,7 +16,7 @@ from xrollout_ros.core.files import write_bytes, write_together
 from xrollout_ros.core.ports import PolicyInfo
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
-from xrollout_ros.learning.compatibility import check_robot, check_task
+from xrollout_ros.learning.compatibility import check_driver, check_robot, check_task
 from xrollout_ros.learning.devices import choose_device
 from xrollout_ros.learning.metadata import (
     FORMAT,
@@ -160,7 +160,7 @@ def load_policy(
 
     Args:
         path: the file.
-        robot: that it must fit.
+        robot: that it must fit, and is to drive.
         task: that it must be for.
         expected_hash: SHA-256 that the file must have; None or empty: any.
         device: ``cpu``, ``cuda`` or ``auto``, see ``learning.devices``.
@@ -174,6 +174,7 @@ def load_policy(
     where = choose_device(device, sum(tensor.numel() for tensor in model.parameters()))
     if robot is not None:
         check_robot(meta, robot, path)
+        check_driver(meta, path)
     if task is not None:
         check_task(meta, task, path)
     info = PolicyInfo(
@@ -189,6 +190,7 @@ def load_policy(
         dataset_version=meta.dataset_version,
         conditioning=model.conditioning,
         max_prefix=model.max_prefix,
+        cameras=meta.cameras,
         action_scale=tuple(((model.normalizer.action_high - model.normalizer.action_low) / 2).tolist()),
         detectors=detectors_of(model, checkpoint.novelties),
     )

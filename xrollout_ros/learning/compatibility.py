@@ -49,6 +49,20 @@ def _list(state: dict[str, int]) -> str:
     return "(" + ", ".join(f"{name}[{size}]" for name, size in state.items()) + ")"
 
 
+def check_driver(meta: CheckpointMeta, path: Path) -> None:
+    """Refuse a policy that sees images: neither the graph nor the in-process loop gives it any yet.
+
+    Raises:
+        CheckpointError: naming its cameras.
+    """
+    if meta.cameras:
+        raise CheckpointError(
+            f"checkpoint {path} needs images of {', '.join(meta.cameras)}, and policies that see images "
+            "cannot be deployed yet",
+            "Deploy a checkpoint that was trained from states alone (without --camera).",
+        )
+
+
 def check_task(meta: CheckpointMeta, task: TaskSpec, path: Path) -> None:
     """Refuse another task than the policy's own.
 

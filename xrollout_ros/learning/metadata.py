@@ -28,6 +28,10 @@ _OUTLINE_BYTES = 16 * 2**20
 MAKE_ONE = "`xrollout train --data raw_rollouts --output checkpoint.pt` makes one."
 
 
+CameraSize = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_length=2)]
+"""Height and width of a camera's images, as the network sees them."""
+
+
 class CheckpointMeta(BaseModel):
     """Provenance of a checkpoint and what it needs of a robot."""
 
@@ -37,7 +41,7 @@ class CheckpointMeta(BaseModel):
     parent_policy_id: str = Field(default="", description="the policy that this one was fine-tuned from, empty: none")
     parent_checkpoint_hash: str = Field(default="", description="SHA-256 of the parent's file")
     architecture: str
-    config: dict[str, int | float] = Field(description="sizes that build the network again")
+    config: dict[str, int | float | dict[str, CameraSize]] = Field(description="sizes that build the network again")
     robot: str = Field(description="RobotSpec id")
     interface_hash: str = Field(description="RobotSpec.interface_hash() of that robot")
     state: dict[str, Annotated[int, Field(ge=1)]] = Field(description="observation names in order, and their sizes")
@@ -75,6 +79,12 @@ class CheckpointMeta(BaseModel):
     def action_dim(self) -> int:
         """A, the length of an action."""
         return len(self.actions)
+
+    @property
+    def cameras(self) -> dict[str, tuple[int, int]]:
+        """Cameras whose images the policy sees: height and width, by name; empty: it sees none."""
+        sizes = self.config.get("cameras", {})
+        return {name: (size[0], size[1]) for name, size in sizes.items()} if isinstance(sizes, dict) else {}
 
 
 def interface_of(robot: RobotSpec) -> dict[str, Any]:

@@ -63,15 +63,19 @@ class ChunkPolicy:
         """
         self._generator.manual_seed(seed % 2**64)
 
-    def predict(self, state: Array, prefix: Prefix | None = None) -> npt.NDArray[np.float32]:
+    def predict(
+        self, state: Array, prefix: Prefix | None = None, images: Mapping[str, npt.NDArray[np.uint8]] | None = None
+    ) -> npt.NDArray[np.float32]:
         """Action chunk ``(H, A) float32`` in the robot's units, not clipped, for inputs ``(I,) float64``.
 
         Args:
             state: what the processors made of a state vector.
             prefix: what the chunk goes on from; its frozen rows come back as they are.
+            images: ``(H, W, 3) uint8`` RGB of each of its cameras; others are not looked at.
 
         Raises:
-            SpecError: the state has another size, or the policy can't be given so long a prefix.
+            SpecError: the state has another size, the policy can't be given so long a prefix, or an image is missing
+                or of another size or type.
         """
         if state.shape != (self._info.state_dim,):
             raise SpecError(
@@ -85,6 +89,7 @@ class ChunkPolicy:
                 f"out of {len(prefix.actions)}",
                 f"Allowed are 1 to {self._info.max_prefix} (conditioning: {self._info.conditioning}).",
             )
+        seen = self._images(images or {}) if self._info.cameras else None
         if torch.get_num_threads() != 1:
             torch.set_num_threads(1)
         # Not inference_mode: guidance needs gradients.
@@ -95,10 +100,30 @@ class ChunkPolicy:
             if prefix is not None:
                 rows = torch.tensor(prefix.actions, dtype=torch.float32, device=self._device)
                 given = Given(normalizer.action(rows), prefix.frozen)
-            chunk, scores = self._model.sample(row, self._generator, given, doubts=True)
-            self._scores = {**novelty_scores(self._novelties, state), **scores, **dropout_variance(self._model, row)}
+            chunk, scores = self._model.sample(row, self._generator, given, seen, doubts=True)
+            self._scores = {
+                **novelty_scores(self._novelties, state),
+                **scores,
+                **dropout_variance(self._model, row, seen),
+            }
             actions: npt.NDArray[np.float32] = normalizer.action_back(chunk).cpu().numpy().copy()
         if prefix is not None:
             # Through the normalization and back they would differ in the last bits.
             actions[: prefix.frozen] = prefix.actions[: prefix.frozen]
         return actions
+
+    def _images(self, images: Mapping[str, npt.NDArray[np.uint8]]) -> dict[str, torch.Tensor]:
+        """The images of its cameras on its device."""
+        wrong = []
+        for name, size in self._info.cameras.items():
+            if name not in images:
+                wrong.append(f"no image of camera {name!r}")
+            elif images[name].shape != (*size, 3) or images[name].dtype != np.uint8:
+                wrong.append(f"an image of camera {name!r} of shape {images[name].shape} and {images[name].dtype}")
+        if wrong:
+            needed = ", ".join(f"{name} ({high}, {wide}, 3)" for name, (high, wide) in self._info.cameras.items())
+            raise SpecError(
+                f"policy {self._info.policy_id} was given {' and '.join(wrong)}", f"It needs uint8 images: {needed}."
+            )
+        # Copies, since torch takes neither negative strides nor what cannot be written to.
+        return {name: torch.from_numpy(images[name].copy()).to(self._device) for name in self._info.cameras}

@@ -9,6 +9,7 @@ import numpy as np
 
 from xrollout_ros.core.chunk import ActionChunk, Array, Command, Observation, SafetyEvent
 from xrollout_ros.core.episode import Outcome
+from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.modes import Mode, Severity
 from xrollout_ros.core.ports import Operator, Policy, SimRobot
 from xrollout_ros.core.recoveries import LEARNED
@@ -90,10 +91,17 @@ def run_attempt(
 
     Raises:
         ValueError: neither a policy nor an operator was given.
-        SpecError: there is no such engine.
+        SpecError: there is no such engine, or a policy needs images.
     """
     if policy is None and operator is None:
         raise ValueError("give a policy, an operator, or both")
+    for each in (policy, recovery):
+        if each is not None and each.info.cameras:
+            raise SpecError(
+                f"policy {each.info.policy_id} needs images of {', '.join(each.info.cameras)}, "
+                "which this loop does not give",
+                "Give a policy that was trained from states alone.",
+            )
     episode_id = _EPISODE
     supervisor = Supervisor(robot, stepped=True)
     noise = seed if policy_seed is None else policy_seed
