@@ -23,8 +23,8 @@ from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, FlowModel, b
 from xrollout_ros.learning.networks import ParallelMLP
 from xrollout_ros.learning.policies import ChunkPolicy
 from xrollout_ros.learning.prefix import LARGEST_GAIN, Given, draw_lengths, guidance_gain, soft_weights
-from xrollout_ros.learning.train import _prefix
 from xrollout_ros.learning.train_options import TrainOptions
+from xrollout_ros.learning.train_plan import _prefix
 
 from ..checkpoints import make_checkpoint
 
@@ -196,7 +196,7 @@ def test_the_gain_is_bounded(time: float) -> None:
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
 def test_what_an_architecture_can_do_is_said(name: str) -> None:
-    expected = {"flow": "guidance", "mlp": "none", "ensemble": "none"}
+    expected = {"flow": "guidance", "mlp": "none", "ensemble": "none", "act": "none"}
     assert build_model(name, SIZES).conditioning == expected[name]
 
 

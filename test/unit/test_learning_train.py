@@ -258,13 +258,17 @@ def test_bad_output_is_noticed_before_training(tmp_path: Path, data: Callable[..
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"policy": "oracle"}, "unknown policy 'oracle'; known are ensemble, flow, mlp"),
+        ({"policy": "oracle"}, "unknown policy 'oracle'; known are act, ensemble, flow, mlp"),
         ({"epochs": 0}, r"epochs \(value 0\)"),
         ({"lr": float("nan")}, r"lr \(value nan\)"),
         ({"held_out": 1.0}, r"held_out \(value 1\.0\)"),
         ({"horizon": 4, "execute": 5}, "execute 5 is more than the horizon 4"),
         ({"include": "everything"}, "'demonstrations' or 'successes'"),
         ({"epoch": 3}, "epoch .*not permitted"),
+        ({"replay": "all"}, "unknown replay 'all'; known are prioritized, weighted"),
+        ({"held_out": 0.0, "patience": 3}, "patience 3 needs held-out episodes"),
+        ({"weights": "mine"}, "'sirius', 'iwr' or 'uniform'"),
+        ({"up_weight": {"dropped": 0}}, r"up_weight.dropped \(value 0\)"),
     ],
 )
 def test_bad_options(changes: dict[str, object], words: str) -> None:

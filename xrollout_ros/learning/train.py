@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import xrollout_ros
 from xrollout_ros.core.clock import SystemClock, seconds
-from xrollout_ros.core.errors import CheckpointError, DataError, SpecError
+from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.files import check_writable, write_bytes, write_together
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.processors import Processor
 from xrollout_ros.core.resources import load_robot
-from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.episodes.lineage.records import register
 from xrollout_ros.learning.checkpoint import Checkpoint, encode_checkpoint, load_checkpoint
 from xrollout_ros.learning.compatibility import check_robot
@@ -30,25 +31,23 @@ from xrollout_ros.learning.dataset import (
     processed,
     split,
 )
-from xrollout_ros.learning.fit import Progress, Recipe, fit
+from xrollout_ros.learning.devices import choose_device
+from xrollout_ros.learning.fit import Fitted, Progress, Recipe, fit
 from xrollout_ros.learning.lineage import record_of
+from xrollout_ros.learning.loader import Samples
 from xrollout_ros.learning.metadata import CheckpointMeta, interface_of, sha256
-from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, build_model
+from xrollout_ros.learning.models import ChunkModel
 from xrollout_ros.learning.picture import draw_losses
-from xrollout_ros.learning.shards.manifest import is_dataset
+from xrollout_ros.learning.replay import Replay, make_replay
+from xrollout_ros.learning.resume import TrainingState, fingerprint, state_path
+from xrollout_ros.learning.scores import FITTED
+from xrollout_ros.learning.shards.manifest import is_dataset, read_manifest
 from xrollout_ros.learning.shards.reader import open_dataset
-from xrollout_ros.learning.train_options import DEFAULT_HORIZON, DEFAULT_POLICY, DEFAULT_STEPS, MIN_EPOCHS, TrainOptions
+from xrollout_ros.learning.train_options import DEFAULT_STEPS, MIN_EPOCHS, TrainOptions
+from xrollout_ros.learning.train_plan import Plan, make_model, processors_of, reconcile, same_interface
 from xrollout_ros.learning.windows import windows
 from xrollout_ros.runtime.novelty import Novelty, Steps
 from xrollout_ros.runtime.novelty_fit import fit as fit_novelty
-from xrollout_ros.runtime.processors import state_entries
-
-LONG_CHUNK = 64
-"""Values of a chunk beyond which a flow policy gets a way for the noise past its body.
-
-Measured on pick_and_place: with 32 values it costs success (10 demonstrations, 5 trainings: 0.74 against 0.82), with
-128 it is what makes the policy learn (0.90 against 0.35).
-"""
 
 
 @dataclass(frozen=True)
@@ -60,25 +59,20 @@ class TrainResult:
     record: Path
     checkpoint_hash: str
     meta: CheckpointMeta
-    history: list[Progress]
+    fitted: Fitted
     rows: int
     """Rows trained on."""
     left_out: dict[str, int]
     """Episodes that did not train, by reason."""
+    replay: dict[str, Any]
+    """What was drawn, by class."""
     problem: str = ""
     """Why the data folder does not know of it; empty: it does."""
 
-
-@dataclass(frozen=True)
-class _Plan:
-    """What remains when options, data and base model have been reconciled."""
-
-    architecture: str
-    horizon: int
-    execute: int
-    sizes: dict[str, int]
-    """Of the network, where this architecture has them."""
-    base: Checkpoint | None
+    @property
+    def history(self) -> list[Progress]:
+        """One for each epoch."""
+        return self.fitted.history
 
 
 def train(options: TrainOptions, report: Callable[[Progress], None]) -> TrainResult:
@@ -98,18 +92,45 @@ def train(options: TrainOptions, report: Callable[[Progress], None]) -> TrainRes
     for path in _outputs(options.output):
         check_writable(path, "output")
     base = load_checkpoint(options.base_model) if options.base_model is not None else None
-    plan = _reconcile(options, base)
-    data = _training_set(options, _processors(options, base))
+    plan = reconcile(options, base)
+    data = _training_set(options, processors_of(options, base))
     if options.robot is not None:
-        _same_interface(load_robot(options.robot), data.robot)
+        same_interface(load_robot(options.robot), data.robot)
     if base is not None:
         check_robot(base.meta, data.robot, base.path)
     training, held_out = split(data.episodes, options.held_out, options.seed)
     samples = windows(training, plan.horizon)
     validation = windows(held_out, plan.horizon) if held_out else None
-    model = _model(plan, data, training, options.seed)
-    steps_per_epoch = math.ceil(len(samples) / options.batch_size)
-    recipe = Recipe(
+    model = make_model(plan, data, training, options.seed)
+    recipe = _recipe(options, len(samples), model)
+    replay = make_replay(options.replay, samples, training, options.weights, options.curriculum)
+    state = TrainingState(state_path(options.output), _fingerprint(options, plan, data, recipe))
+    if options.restart:
+        state.forget()
+    fitted = fit(
+        model,
+        Samples(samples, training, model, recipe.device),
+        Samples(validation, held_out, model, recipe.device) if validation is not None else None,
+        recipe,
+        report,
+        replay=replay,
+        state=state,
+    )
+    meta = _describe(options, plan, data, fitted, (training, held_out), recipe)
+    known = [Steps.of(episode.state[episode.sampled]) for episode in training]
+    novelties = [fit_novelty(kind, known, options.seed) for kind in FITTED] if len(known) > 1 else []
+    result = _write(options.output, (fitted.model, novelties), meta, fitted, len(samples), data, replay)
+    state.forget()
+    return replace(result, problem=_register(options.data, result, base))
+
+
+def _recipe(options: TrainOptions, samples: int, model: ChunkModel) -> Recipe:
+    steps_per_epoch = math.ceil(samples / options.batch_size)
+    device = choose_device(options.device, sum(tensor.numel() for tensor in model.parameters()))
+    precision = options.precision
+    if precision == "auto":
+        precision = "bf16" if device != "cpu" and torch.cuda.is_bf16_supported() else "fp32"
+    return Recipe(
         epochs=options.epochs or max(MIN_EPOCHS, math.ceil(DEFAULT_STEPS / steps_per_epoch)),
         lr=options.lr,
         batch_size=options.batch_size,
@@ -118,131 +139,88 @@ def train(options: TrainOptions, report: Callable[[Progress], None]) -> TrainRes
         warmup_steps=options.warmup_steps,
         ema=options.ema,
         state_noise=options.state_noise,
+        patience=options.patience,
+        precision=precision,
+        device=device,
     )
-    fitted, history = fit(model, samples, validation, recipe, report)
-    meta = _describe(options, plan, data, fitted, (training, held_out), recipe, history)
-    known = [Steps.of(episode.state[episode.sampled]) for episode in training]
-    novelty = fit_novelty("rnd", known, options.seed) if len(known) > 1 else None
-    result = _write(options.output, (fitted, novelty), meta, history, len(samples), data.left_out)
-    return replace(result, problem=_register(options.data, result, base))
+
+
+def _fingerprint(options: TrainOptions, plan: Plan, data: TrainingSet, recipe: Recipe) -> str:
+    """Of all that the weights follow from; where the data lie and where the output goes is not among it."""
+    asked = options.model_dump(mode="json", exclude={"data", "output", "base_model", "restart"})
+    return fingerprint(
+        options=asked,
+        recipe=asdict(recipe),
+        base=plan.base.checkpoint_hash if plan.base else "",
+        data=dataset_version(data.episodes),
+        weights=[[each.weight, each.level, each.difficulty] for each in data.episodes],
+        software=xrollout_ros.__version__,
+        torch=torch.__version__,
+    )
 
 
 def _training_set(options: TrainOptions, processors: list[Processor] | None) -> TrainingSet:
     """What a folder of bags, or a dataset, holds to train from."""
     if not is_dataset(options.data):
-        return load_training_set(options.data, task=options.task, include=options.include, processors=processors)
+        levels = sorted(path.name for path in options.data.glob("level*") if is_dataset(path))
+        if levels:
+            raise DataError(
+                f"{options.data} is a pyramid, not one of its levels",
+                f"Give one of {', '.join(levels)}, e.g. {options.data / levels[-1]}.",
+            )
+        data = load_training_set(options.data, task=options.task, include=options.include, processors=processors)
+        return _up_weighted(data, options.up_weight)
     data = open_dataset(options.data).training_set()
     if options.task is not None and options.task != data.task:
         raise DataError(
             f"the dataset {options.data} is of task {data.task!r}, asked for is {options.task!r}",
             "Leave --task out, or give the dataset of that task.",
         )
-    return processed(data, processors)
+    return _up_weighted(processed(data, processors), options.up_weight)
+
+
+def _up_weighted(data: TrainingSet, factors: Mapping[str, float]) -> TrainingSet:
+    """Episodes of these failure modes count more."""
+    known = Counter(episode.cluster for episode in data.episodes if episode.cluster)
+    for mode in factors:
+        if mode not in known:
+            told = ", ".join(f"{name} ({count})" for name, count in sorted(known.items())) or "none"
+            raise DataError(
+                f"no episode of the failure mode {mode!r} is there to be up-weighted", f"Modes of its episodes: {told}."
+            )
+    if not factors:
+        return data
+    return replace(
+        data,
+        episodes=tuple(replace(each, weight=each.weight * factors.get(each.cluster, 1.0)) for each in data.episodes),
+    )
 
 
 def _register(data: Path, result: TrainResult, base: Checkpoint | None) -> str:
     """Let the data folder know which policy came of its episodes; why it does not, where that fails."""
     records = [record_of(base.meta, base.checkpoint_hash, base.path)] if base else []
     try:
-        register(data, [*records, record_of(result.meta, result.checkpoint_hash, result.output)])
+        source = Path(read_manifest(data).source) if is_dataset(data) else data
+        register(source, [*records, record_of(result.meta, result.checkpoint_hash, result.output)])
     except DataError as error:  # hours of training are not lost for this
         return str(error)
     return ""
-
-
-def _processors(options: TrainOptions, base: Checkpoint | None) -> list[Processor] | None:
-    """What is done to the states; None: what the bags say."""
-    asked = list(load_robot(options.robot).processors) if options.robot is not None else None
-    if base is None:
-        return asked
-    if asked is not None and asked != base.meta.processors:
-        raise CheckpointError(
-            f"base model {base.path} was trained with other processors than robot {options.robot!r} has",
-            "Leave --robot out, or train from scratch.",
-        )
-    return list(base.meta.processors)
-
-
-def _same_interface(asked: RobotSpec, recorded: RobotSpec) -> None:
-    if asked.interface_hash() != recorded.interface_hash():
-        raise SpecError(
-            f"robot {asked.id!r} senses or acts otherwise than robot {recorded.id!r}, with which was recorded",
-            "Only `processors` may differ: give the RobotSpec of that robot.",
-        )
 
 
 def _outputs(output: Path) -> tuple[Path, Path, Path]:
     return output, output.with_name(f"{output.name}.loss.png"), output.with_name(f"{output.name}.json")
 
 
-def _reconcile(options: TrainOptions, base: Checkpoint | None) -> _Plan:
-    if base is None:
-        name, horizon = options.policy or DEFAULT_POLICY, options.horizon or DEFAULT_HORIZON
-        plan = _Plan(name, horizon, options.execute or max(1, horizon // 2), _prefix(options, name, horizon), None)
-    else:
-        meta = base.meta
-        for name, (mine, theirs) in {
-            "policy": (options.policy, meta.architecture),
-            "horizon": (options.horizon, meta.horizon),
-            "max-prefix": (options.max_prefix, meta.config.get("max_prefix", 0)),
-        }.items():
-            if mine is not None and mine != theirs:
-                raise CheckpointError(
-                    f"base model {base.path} has {name} {theirs!r}, asked for is {mine!r}",
-                    f"Leave --{name} out, or train from scratch.",
-                )
-        plan = _Plan(meta.architecture, meta.horizon, options.execute or meta.execute, {}, base)
-    if plan.execute > plan.horizon:
-        raise SpecError(
-            f"execute {plan.execute} is more than the horizon {plan.horizon}", f"Allowed is 1 to {plan.horizon}."
-        )
-    return plan
-
-
-def _prefix(options: TrainOptions, architecture: str, horizon: int) -> dict[str, int]:
-    if "max_prefix" in ARCHITECTURES[architecture].config_type.model_fields:
-        return {"max_prefix": horizon // 2 if options.max_prefix is None else options.max_prefix}
-    if options.max_prefix:
-        raise SpecError(
-            f"max-prefix {options.max_prefix}: policy {architecture!r} cannot go on from given rows",
-            "Leave it out, or train --policy flow.",
-        )
-    return {}
-
-
-def _model(plan: _Plan, data: TrainingSet, training: Sequence[TrainingEpisode], seed: int) -> ChunkModel:
-    """The base model as it is, its normalization kept; or a fresh one, normalized by the training rows."""
-    if plan.base is not None:
-        return plan.base.model
-    inputs = data.inputs or state_entries(data.robot)
-    sizes = {
-        "state_dim": sum(entry.size for entry in inputs.values()),
-        "action_dim": data.robot.action_dim,
-        "horizon": plan.horizon,
-        **plan.sizes,
-    }
-    if "skip" in ARCHITECTURES[plan.architecture].config_type.model_fields:
-        sizes["skip"] = plan.horizon * data.robot.action_dim > LONG_CHUNK
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = build_model(plan.architecture, sizes)
-    rows = windows(training, 1)
-    units = [entry.unit for entry in inputs.values() for _ in range(entry.size)]
-    model.normalizer.fit(torch.from_numpy(rows.state), torch.from_numpy(rows.actions[:, 0]), units)
-    return model
-
-
 def _describe(
     options: TrainOptions,
-    plan: _Plan,
+    plan: Plan,
     data: TrainingSet,
-    model: ChunkModel,
+    fitted: Fitted,
     episodes: tuple[Sequence[TrainingEpisode], Sequence[TrainingEpisode]],
     recipe: Recipe,
-    history: Sequence[Progress],
 ) -> CheckpointMeta:
     training, held_out = episodes
-    last, clock = history[-1], SystemClock()
+    model, last, clock = fitted.model, fitted.history[-1], SystemClock()
     losses = {"train": last.train_loss} | ({} if last.val_loss is None else {"val": last.val_loss})
     return CheckpointMeta(
         policy_id=new_id(),
@@ -270,30 +248,36 @@ def _describe(
 
 def _write(
     output: Path,
-    fitted: tuple[ChunkModel, Novelty | None],
+    learned: tuple[ChunkModel, Sequence[Novelty]],
     meta: CheckpointMeta,
-    history: list[Progress],
+    fitted: Fitted,
     rows: int,
-    left_out: dict[str, int],
+    data: TrainingSet,
+    replay: Replay,
 ) -> TrainResult:
-    model, novelty = fitted
-    data = encode_checkpoint(model, meta, novelty)
-    digest = sha256(data)
+    model, novelties = learned
+    encoded = encode_checkpoint(model, meta, novelties)
+    digest = sha256(encoded)
     record = {
         "checkpoint_hash": digest,
         "meta": meta.model_dump(mode="json"),
         "rows": rows,
-        "left_out": left_out,
-        "history": [asdict(progress) for progress in history],
+        "left_out": data.left_out,
+        "replay": replay.counts(),
+        "waiting": fitted.history[-1].waiting,
+        "resumed_from": fitted.resumed_from,
+        "best_epoch": fitted.best_epoch,
+        "stopped_early": fitted.stopped_early,
+        "history": [asdict(progress) for progress in fitted.history],
     }
     text = json.dumps(record, indent=1).encode()
     title = f"{meta.architecture} · {meta.task} · {len(meta.episodes)} episodes, {rows} rows"
     checkpoint, picture, history_file = _outputs(output)
     write_together(
         {
-            checkpoint: lambda fresh: write_bytes(fresh, data),
-            picture: lambda fresh: draw_losses(fresh, history, title, model.loss_name),
+            checkpoint: lambda fresh: write_bytes(fresh, encoded),
+            picture: lambda fresh: draw_losses(fresh, fitted.history, title, model.loss_name),
             history_file: lambda fresh: write_bytes(fresh, text),
         }
     )
-    return TrainResult(checkpoint, picture, history_file, digest, meta, history, rows, left_out)
+    return TrainResult(checkpoint, picture, history_file, digest, meta, fitted, rows, data.left_out, replay.counts())

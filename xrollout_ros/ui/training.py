@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from xrollout_ros.learning import fit
+from xrollout_ros.learning.resume import state_path
 from xrollout_ros.learning.train import TrainResult, train
 from xrollout_ros.learning.train_options import TrainOptions
 from xrollout_ros.ui import text
@@ -20,6 +21,9 @@ def train_with_progress(options: TrainOptions, console: Console) -> TrainResult:
     Raises:
         XRolloutError: as :func:`xrollout_ros.learning.train.train` does.
     """
+    waiting = state_path(options.output)
+    if waiting.exists() and not options.restart:
+        console.print(f"an interrupted training is there ({waiting}); it goes on if it is this one", soft_wrap=True)
     result = _with_bar(options, console) if console.is_terminal else train(options, _Lines(console).report)
     _tell(result, console)
     return result
@@ -72,6 +76,23 @@ def _tell(result: TrainResult, console: Console) -> None:
         f"trained {meta.architecture} on {text.plural(len(meta.episodes), 'episode')} of {meta.task} "
         f"({result.rows} rows{held_out}) in {text.duration(meta.train_s)}"
     )
+    fitted = result.fitted
+    if fitted.resumed_from:
+        console.print(f"went on from epoch {fitted.resumed_from}, where an earlier training was interrupted")
+    if fitted.stopped_early:
+        console.print(
+            f"stopped after epoch {len(fitted.history)} of {meta.training['epochs']}: the validation loss was least "
+            f"after epoch {fitted.best_epoch}, whose weights were taken"
+        )
+    classes = result.replay["classes"]
+    if len(classes) > 1:
+        drawn = sum(each["drawn"] for each in classes.values())
+        for name, each in classes.items():
+            console.print(
+                f"  {name.replace('_', ' ')}: {each['windows']} rows, {each['drawn'] / drawn:.0%} of what was drawn"
+            )
+    if fitted.unsaved:
+        console.print(f"an interruption could not have been gone on from: {fitted.unsaved}", style="yellow")
     if result.left_out:
         console.print(f"left out: {text.plural(sum(result.left_out.values()), 'episode')}")
         for reason, count in sorted(result.left_out.items(), key=lambda item: -item[1]):

@@ -7,12 +7,29 @@ from typing import Any
 
 import click
 
+from xrollout_ros.episodes.paths import DEFAULT_DATA, data_dir
 from xrollout_ros.ui.console import output
-from xrollout_ros.ui.options import data_option, task_option
+from xrollout_ros.ui.options import task_option
+
+
+def _up_weights(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, float] | None:
+    found = {}
+    for each in given:
+        mode, _, factor = each.partition("=")
+        try:
+            found[mode] = float(factor)
+        except ValueError:
+            raise click.BadParameter(f"{each!r}; allowed is MODE=FACTOR, e.g. never_reached=3") from None
+    return found or None
 
 
 @click.command()
-@data_option
+@click.option(
+    "--data",
+    metavar="DIR",
+    callback=lambda ctx, parameter, value: data_dir(value),
+    help=f"Folder of bags, or a level of a pyramid.  [default: $XROLLOUT_DATA, else ./{DEFAULT_DATA}]",
+)
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -21,7 +38,7 @@ from xrollout_ros.ui.options import data_option, task_option
     help="Checkpoint to write; its loss curve and history are written beside it.",
 )
 @click.option("--base-model", type=click.Path(path_type=Path), help="Checkpoint to go on from.")
-@click.option("--policy", metavar="flow|mlp|ensemble", help="Architecture.  [default: the base model's, or flow]")
+@click.option("--policy", metavar="flow|mlp|ensemble|act", help="Architecture.  [default: the base model's, or flow]")
 @task_option("Train on this task's episodes only.")
 @click.option(
     "--robot", help="RobotSpec whose processors the policy is trained with.  [default: as recorded in the newest bag]"
@@ -34,9 +51,36 @@ from xrollout_ros.ui.options import data_option, task_option
 @click.option("--horizon", type=int, help="Actions in a chunk.")
 @click.option("--execute", type=int, help="Actions played before the next inference.")
 @click.option("--max-prefix", type=int, help="Rows that a flow policy learns to go on from; 0: none.  [default: half]")
-@click.option("--held-out", type=float, help="Share of the episodes kept for validation.")
+@click.option("--held-out", type=float, help="Share of the episodes kept for validation.  [default: 0.1]")
+@click.option("--patience", type=int, help="Stop after so many epochs without a better validation loss.")
+@click.option(
+    "--weights",
+    metavar="sirius|iwr|uniform",
+    help="How corrections weigh beside demonstrations and rollouts.  [default: sirius]",
+)
+@click.option(
+    "--replay", metavar="weighted|prioritized", help="Which rows are drawn, and how often.  [default: weighted]"
+)
+@click.option(
+    "--curriculum", metavar="none|levels|difficulty", help="What comes first, and what fades in.  [default: none]"
+)
+@click.option(
+    "--up-weight",
+    multiple=True,
+    callback=_up_weights,
+    metavar="MODE=FACTOR",
+    help="Let episodes of a failure mode count more; may be given several times.",
+)
+@click.option("--camera", "cameras", multiple=True, metavar="NAME", help="Let the policy see this camera, too.")
+@click.option("--dropout", type=float, help="Share of hidden units left out; lets MC-dropout detect failures.")
+@click.option("--precision", metavar="auto|fp32|bf16", help="bf16: mixed precision.  [default: auto, bf16 on a GPU]")
+@click.option("--device", metavar="auto|cpu|cuda", help="Where it is trained.  [default: auto]")
+@click.option("--restart", is_flag=True, default=None, help="Begin anew where a training was interrupted.")
 def train(**options: Any) -> None:
-    """Train a policy from recorded episodes."""
+    """Train a policy from recorded episodes, or from a level of a pyramid.
+
+    A training that was interrupted goes on where it was when the same command is given again.
+    """
     console = output()
     # PyTorch takes seconds to import, which `--help` and completion need not wait for.
     from xrollout_ros.learning.train_options import TrainOptions

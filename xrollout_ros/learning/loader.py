@@ -1,0 +1,170 @@
+"""Gives training its batches: low-dimensional rows from memory, images from disk, read ahead by a thread."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from xrollout_ros.core.clock import Clock
+from xrollout_ros.learning.dataset import TrainingEpisode
+from xrollout_ros.learning.models import ChunkModel
+from xrollout_ros.learning.windows import Windows
+
+AHEAD = 4
+"""Batches that are read before they are needed."""
+Augment = Callable[[Tensor, Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+"""States ``(B, D)`` and chunks ``(B, H, A)`` in the robot's units, mask ``(B, H)``, randomness → states and chunks."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one step, on the device of the training; states and actions normalized."""
+
+    index: Tensor
+    """(B,) numbers of the windows."""
+    state: Tensor
+    actions: Tensor
+    mask: Tensor
+    images: dict[str, Tensor] | None
+    """(B, H, W, 3) uint8 by camera; None: the policy sees none."""
+
+
+class Samples:
+    """Windows as tensors, and the images that belong to them."""
+
+    def __init__(
+        self,
+        windows: Windows,
+        episodes: Sequence[TrainingEpisode],
+        model: ChunkModel,
+        device: str = "cpu",
+        augment: Augment | None = None,
+    ) -> None:
+        """
+        Args:
+            windows: cut from ``episodes``.
+            episodes: have the images, which may be mapped from disk.
+            model: says which cameras it sees, and has the normalization.
+            device: where batches go.
+            augment: changes each batch before it is normalized.
+        """
+        self.cameras = tuple(model.shape.cameras)
+        self._windows, self._episodes, self._device, self._augment = windows, episodes, device, augment
+        self._normalizer = model.normalizer
+        raw = torch.from_numpy(windows.state), torch.from_numpy(windows.actions)
+        self._state, self._actions = raw if augment is not None else self._normalized(*raw)
+        self._mask = torch.from_numpy(windows.mask)
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    @torch.no_grad()
+    def _normalized(self, state: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        where = self._normalizer.state_mean.device
+        return self._normalizer.state(state.to(where)), self._normalizer.action(actions.to(where))
+
+    def batch(self, index: Tensor, generator: torch.Generator | None = None) -> Batch:
+        """The windows of these numbers.
+
+        Args:
+            index: ``(B,)``
+            generator: randomness of the augmentation; None: nothing is augmented.
+        """
+        state, actions, mask = self._state[index], self._actions[index], self._mask[index]
+        if self._augment is not None:
+            if generator is not None:
+                state, actions = self._augment(state, actions, mask, generator)
+            state, actions = self._normalized(state, actions)
+        return Batch(index, state.to(self._device), actions.to(self._device), mask.to(self._device), None)
+
+    def images(self, index: Tensor) -> dict[str, npt.NDArray[np.uint8]] | None:
+        """Images ``(B, H, W, 3)`` of these windows by camera, read from wherever they lie."""
+        if not self.cameras:
+            return None
+        numbers = index.numpy()
+        episode, row = self._windows.episode[numbers], self._windows.row[numbers]
+        found = {}
+        for camera in self.cameras:
+            height, width = self._episodes[0].images[camera].shape[1:3]
+            out = np.empty((len(numbers), height, width, 3), dtype=np.uint8)
+            # Rows of one episode lie side by side on disk: in order, neighbours are read together.
+            for place in np.lexsort((row, episode)):
+                out[place] = self._episodes[episode[place]].images[camera][row[place]]
+            found[camera] = out
+        return found
+
+    def joined(self, batch: Batch, images: Mapping[str, npt.NDArray[np.uint8]] | None) -> Batch:
+        """A batch with its images."""
+        if images is None:
+            return batch
+        tensors = {name: torch.from_numpy(each).to(self._device) for name, each in images.items()}
+        return Batch(batch.index, batch.state, batch.actions, batch.mask, tensors)
+
+
+def batches(
+    samples: Samples,
+    parts: Sequence[Tensor],
+    generator: torch.Generator | None,
+    waited: Callable[[int], None],
+    clock: Clock,
+) -> Iterator[Batch]:
+    """The batches of these windows, in order.
+
+    Args:
+        samples: where they come from.
+        parts: numbers of the windows of each batch.
+        generator: randomness of the augmentation, used in the order of the batches; None: nothing is augmented.
+        waited: told the ns that the training spent waiting for each batch.
+        clock: measures them.
+
+    Raises:
+        Exception: whatever reading an image raised.
+    """
+    if not samples.cameras:
+        for index in parts:
+            begin = clock.steady_ns()
+            batch = samples.batch(index, generator)
+            waited(clock.steady_ns() - begin)
+            yield batch
+        return
+    ready: queue.Queue[dict[str, npt.NDArray[np.uint8]] | Exception | None] = queue.Queue(AHEAD)
+    stop = threading.Event()
+
+    def put(item: dict[str, npt.NDArray[np.uint8]] | Exception | None) -> None:
+        while not stop.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def read() -> None:
+        try:
+            for index in parts:
+                if stop.is_set():
+                    return
+                put(samples.images(index))
+        except Exception as error:
+            put(error)
+
+    thread = threading.Thread(target=read, name="images", daemon=True)
+    thread.start()
+    try:
+        for index in parts:
+            begin = clock.steady_ns()
+            images = ready.get()
+            if isinstance(images, Exception):
+                raise images
+            batch = samples.joined(samples.batch(index, generator), images)
+            waited(clock.steady_ns() - begin)
+            yield batch
+    finally:
+        stop.set()
+        thread.join()
