@@ -29,6 +29,7 @@ from xrollout_ros.learning.metadata import (
 from xrollout_ros.learning.models import ChunkModel, build_model
 from xrollout_ros.learning.policies import ChunkPolicy
 from xrollout_ros.learning.scores import detectors_of, score_name
+from xrollout_ros.learning.sidecar import read_calibration
 from xrollout_ros.runtime.novelty import Novelty
 from xrollout_ros.runtime.novelty import read as read_novelty
 
@@ -158,6 +159,8 @@ def load_policy(
 ) -> ChunkPolicy:
     """The policy of a checkpoint, ready to predict; refused where it does not fit ``robot`` or ``task``, if given.
 
+    With the calibration beside the file, if there is one.
+
     Args:
         path: the file.
         robot: that it must fit, and is to drive.
@@ -166,7 +169,8 @@ def load_policy(
         device: ``cpu``, ``cuda`` or ``auto``, see ``learning.devices``.
 
     Raises:
-        CheckpointError: as ``load_checkpoint``; or it was made for another robot or task.
+        CheckpointError: as ``load_checkpoint``; it was made for another robot or task; or its calibration cannot be
+            used.
         SpecError: there is no such device.
     """
     checkpoint = load_checkpoint(path, expected_hash=expected_hash)
@@ -177,6 +181,7 @@ def load_policy(
         check_driver(meta, path)
     if task is not None:
         check_task(meta, task, path)
+    detectors = detectors_of(model, checkpoint.novelties)
     info = PolicyInfo(
         policy_id=meta.policy_id,
         checkpoint_hash=checkpoint.checkpoint_hash,
@@ -192,6 +197,7 @@ def load_policy(
         max_prefix=model.max_prefix,
         cameras=meta.cameras,
         action_scale=tuple(((model.normalizer.action_high - model.normalizer.action_low) / 2).tolist()),
-        detectors=detectors_of(model, checkpoint.novelties),
+        detectors=detectors,
+        calibration=read_calibration(path, checkpoint.checkpoint_hash, detectors),
     )
     return ChunkPolicy(model, info, where, checkpoint.novelties)

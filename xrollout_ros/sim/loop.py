@@ -44,11 +44,11 @@ class Attempt:
 class _Driver:
     """A policy with all that its node in the graph has."""
 
-    def __init__(self, policy: Policy, engine: Engine, robot: RobotSpec, seed: int) -> None:
+    def __init__(self, policy: Policy, engine: Engine, robot: RobotSpec, episode_id: str, seed: int) -> None:
         self.processing = Processing(Pipeline(policy.info.processors, robot), robot)
         self.control = Control()
         self._engine = engine
-        self._engine.begin(_EPISODE, seed)
+        self._engine.begin(episode_id, seed)
 
     def answer(self, observation: Observation) -> ActionChunk:
         seen = self.processing(observation)
@@ -73,6 +73,7 @@ def run_attempt(
     recovery: Policy | None = None,
     policy_seed: int | None = None,
     on_step: Callable[[Observation, Command], None] | None = None,
+    episode_id: str = _EPISODE,
 ) -> Attempt:
     """One attempt in the stepped drive.
 
@@ -88,6 +89,7 @@ def run_attempt(
         recovery: who drives in a learned recovery; without it, one fails for want of actions.
         policy_seed: seed of the policy's randomness, where it is to be another than the start's.
         on_step: sees each observation with the command that answered it.
+        episode_id: which attempt it is; says whether its alarms are only told (an audit).
 
     Raises:
         ValueError: neither a policy nor an operator was given.
@@ -102,12 +104,13 @@ def run_attempt(
                 "which this loop does not give",
                 "Give a policy that was trained from states alone.",
             )
-    episode_id = _EPISODE
     supervisor = Supervisor(robot, stepped=True)
     noise = seed if policy_seed is None else policy_seed
 
     def driving(by: Policy | None) -> _Driver | None:
-        return _Driver(by, make_engine(engine, by, robot, delay_steps=delay_steps), robot, noise) if by else None
+        if by is None:
+            return None
+        return _Driver(by, make_engine(engine, by, robot, delay_steps=delay_steps), robot, episode_id, noise)
 
     main, second = driving(policy), driving(recovery if robot.safety.learned else None)
     session = TeleopSession(operator, stepped=True) if operator is not None else None
