@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from xrollout_ros.core.document import Name, Positive, Strict
+from xrollout_ros.core.mirror import MirrorSpec
 
 Range = tuple[float, float]
 
@@ -84,6 +85,7 @@ class TaskSpec(Strict):
     time_limit_s: Positive
     reach: ReachSpec | None = None
     tagging: TaggingSpec = TaggingSpec()
+    mirror: MirrorSpec | None = Field(default=None, description="absent: an attempt seen in a mirror is none")
     operator: str | None = Field(default=None, description="scripted operator that can do this task")
 
     @model_validator(mode="after")

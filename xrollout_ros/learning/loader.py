@@ -19,8 +19,8 @@ from xrollout_ros.learning.windows import Windows
 
 AHEAD = 4
 """Batches that are read before they are needed."""
-Augment = Callable[[Tensor, Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
-"""States ``(B, D)`` and chunks ``(B, H, A)`` in the robot's units, mask ``(B, H)``, randomness → states and chunks."""
+Augment = Callable[[Tensor, Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor, Tensor]]
+"""States ``(B, D)``, chunks ``(B, H, A)`` in the robot's units, mask ``(B, H)``, randomness → these three, varied."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Samples:
         state, actions, mask = self._state[index], self._actions[index], self._mask[index]
         if self._augment is not None:
             if generator is not None:
-                state, actions = self._augment(state, actions, mask, generator)
+                state, actions, mask = self._augment(state, actions, mask, generator)
             state, actions = self._normalized(state, actions)
         return Batch(index, state.to(self._device), actions.to(self._device), mask.to(self._device), None)
 
