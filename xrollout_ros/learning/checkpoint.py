@@ -156,6 +156,7 @@ def load_policy(
     *,
     expected_hash: str | None = None,
     device: str = "cpu",
+    calibrated: bool = True,
 ) -> ChunkPolicy:
     """The policy of a checkpoint, ready to predict; refused where it does not fit ``robot`` or ``task``, if given.
 
@@ -167,6 +168,7 @@ def load_policy(
         task: that it must be for.
         expected_hash: SHA-256 that the file must have; None or empty: any.
         device: ``cpu``, ``cuda`` or ``auto``, see ``learning.devices``.
+        calibrated: False: without the calibration beside the file, whatever it is.
 
     Raises:
         CheckpointError: as ``load_checkpoint``; it was made for another robot or task; or its calibration cannot be
@@ -198,6 +200,6 @@ def load_policy(
         cameras=meta.cameras,
         action_scale=tuple(((model.normalizer.action_high - model.normalizer.action_low) / 2).tolist()),
         detectors=detectors,
-        calibration=read_calibration(path, checkpoint.checkpoint_hash, detectors),
+        calibration=read_calibration(path, checkpoint.checkpoint_hash, detectors) if calibrated else None,
     )
     return ChunkPolicy(model, info, where, checkpoint.novelties)

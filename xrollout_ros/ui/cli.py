@@ -18,6 +18,10 @@ ENTRIES = {
     "record": Entry("xrollout_ros.ui.commands.record:record", "Record demonstrations through the graph."),
     "teleop": Entry("xrollout_ros.ui.commands.teleop:teleop", "Take over in a running graph, mark attempts, stop it."),
     "train": Entry("xrollout_ros.ui.commands.train:train", "Train a policy from recorded episodes."),
+    "calibrate": Entry(
+        "xrollout_ros.ui.commands.calibrate:calibrate",
+        "Make an alarm of a policy's scores, from its own successful attempts; audit it.",
+    ),
     "episodes": Entry(
         "xrollout_ros.ui.commands.episodes:episodes", "List, show, open, judge and repair recorded episodes."
     ),
