@@ -12,12 +12,16 @@ import yaml
 
 pytest.importorskip("torch")
 
+from xrollout_ros.core.clock import SystemClock
+from xrollout_ros.core.episode import Outcome, OutcomeSource
 from xrollout_ros.core.errors import CheckpointError, DataError, SpecError
 from xrollout_ros.core.modes import Source
 from xrollout_ros.core.ports import PolicyInfo
 from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.episodes import journal, paths
 from xrollout_ros.learning.checkpoint import load_policy
 from xrollout_ros.learning.dataset import Include, load_training_set
+from xrollout_ros.learning.frames import Frame
 from xrollout_ros.learning.train import train
 from xrollout_ros.learning.train_options import TrainOptions
 from xrollout_ros.learning.windows import windows
@@ -154,6 +158,40 @@ def test_damaged_and_torn_bags_are_counted_not_fatal(bags: Any) -> None:
     assert len(found.episodes) == 1
     assert sum(found.left_out.values()) == 2
     assert all(reason.startswith("unreadable: ") for reason in found.left_out)
+
+
+def test_a_persons_word_counts_more_than_the_bags_and_a_programs_label_does_not(bags: Any) -> None:
+    _, _, good = record(bags, [OPERATOR] * 5, **SUCCESSFUL_DEMONSTRATION)
+    _, _, doubted = record(bags, [OPERATOR] * 5, 1, **SUCCESSFUL_DEMONSTRATION)
+    _, _, labelled = record(bags, [OPERATOR] * 5, 2, kind="demonstration", outcome="unknown")
+
+    def say(author: str, episode_id: str, outcome: Outcome) -> None:
+        what = journal.Reviewed(outcome=outcome, source=OutcomeSource.HUMAN)
+        journal.append(bags.data / paths.JOURNAL, author, episode_id, what, SystemClock())
+
+    say("human:ann", doubted, Outcome.FAILURE)
+    say("model:success", labelled, Outcome.SUCCESS)
+    found = load_training_set(bags.data)
+    assert found.episode_ids == [good]
+    assert found.left_out == {"demonstration with outcome failure": 1, "demonstration with outcome unknown": 1}
+    say("human:ann", labelled, Outcome.SUCCESS)
+    assert set(load_training_set(bags.data).episode_ids) == {good, labelled}
+
+
+def test_what_a_person_had_to_mend_is_not_imitated(bags: Any) -> None:
+    sources = [POLICY] * 60 + [OPERATOR] * 5
+    record(
+        bags,
+        sources,
+        outcome="success",
+        policy_id="p",
+        interventions=[{"operator": "ann", "begin_s": 0.75, "end_s": 1}],
+    )
+    [episode] = load_training_set(bags.data, include=Include.SUCCESSES).episodes
+    rows = {frame: np.flatnonzero(episode.classes == frame) for frame in Frame}
+    assert rows[Frame.INTERVENTION].tolist() == list(range(60, 65))
+    assert rows[Frame.PRE_INTERVENTION].tolist() == list(range(20, 60)), "half a second at 80 Hz"
+    assert np.flatnonzero(episode.usable).tolist() == [*range(20), *range(60, 65)]
 
 
 def test_a_folder_without_demonstrations(bags: Any, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -18,9 +18,13 @@ from xrollout_ros.core.errors import BagError, DataError
 from xrollout_ros.core.modes import Source
 from xrollout_ros.core.processors import Entry, Processor
 from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.episodes import journal
+from xrollout_ros.episodes.journal_entry import JournalEntry
+from xrollout_ros.episodes.paths import JOURNAL
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.episodes.store import find_episodes
 from xrollout_ros.learning.frames import Frame, Frames, frames_of
+from xrollout_ros.mining.verification import outcome_basis
 from xrollout_ros.runtime.processors import Pipeline, process_rows
 
 
@@ -149,21 +153,42 @@ def policy_steps(robot: RobotSpec, stamp_s: Array) -> Array | None:
     return None if any(dim.kind.once for dim in robot.actions) else stamp_s * robot.policy_rate_hz
 
 
-def select(data: EpisodeData, include: Include) -> TrainingEpisode | str:
-    """The training rows of one episode, or why there are none."""
-    reason = why_not(data.meta, include)
+def as_judged(meta: EpisodeMeta, entries: Sequence[JournalEntry]) -> EpisodeMeta:
+    """An episode's metadata with the outcome that holds: a person's word counts more than the bag's own.
+
+    A label that a program gave counts for nothing here until a person has verified it.
+
+    Args:
+        meta: what the bag says.
+        entries: the journal's, about this episode.
+    """
+    if not entries:
+        return meta
+    basis = outcome_basis(meta, entries)
+    return meta if basis.unverified_label else meta.model_copy(update={"outcome": basis.outcome})
+
+
+def select(data: EpisodeData, meta: EpisodeMeta, include: Include) -> TrainingEpisode | str:
+    """The training rows of one episode, or why there are none.
+
+    Args:
+        data: what was recorded.
+        meta: what holds of it.
+        include: which kinds of episode train.
+    """
+    reason = why_not(meta, include)
     if reason is not None:
         return reason
-    frame = frames_of(data.meta, data.source, data.stamp_s)
+    frame = frames_of(meta, data.source, data.stamp_s)
     # What a person had to mend is not imitated, whatever became of the attempt.
-    usable = usable_rows(data.meta, data.source, include) & (frame != Frame.PRE_INTERVENTION)
+    usable = usable_rows(meta, data.source, include) & (frame != Frame.PRE_INTERVENTION)
     if not usable.any():
         return "no row was commanded by an operator"
     if not (np.isfinite(data.state[usable]).all() and np.isfinite(data.action[usable]).all()):
         return "values that are not finite"
     return TrainingEpisode(
-        data.meta.episode_id,
-        data.meta.task,
+        meta.episode_id,
+        meta.task,
         data.state,
         data.action,
         usable,
@@ -193,6 +218,9 @@ def load_training_set(
     """
     left_out: Counter[str] = Counter()
     taken: list[tuple[TrainingEpisode, RobotSpec]] = []
+    said: defaultdict[str, list[JournalEntry]] = defaultdict(list)
+    for word in journal.read(folder / JOURNAL).entries:
+        said[word.episode_id].append(word)
     for entry in find_episodes(folder):
         if entry.meta is None:
             left_out[f"unreadable: {entry.problem}"] += 1
@@ -200,14 +228,15 @@ def load_training_set(
         if task is not None and entry.meta.task != task:
             left_out[f"task {entry.meta.task}"] += 1
             continue
-        reason = why_not(entry.meta, include)
+        meta = as_judged(entry.meta, said[entry.meta.episode_id])
+        reason = why_not(meta, include)
         if reason is None:
             try:
                 data = read_episode(entry.path)
             except BagError as error:
                 left_out[f"unreadable: {error.what}"] += 1
                 continue
-            chosen = select(data, include)
+            chosen = select(data, meta, include)
             if isinstance(chosen, TrainingEpisode):
                 taken.append((chosen, data.robot))
                 continue
