@@ -134,7 +134,8 @@ def describe(graph: str, arguments: Mapping[str, str]) -> GraphDescription:
 
     Raises:
         SpecError: an argument, robot or task is unknown or wrong.
-        CheckpointError: the model is missing, unsafe, or made for another robot or task.
+        CheckpointError: the model is missing, unsafe, or made for another robot or task; or the calibration beside it
+            is damaged or of another.
         BagError: the data folder cannot be written.
     """
     if graph not in ARGUMENTS:
@@ -153,6 +154,7 @@ def describe(graph: str, arguments: Mapping[str, str]) -> GraphDescription:
 def _deploy(given: Mapping[str, str]) -> GraphDescription:
     from xrollout_ros.learning.compatibility import check_robot, check_task
     from xrollout_ros.learning.metadata import read_bytes, read_meta, sha256
+    from xrollout_ros.learning.sidecar import read_calibration
 
     if not given["model"]:
         raise SpecError("no model was given", "Give model:=checkpoint.pt; `xrollout train` makes one.")
@@ -162,6 +164,8 @@ def _deploy(given: Mapping[str, str]) -> GraphDescription:
     robot = load_robot(given["robot"] or meta.robot)
     check_task(meta, task, model)
     check_robot(meta, robot, model)
+    model_hash = sha256(read_bytes(model))
+    read_calibration(model, model_hash)
     kinds = [EpisodeKind.ATTEMPT.value, EpisodeKind.EVALUATION.value]
     _choice("kind", given["kind"], kinds)
     robot = with_interpolation(robot, given["interpolation"])
@@ -169,7 +173,7 @@ def _deploy(given: Mapping[str, str]) -> GraphDescription:
     _choice("device", given["device"], ["auto", "cpu", "cuda"])
     parameters: dict[str, Value] = {
         "model": str(model),
-        "model_hash": sha256(read_bytes(model)),
+        "model_hash": model_hash,
         "engine": given["engine"],
         "device": given["device"],
         DELAY_STEPS: _whole(DELAY_STEPS, given[DELAY_STEPS], 0),

@@ -18,6 +18,7 @@ from xrollout_ros.graph.node import GraphNode
 from xrollout_ros.graph.observing import Observer
 from xrollout_ros.graph.pulse import clock
 from xrollout_ros.graph.qos import COMMAND, EVENT
+from xrollout_ros.runtime.alarm import in_words
 from xrollout_ros.runtime.engines import DEFAULT_ENGINE, check_engine, make_engine
 from xrollout_ros.runtime.engines.control import Control
 from xrollout_ros.runtime.engines.deployment import Deployment, Loaded
@@ -124,6 +125,7 @@ class InferenceNode(GraphNode):
         told = f"; it {how}" if engine.name == "rtc" else ""
         what = self.get_name().replace("_", " ")
         self.get_logger().info(f"{what} {info.policy_id} ready ({path}), engine {engine.name}{told}")
+        self.get_logger().info(f"{what} {info.policy_id} is {in_words(info, engine.name)}")
 
     # --- inference ----------------------------------------------------------------------------------------------
 
