@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from xrollout_ros.core.calibration import ALARM, OVERTIME, Calibration, Usual
 from xrollout_ros.core.clock import seconds
+from xrollout_ros.core.ports import PolicyInfo
 
 CLIP = 8.0
 """A single score counts as at most so many scales above or below what is usual; one that is not finite as so many."""
@@ -76,3 +77,19 @@ class Alarm:
             ALARM: self._smoothed.update(scores) / self._calibration.threshold,
             OVERTIME: elapsed_s / self._calibration.time_limit_s,
         }
+
+
+def in_words(info: PolicyInfo, engine: str) -> str:
+    """Whether a policy is calibrated, for its node's log."""
+    made = info.calibration
+    if made is None:
+        return (
+            "not calibrated: its scores are only logged (`xrollout calibrate` makes an alarm of them when enough "
+            "attempts have succeeded)"
+        )
+    if made.engine != engine:
+        return f"calibrated for engine {made.engine} alone, not for {engine}: its scores are only logged"
+    return (
+        f"calibrated: alpha {made.alpha:g}, n {made.n} (made {made.created_at}); alarms are what the RobotSpec makes of "
+        f"the score {ALARM!r}"
+    )
