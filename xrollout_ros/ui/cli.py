@@ -22,6 +22,9 @@ ENTRIES = {
         "xrollout_ros.ui.commands.calibrate:calibrate",
         "Make an alarm of a policy's scores, from its own successful attempts; audit it.",
     ),
+    "pyramid": Entry(
+        "xrollout_ros.ui.commands.pyramid:pyramid", "Sort episodes into four levels, each a dataset to train from."
+    ),
     "episodes": Entry(
         "xrollout_ros.ui.commands.episodes:episodes", "List, show, open, judge and repair recorded episodes."
     ),

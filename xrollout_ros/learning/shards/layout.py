@@ -24,11 +24,22 @@ ROW_ARRAYS: dict[str, str] = {"state": "<f8", "action": "<f8", "stamp_s": "<f8",
 Rows = Mapping[str, npt.NDArray[Any]]
 
 
-def digest(arrays: Rows) -> str:
-    """SHA-256 of an episode's rows: names, shapes and bytes."""
-    found = hashlib.sha256()
+def digests(arrays: Rows) -> dict[str, str]:
+    """SHA-256 of each array of an episode's rows: name, shape and bytes."""
+    found = {}
     for name in sorted(arrays):
         values = np.ascontiguousarray(arrays[name], dtype=ROW_ARRAYS.get(name, "|u1"))
-        found.update(f"{name}{values.shape}".encode())
-        found.update(values.data)
-    return found.hexdigest()
+        made = hashlib.sha256(f"{name}{values.shape}".encode())
+        made.update(values.data)
+        found[name] = made.hexdigest()
+    return found
+
+
+def combined(digests_of: Mapping[str, str]) -> str:
+    """One SHA-256 of those of several arrays."""
+    return hashlib.sha256("".join(f"{name}{digests_of[name]}" for name in sorted(digests_of)).encode()).hexdigest()
+
+
+def digest(arrays: Rows) -> str:
+    """SHA-256 of an episode's rows: names, shapes and bytes."""
+    return combined(digests(arrays))

@@ -1,0 +1,1 @@
+"""The pyramid: recorded episodes in four levels, each a dataset that trains, by rules that say why."""

@@ -1,0 +1,299 @@
+"""The folder of a pyramid: whose it is, and how levels are put into it so that none is ever seen half."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
+
+from xrollout_ros.core.document import Strict
+from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.files import sync, write_bytes, write_together
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.episodes.locking import alone
+from xrollout_ros.learning.shards.layout import INDEX
+from xrollout_ros.learning.shards.manifest import FILE, SHARDS, Manifest, read_manifest
+
+if TYPE_CHECKING:
+    from xrollout_ros.learning.pyramid.build import Built, Progress
+    from xrollout_ros.learning.pyramid.levels import Level
+    from xrollout_ros.learning.shards.store import Store
+
+MARK, REPORT, EPISODES = "pyramid.json", "report.json", "episodes.jsonl"
+LOCK = ".lock"
+_NEW, _OLD = ".new-", ".old-"
+_EXCHANGE = 2
+_AT_CWD = -100
+
+
+class Mark(Strict):
+    """``pyramid.json``: says that a folder is a pyramid, and of what."""
+
+    format: Literal["xrollout.pyramid"] = "xrollout.pyramid"
+    version: Literal[1] = 1
+    task: str
+    robot: str = ""
+    interface: str = ""
+
+
+class Pyramid:
+    """A folder that is, or is to be, a pyramid."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.shards = folder / SHARDS
+        self._mark: Mark | None = None
+
+    @contextmanager
+    def opened(self, task: str) -> Iterator[Pyramid]:
+        """Hold it for a build; others wait.
+
+        Raises:
+            DataError: something else is there, a pyramid of another task, or it cannot be written.
+        """
+        self._mark = self._checked(task)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{self.folder} cannot be made ({error})", "Name another --output.") from error
+        with alone(self.folder, LOCK, "nothing was built"):
+            self._mark = self._checked(task)
+            if not (self.folder / MARK).is_file():
+                self._keep_mark()
+            self._tidy()
+            yield self
+
+    def _checked(self, task: str) -> Mark:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise DataError(f"{self.folder} is a file", "Name a folder as --output.")
+        found = read_mark(self.folder)
+        if found is None:
+            others = [] if not self.folder.is_dir() else [path.name for path in self.folder.iterdir()]
+            if set(others) - {LOCK}:
+                shown = ", ".join(sorted(others)[:3]) + (", …" if len(others) > 3 else "")
+                raise DataError(
+                    f"{self.folder} is no pyramid, and holds something else ({shown})",
+                    "Name a new or empty folder as --output.",
+                )
+            return Mark(task=task)
+        if found.task != task:
+            raise DataError(
+                f"{self.folder} is a pyramid of task {found.task!r}, this one is to be of {task!r}",
+                "Name another --output, or choose that task with --task.",
+            )
+        return found
+
+    def check_robot(self, robot: RobotSpec) -> None:
+        """Refuse a robot of another interface than the pyramid was begun with.
+
+        Raises:
+            DataError: it has another.
+        """
+        assert self._mark is not None
+        if self._mark.interface and self._mark.interface != robot.interface_hash():
+            raise DataError(
+                f"{self.folder} is a pyramid of robot {self._mark.robot} ({self._mark.interface}), these bags are of "
+                f"{robot.id} ({robot.interface_hash()})",
+                "Name another --output.",
+            )
+        if not self._mark.interface:
+            self._mark = self._mark.model_copy(update={"robot": robot.id, "interface": robot.interface_hash()})
+            self._keep_mark()
+
+    def _keep_mark(self) -> None:
+        assert self._mark is not None
+        text = self._mark.model_dump_json(indent=1).encode() + b"\n"
+        write_together({self.folder / MARK: lambda fresh: write_bytes(fresh, text)})
+
+    def _tidy(self) -> None:
+        """Put in order what an interrupted build left: a level that was being swapped gets its name back."""
+        for path in sorted(self.folder.glob(f"{_OLD}*")):
+            level = self.folder / path.name.removeprefix(_OLD)
+            if level.exists():
+                shutil.rmtree(path)
+            else:
+                path.rename(level)
+        for path in self.folder.glob(f"{_NEW}*"):
+            shutil.rmtree(path)
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def write(self, store: Store, built: Built, progress: Progress | None = None) -> None:
+        """Put all levels in place, and the report; then let go of shards that nothing needs.
+
+        Raises:
+            DataError: the disk refuses; every level is either as it was or new, and whole.
+        """
+        try:
+            changed = []
+            for number, level in enumerate(built.levels, 1):
+                if not self._same(level):
+                    self._make(store, level)
+                    changed.append(level)
+                if progress is not None:
+                    progress("writing levels", number, len(built.levels))
+            for level in changed:
+                self._swap(level.folder)
+        except OSError as error:
+            for path in self.folder.glob(f"{_NEW}*"):
+                shutil.rmtree(path, ignore_errors=True)
+            raise DataError(
+                f"the levels could not be written to {self.folder} ({error})",
+                "Free the disk and build again: what is there is whole, and bags that were read need no reading.",
+            ) from error
+        self._keep_report(built)
+        store.keep_only(built.shards)
+
+    def _same(self, level: Level) -> bool:
+        """Whether the level that is there is the same dataset, and whole."""
+        folder = self.folder / level.folder
+        try:
+            found = read_manifest(folder)
+        except DataError:
+            return False
+        same = ("dataset_version", "left_out", "missing", "source")
+        if any(getattr(found, name) != getattr(level.manifest, name) for name in same):
+            return False
+        return all((folder / SHARDS / name / INDEX).is_file() for name in shards_of(found))
+
+    def _make(self, store: Store, level: Level) -> None:
+        fresh = self.folder / f"{_NEW}{level.folder}"
+        (fresh / SHARDS).mkdir(parents=True)
+        for name in shards_of(level.manifest):
+            target = fresh / SHARDS / name
+            target.mkdir()
+            for file in sorted((store.folder / name).iterdir()):
+                _link(file, target / file.name)
+            sync(target)
+        text = level.manifest.model_dump_json(indent=1).encode() + b"\n"
+        (fresh / FILE).write_bytes(text)
+        for path in (fresh / FILE, fresh / SHARDS, fresh):
+            sync(path)
+
+    def _swap(self, name: str) -> None:
+        """Put a new level in the place of the old one, at once."""
+        fresh, level, old = self.folder / f"{_NEW}{name}", self.folder / name, self.folder / f"{_OLD}{name}"
+        if not level.exists():
+            fresh.rename(level)
+        elif exchange(fresh, level):
+            shutil.rmtree(fresh)
+        else:
+            level.rename(old)  # a kill right here is mended by the next build, see `_tidy`
+            fresh.rename(level)
+            shutil.rmtree(old)
+        sync(self.folder)
+
+    def _keep_report(self, built: Built) -> None:
+        from xrollout_ros.learning.pyramid.report import lines_of, report_of
+
+        report = json.dumps(report_of(built), indent=1, ensure_ascii=False).encode() + b"\n"
+        lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines_of(built)).encode()
+        write_together(
+            {
+                self.folder / EPISODES: lambda fresh: write_bytes(fresh, lines),
+                self.folder / REPORT: lambda fresh: write_bytes(fresh, report),
+            }
+        )
+
+
+def read_mark(folder: Path) -> Mark | None:
+    """What a folder says it is a pyramid of; None: it is none.
+
+    Raises:
+        DataError: a newer version made it, or it is damaged.
+    """
+    try:
+        text = (folder / MARK).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise DataError(f"{folder / MARK} cannot be read ({error})", "Mend its rights.") from error
+    try:
+        return Mark.model_validate_json(text)
+    except ValidationError as error:
+        raise DataError(f"{folder / MARK} is no mark of a pyramid", "Name another --output, or delete it.") from error
+
+
+def shards_of(manifest: Manifest) -> list[str]:
+    """Names of the shards that a dataset needs."""
+    return sorted({episode.shard for episode in manifest.episodes})
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second name for a file that never changes; a copy where the disk knows no links."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        shutil.copyfile(source, target)
+        sync(target)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders at once (Linux, ``renameat2``); False: the system cannot.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    library: Any = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "renameat2"):
+        return False
+    paths = (os.fsencode(one), os.fsencode(other))
+    if library.renameat2(_AT_CWD, paths[0], _AT_CWD, paths[1], _EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        return False
+    raise OSError(number, os.strerror(number), str(one))
+
+
+MAKE_ONE = "`xrollout pyramid build --raw-data raw_rollouts --output pyramid` makes one."
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """What the last build of a pyramid had to say.
+
+    Raises:
+        DataError: there is no pyramid, or its report is damaged or of a build that was interrupted.
+    """
+    _refuse_others(folder)
+    try:
+        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        levels = {str(level["folder"]): str(level["dataset_version"]) for level in report["levels"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"the report of the pyramid {folder} cannot be read ({error!r})", "Build it again.") from error
+    other = [name for name, version in levels.items() if read_manifest(folder / name).dataset_version != version]
+    if other:
+        raise DataError(
+            f"{', '.join(other)} of the pyramid {folder} is newer than its report: a build was interrupted",
+            "Build it again; what it had done needs not be done again.",
+        )
+    return dict(report)
+
+
+def read_episodes(folder: Path) -> Iterator[dict[str, Any]]:
+    """What the last build made of each episode.
+
+    Raises:
+        DataError: there is no pyramid, or the file is damaged.
+    """
+    _refuse_others(folder)
+    try:
+        for line in (folder / EPISODES).read_text(encoding="utf-8").splitlines():
+            yield dict(json.loads(line))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder / EPISODES} cannot be read ({error})", "Build the pyramid again.") from error
+
+
+def _refuse_others(folder: Path) -> None:
+    if read_mark(folder) is None:
+        raise DataError(f"{folder} is no pyramid", MAKE_ONE)

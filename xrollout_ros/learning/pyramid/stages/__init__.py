@@ -1,0 +1,1 @@
+"""Stages of curation that a recipe names, and that can be swapped."""
