@@ -52,7 +52,7 @@ class Posterior(nn.Module):
         rows = len(state)
         tokens = [self.summary.expand(rows, -1, -1), self.state(state)[:, None], self.action(actions)]
         real = torch.cat([mask.new_ones(rows, 2), mask], dim=1) > 0
-        seen = self.encoder(torch.cat(tokens, dim=1) + self.places, real)
+        seen = self.encoder(torch.cat(tokens, dim=1) + self.places, real, wanted=1)
         mean, log_variance = self.out(seen[:, 0]).chunk(2, dim=-1)
         return mean, log_variance
 
@@ -92,7 +92,7 @@ class ACTModel(ChunkModel):
         mean, log_variance = self.posterior(context[:, : self._config.state_dim], actions, mask)
         noise = torch.randn(mean.shape, generator=generator).to(mean.device)
         error = (self._act(context, mean + (log_variance / 2).exp() * noise) - actions).abs()
-        divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1) / 2
+        divergence: Tensor = (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1) / 2
         return masked_mean(error, mask) + self._config.kl_weight * divergence
 
     def _chunks(
@@ -108,5 +108,5 @@ class ACTModel(ChunkModel):
         if self.image is not None:
             tokens.append(self.image(images.reshape(len(images), -1, config.image_features)))
         memory = self.encoder(torch.cat(tokens, dim=1) + self.kinds)
-        chunks: Tensor = self.out(self.decoder(self.queries.expand(len(context), -1, -1), memory))
+        chunks: Tensor = self.out(self.decoder(self.queries[None], memory))
         return chunks
