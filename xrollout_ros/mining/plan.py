@@ -14,6 +14,8 @@ from xrollout_ros.core.files import write_together
 FORMAT: Literal["xrollout.collection_plan"] = "xrollout.collection_plan"
 VERSION = 1
 _MAKE_ONE = "`xrollout mine --output plan.json` makes one."
+UNSURE = "unsure"
+"""The target of a plan whose starts were chosen by the policy's scores there, not by failures."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 EpisodeId = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
@@ -30,6 +32,7 @@ Caution = Literal[
     "no_seed",  # a simulated start cannot be made again
     "unknown_outcomes",
     "unreadable_bags",
+    "not_attempted",  # starts chosen by scores: whether it would fail there, nobody knows
 ]
 
 
@@ -50,14 +53,16 @@ class Interval(Strict):
 
 
 class Target(Strict):
-    """The failures that are collected for."""
+    """The failures that are collected for; or ``UNSURE``, starts at which nobody has seen it fail."""
 
     mode: str
     meaning: str
     cluster: int | None = Field(description="number inside the mode, as `xrollout mine` lists it; none: unclustered")
     stability: Share | None = Field(description="of the cluster")
-    medoid: EpisodeId = Field(description="the most typical failure: the one to look at")
-    members: tuple[EpisodeId, ...] = Field(min_length=1)
+    medoid: EpisodeId | Literal[""] = Field(
+        description="the most typical failure: the one to look at; empty: there is none"
+    )
+    members: tuple[EpisodeId, ...] = Field(description="the failures; none: starts were chosen by scores")
 
 
 class Evidence(Strict):
@@ -87,7 +92,9 @@ class PlannedStart(Strict):
     """A start to demonstrate from."""
 
     number: Annotated[int, Field(ge=1)]
-    episode_id: EpisodeId = Field(description="of the attempt that failed from it")
+    episode_id: EpisodeId | Literal[""] = Field(
+        description="of the attempt that failed from it; chosen by scores: that began from it, empty: none has"
+    )
     start: str = Field(description="named start distribution")
     seed: int | None = Field(description="with `start` the very same start, where the robot is simulated")
     values: tuple[StartValue, ...] = Field(description="to place things by, where it is not")
@@ -101,6 +108,9 @@ class PlannedStart(Strict):
         description="the most up to the failure; 1: as unlike as one in a hundred states of demonstrations",
     )
     novel_since_s: float | None = Field(default=None, description="when it first was above 1")
+    unsure: Share | None = Field(
+        default=None, description="chosen by scores: mean share of the candidates that the policy is surer of"
+    )
     demonstrations: Annotated[int, Field(ge=1)] = 1
 
 

@@ -47,10 +47,15 @@ def show(console: Console, mined: Mined) -> None:
     if mined.plan is None:
         console.print(f"no plan: {mined.why_no_plan}", soft_wrap=True)
         return
-    for line in plan_words(mined.plan):
+    show_plan(console, mined.plan)
+
+
+def show_plan(console: Console, plan: CollectionPlan) -> None:
+    """What to collect, from which starts, and what speaks against it."""
+    for line in plan_words(plan):
         console.print(Text.from_markup(line), soft_wrap=True)
-    console.print(_starts(mined.plan, ids))
-    for warning in mined.plan.warnings:
+    console.print(_starts(plan, _WHOLE if console.width >= _WIDE else _SHORT))
+    for warning in plan.warnings:
         console.print(Text.assemble(("warning: ", "yellow"), warning.text), soft_wrap=True)
 
 
@@ -136,6 +141,8 @@ def plan_words(plan: CollectionPlan) -> list[str]:
     count = text.plural(plan.demonstrations, "demonstration")
     meaning = f" ({plan.target.meaning})" if plan.target.meaning else ""
     lines = [f"[bold]collect next: {count} for {plan.target.mode}{cluster}[/bold]{meaning}"]
+    if not plan.target.members:
+        return [*lines, f"why: {plan.evidence.course}; {plan.rule}"]
     why = f"why: {frequency.count} of {frequency.attempts} attempts, severity {plan.evidence.severity:.2g}"
     gain = f"{frequency.low:.0%} to {frequency.high:.0%}"
     lines.append(f"{why}; if all of these succeeded, success would rise by {gain}: that is the most there is to gain")
@@ -144,6 +151,8 @@ def plan_words(plan: CollectionPlan) -> list[str]:
 
 def _starts(plan: CollectionPlan, ids: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    if not plan.target.members:
+        return _unsure(table, plan, ids)
     for name in ("", "failed attempt", "start", "seed", "failed at", "from demos", "unlike them since"):
         left = name in ("failed attempt", "start")
         table.add_column(name, justify="left" if left else "right", no_wrap=True)
@@ -156,6 +165,21 @@ def _starts(plan: CollectionPlan, ids: int) -> Table:
             _seconds(start.failed_at_s),
             "–" if start.from_demonstrations is None else f"{start.from_demonstrations:.2f}",
             _seconds(start.novel_since_s),
+        )
+    return table
+
+
+def _unsure(table: Table, plan: CollectionPlan, ids: int) -> Table:
+    for name in ("", "attempt", "start", "seed", "less sure than", "scores"):
+        table.add_column(name, justify="left" if name in ("attempt", "start", "scores") else "right", overflow="fold")
+    for start in plan.starts:
+        table.add_row(
+            str(start.number),
+            start.episode_id[-ids:] or "–",
+            start.start,
+            "–" if start.seed is None else str(start.seed),
+            "–" if start.unsure is None else f"{start.unsure:.0%}",
+            start.evidence,
         )
     return table
 

@@ -24,6 +24,7 @@ Examples:
   xrollout mine
   xrollout mine --task pick_and_place --start wide --output plan.json --sheet sheet.html
   xrollout mine --mode dropped --demonstrations 20 --output plan.json
+  xrollout mine --active checkpoint.pt --start wide --output plan.json
 """
 _SHORTCUTS = ("task", "policy", "scene", "start", "robot", "tag")
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -41,24 +42,47 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     show_default=True,
     help="Measure by this how unlike the demonstrations the chosen failures were.",
 )
+@click.option(
+    "--active", type=_FILE, metavar="MODEL", help="Plan from the starts that this checkpoint is least sure of instead."
+)
+@click.option(
+    "--candidates",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="--active: choose among N fresh starts of a simulated robot; 0: among those of recorded attempts."
+    "  [default: 200, of a real robot 0]",
+)
 @click.option("--output", "file", type=_FILE, help="Write the plan there, as JSON.")
 @click.option("--sheet", type=_FILE, help="Write the plan there as a page to print (.html).")
 @click.option("--picture", type=_FILE, help="Draw the coverage of the starts as heat maps.")
 @data_option
 @json_option
 def mine(
-    data: Path, mode: str | None, demonstrations: int | None, most: int | None, novelty: str, file: Path | None,
-    sheet: Path | None, picture: Path | None, as_json: bool, **filters: Any,
+    data: Path, mode: str | None, demonstrations: int | None, most: int | None, novelty: str, active: Path | None,
+    candidates: int | None, file: Path | None, sheet: Path | None, picture: Path | None, as_json: bool, **filters: Any,
 ) -> None:  # fmt: skip
     """Say what to collect next: which failure, from which starts, and why.
 
     Failures of one policy at one task (the newest policy, unless --policy says otherwise) are grouped by mode, inside a
     mode by what they are like, and ranked by the lower bound of their frequency × severity. TASK may be a TaskSpec's
     YAML file, to describe attempts by that.
+
+    With --active no failure is needed: the plan is made of starts at which the policy's detectors score highest.
     """
+    if active is None and candidates is not None:
+        raise click.UsageError("--candidates is for --active MODEL.")
+    if active is not None and (mode or picture):
+        raise click.UsageError("--mode and --picture are about failures: leave them out, or leave out --active.")
     for path in (file, sheet, picture):
         if path is not None:
             check_writable(path, "the file")
+    if active is not None:
+        from xrollout_ros.ui.active import plan_starts
+
+        plan = plan_starts(active, data, filters, candidates=candidates, demonstrations=demonstrations, most=most)
+        _show_plan(plan, as_json)
+        _write_plan(plan, None, file, sheet)
+        return
     from xrollout_ros.mining.attempts import MOST
     from xrollout_ros.mining.mine import mine as mined_of
     from xrollout_ros.ui import mine_output
@@ -99,6 +123,15 @@ def mine(
 
         draw_coverage(found.coverage, picture)
         click.echo(f"wrote {picture}", err=True)
+
+
+def _show_plan(plan: CollectionPlan, as_json: bool) -> None:
+    from xrollout_ros.ui import mine_output
+
+    if as_json:
+        print_json({"plan": plan.model_dump(mode="json")})
+    else:
+        mine_output.show_plan(output(), plan)
 
 
 def _write_plan(plan: CollectionPlan, coverage: Coverage | None, file: Path | None, sheet: Path | None) -> None:
