@@ -40,13 +40,27 @@ def test_what_is_written_is_read_back() -> None:
 
 def test_by_default_nothing_must_be_measured_and_time_is_only_told() -> None:
     limits = SafetyLimits()
-    assert limits.observations == set()
+    assert limits.observations == limits.watched == set()
     assert [(each.kind, each.severity) for each in limits.detectors] == [("time", Severity.CLIP)]
+
+
+@pytest.mark.parametrize(
+    ("more", "measured"),
+    [
+        ({}, ()),
+        ({"workspace": BOX}, ("joints",)),
+        ({"gripper_zones": [{**BOX, "gripper": "grip", "allowed": [0, 0.5]}]}, ("joints",)),
+        ({"recoveries": [{"kind": "backtrack"}]}, ("joints",)),
+    ],
+)
+def test_a_point_is_measured_where_something_is_about_it(more: dict[str, Any], measured: tuple[str, ...]) -> None:
+    assert robot(HAND, safety={"point": POINT, **more}).measured == measured
 
 
 @pytest.mark.parametrize(
     ("safety", "said"),
     [
+        ({"point": {"observation": "wrench", "actions": ["dx", "dy"]}}, "names the observation 'wrench'"),
         ({"force": {"observation": "wrench"}}, "names the observation 'wrench'; the robot has joints"),
         ({"force": {"observation": "joints", "severity": "panic"}}, "severity is 'panic'; allowed are clip"),
         ({"workspace": BOX}, "need safety.point"),

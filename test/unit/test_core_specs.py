@@ -68,7 +68,7 @@ def test_shipped_tasks_load_and_name_a_robot_that_fits(name: str) -> None:
         (["actions", 1, "name"], "dx", "actions named twice: dx"),
         (["control_rate_hz"], 100.0, "must be a whole multiple"),
         (["control_rate_hz"], -1, "control_rate_hz (value -1)"),
-        (["observations", 0, "shape"], [4], "sim.observation['hand_position']"),
+        (["observations", 2, "shape"], [4], "sim.observation['object_position']"),
         (["observations", 0, "max_age_s"], 0.001, "shorter than one period"),
         (["observations", 1, "names"], ["a", "b"], "2 joint names for shape (1,)"),
         (["observations", 0, "type"], "PointStamped", "observations.0.type"),

@@ -149,7 +149,7 @@ class RobotSpec(Strict):
     def measured(self) -> tuple[str, ...]:
         """Observations that say where an action dimension stands, or that a limit is about."""
         named = {dim.measured.observation for dim in self.actions if dim.measured is not None}
-        named |= self.safety.observations
+        named |= self.safety.watched
         return tuple(entry.name for entry in self.observations if entry.name in named)
 
     def state_slices(self) -> dict[str, slice]:

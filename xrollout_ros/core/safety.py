@@ -198,8 +198,14 @@ class SafetyLimits(Strict):
 
     @property
     def observations(self) -> set[str]:
-        """Observations that must be measured."""
-        named = {each.observation for each in (self.point, self.force) if each is not None}
+        """Observations that are named."""
+        return self.watched | ({self.point.observation} if self.point is not None else set())
+
+    @property
+    def watched(self) -> set[str]:
+        """Observations that must be measured; the point only where bounds or recoveries are about it."""
+        steered = bool(self.workspace or self.gripper_zones or self.recoveries)
+        named = {each.observation for each in (self.point if steered else None, self.force) if each is not None}
         named |= {each.within.observation for each in self.learned if each.within is not None}
         return named | {each.observation for each in self.detectors if isinstance(each, NoProgressSpec)}
 
