@@ -131,6 +131,8 @@ def show_episode(console: Console, line: Report) -> None:
         f"{line['start']}; it reached level {line['level']}",
         soft_wrap=True,
     )
+    if line["ignored"]:
+        console.print(Text.assemble(("does not count: ", "yellow"), line["ignored"]), soft_wrap=True)
     for level in line["levels"]:
         console.print()
         words = f"level {level['level']}: " + ("in" if level["in"] else "not in")

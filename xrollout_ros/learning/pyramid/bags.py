@@ -10,6 +10,7 @@ from xrollout_ros.core.episode import EpisodeKind
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.learning.shards.filling import Wanted
+from xrollout_ros.learning.shards.store import UNREADABLE
 
 RECORD = "Record demonstrations with `xrollout record --task … --operator scripted --episodes 8`."
 _NEVER = {
@@ -53,7 +54,7 @@ def bags_of(catalog: Catalog, task: str | None) -> Bags:
         else:
             bags.append((episode_id, Wanted(path, size, mtime_ns)))
     for path, problem in problems:
-        left_out.add("unreadable", path, problem)
+        left_out.add(UNREADABLE, path, problem)
     return Bags(chosen, tuple(bags), left_out.found)
 
 

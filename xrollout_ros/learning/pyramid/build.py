@@ -28,8 +28,8 @@ from xrollout_ros.learning.pyramid.recipe import LEVELS, Recipe
 from xrollout_ros.learning.pyramid.scores import with_information
 from xrollout_ros.learning.pyramid.starts import places_of
 from xrollout_ros.learning.shards.facts import version_of
-from xrollout_ros.learning.shards.filling import KILLED, Filled, Size, fill
-from xrollout_ros.learning.shards.store import Kept, Store, bag_key
+from xrollout_ros.learning.shards.filling import KILLED, Filled, Size, TaskToday, fill
+from xrollout_ros.learning.shards.store import NO_IMAGES, Kept, Store, bag_key
 from xrollout_ros.mining.attempts import UNJUDGED_SEVERITY
 from xrollout_ros.mining.tagging import task_today
 
@@ -73,6 +73,8 @@ class Built:
     """What is in no level: by reason, episodes or bags with particulars."""
     damaged: Mapping[str, str]
     """Shards that were found damaged and were read again."""
+    journal_problems: tuple[str, ...]
+    """Lines of the journal that cannot be read."""
     stages: Mapping[str, Mapping[str, int]]
     """Episodes by name of the stage that made or filtered them."""
 
@@ -102,12 +104,12 @@ def build(
         kept, filled = _fill(store, bags, options, progress)
         left_out = {reason: dict(found) for reason, found in bags.left_out.items()}
         for path, problem in filled.problems.items():
-            left_out.setdefault("unreadable", {})[path] = problem
-        robot, task = _one_robot(kept, options), _task(bags.task, kept)
+            left_out.setdefault(problem.reason, {})[path] = problem.words
+        robot, task = _one_robot(kept, left_out, options), _task(bags.task, kept)
         place.check_robot(robot)
-        entries = journal.read(catalog.data / JOURNAL).entries
+        said = journal.read(catalog.data / JOURNAL)
         cameras = _cameras(robot, options)
-        cases = cases_of(store, kept, entries, recipe.pre_intervention_s, sorted(cameras))
+        cases = cases_of(store, kept, said.entries, recipe.pre_intervention_s, sorted(cameras))
         places = places_of(cases, robot, task)
         if recipe.mutual_information:
             places = with_information(store, cases, places)
@@ -131,6 +133,7 @@ def build(
             frozenset(each.shard for each in kept),
             left_out,
             dict(store.damaged),
+            said.problems,
             stages_of(usable, levels, recipe),
         )
         place.write(store, built, progress)
@@ -197,7 +200,7 @@ def _fill(store: Store, bags: Bags, options: BuildOptions, progress: Progress | 
         known = _known(store, options.cameras)
     keys = {bag.path: bag_key(bag.path, bag.bytes, bag.mtime_ns, options.cameras) for _, bag in bags.bags}
     # What ended its process may have been killed for another reason: it is tried again the next time.
-    lasting = {keys[path]: why for path, why in told.problems.items() if why != KILLED}
+    lasting = {keys[path]: why for path, why in told.problems.items() if why.words != KILLED}
     if lasting != bad:
         store.keep_problems(lasting)
     named = [(episode_id, bag.bytes, bag.mtime_ns) for episode_id, bag in bags.bags]
@@ -207,10 +210,10 @@ def _fill(store: Store, bags: Bags, options: BuildOptions, progress: Progress | 
 
 def _known(store: Store, cameras: Size | None) -> dict[tuple[str, int, int], Kept]:
     """Episodes that are as they are wanted, by id, size and time of the bag; one with images comes first."""
-    found = {}
+    found, today = {}, TaskToday()
     for each in sorted(store.episodes(), key=lambda kept: len(kept.cameras)):
         origin = each.held.origin
-        if origin.facts != version_of(task_today(each.task)):
+        if origin.facts != version_of(today(each.task)):
             continue
         if cameras is not None and any(size != cameras for size in each.cameras.values()):
             continue
@@ -220,11 +223,13 @@ def _known(store: Store, cameras: Size | None) -> dict[tuple[str, int, int], Kep
     return found
 
 
-def _one_robot(kept: Sequence[Kept], options: BuildOptions) -> RobotSpec:
+def _one_robot(kept: Sequence[Kept], left_out: Mapping[str, Mapping[str, str]], options: BuildOptions) -> RobotSpec:
     if not kept:
+        reasons = "; ".join(f"{len(found)} {why}, e.g. {next(iter(found.values()))}" for why, found in left_out.items())
         raise DataError(
-            f"none of the bags in {options.data} can be read into a pyramid",
-            "`xrollout episodes list` says what is wrong with them; without cameras leave --cameras out.",
+            f"none of the bags in {options.data} can be made a pyramid of ({reasons})",
+            "Bring whole bags back, or record new ones"
+            + (", or leave --cameras out." if NO_IMAGES in left_out else "."),
         )
     robots = Counter(f"{each.robot.id} ({each.robot.interface_hash()})" for each in kept)
     if len(robots) > 1:

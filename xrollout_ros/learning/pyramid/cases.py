@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,8 @@ class Case:
     start: Floats
     """(D,) the first state."""
     reviewer: Reviewer | None
+    ignored: str = ""
+    """What was said of its level and does not count, and why."""
     cameras: tuple[str, ...] = ()
     """Those whose images train."""
 
@@ -165,7 +167,7 @@ def cases_of(
         frames = frames_of(each.meta, source, stamps, pre_intervention_s)
         basis, holds = outcome_basis(each.meta, own), effective(each.meta, own)
         start = np.array(store.rows(each, "state")[0])
-        found.append(Case(each, basis, holds, _stretches(frames), start, _reviewer(own), tuple(cameras)))
+        found.append(Case(each, basis, holds, _stretches(frames), start, *_reviewer(own), tuple(cameras)))
     return tuple(found)
 
 
@@ -174,22 +176,23 @@ def _stretches(frames: npt.NDArray[np.uint8]) -> tuple[tuple[int, int, Frame], .
     return tuple(sorted(found))
 
 
-def _reviewer(entries: Sequence[JournalEntry]) -> Reviewer | None:
-    """The last word on the level that a person has said and that was not taken back."""
+def _reviewer(entries: Sequence[JournalEntry]) -> tuple[Reviewer | None, str]:
+    """The last word on the level that a person has said and that was not taken back; and what does not count."""
     gone = retracted_ids(entries)
     found: Reviewer | None = None
+    ignored = ""
     for entry in entries:
         what = entry.what
         if not isinstance(what, PropertySet) or what.name != LEVEL_PROPERTY or entry.id in gone:
             continue
-        if not entry.author.startswith(HUMAN):
-            continue
         level = what.value
-        known = isinstance(level, int) and not isinstance(level, bool) and 0 <= level <= 4
-        found = Reviewer(int(level), entry.author, what.reason) if known and level is not None else None
-    return found
-
-
-def usual_rows(cases: Mapping[str, Case]) -> int:
-    """Median number of rows, at least 1."""
-    return max(1, int(np.median([case.kept.held.rows for case in cases.values()]))) if cases else 1
+        said = f"{entry.author} said {LEVEL_PROPERTY} {level}"
+        if not entry.author.startswith(HUMAN):
+            ignored = f"{said}, which is for people to say"
+        elif level is None:
+            found = None
+        elif isinstance(level, bool) or level not in (0, 1, 2, 3, 4):
+            ignored = f"{said}, which is no level: 0 (none) to 4"
+        else:
+            found = Reviewer(int(level), entry.author, what.reason)
+    return found, ignored

@@ -19,8 +19,9 @@ from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.files import sync, write_bytes, write_together
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.episodes.locking import alone
-from xrollout_ros.learning.shards.layout import INDEX
+from xrollout_ros.learning.shards.index import read_index
 from xrollout_ros.learning.shards.manifest import FILE, SHARDS, Manifest, read_manifest
+from xrollout_ros.learning.shards.store import check_rows
 
 if TYPE_CHECKING:
     from xrollout_ros.learning.pyramid.build import Built, Progress
@@ -68,7 +69,13 @@ class Pyramid:
             self._mark = self._checked(task)
             if not (self.folder / MARK).is_file():
                 self._keep_mark()
-            self._tidy()
+            try:
+                self._tidy()
+            except OSError as error:
+                raise DataError(
+                    f"what an interrupted build left in {self.folder} cannot be put in order ({error})",
+                    "Mend its rights, or free space.",
+                ) from error
             yield self
 
     def _checked(self, task: str) -> Mark:
@@ -162,7 +169,12 @@ class Pyramid:
         same = ("dataset_version", "left_out", "missing", "source")
         if any(getattr(found, name) != getattr(level.manifest, name) for name in same):
             return False
-        return all((folder / SHARDS / name / INDEX).is_file() for name in shards_of(found))
+        try:
+            for name in shards_of(found):
+                check_rows(folder / SHARDS / name, read_index(folder / SHARDS / name))
+        except DataError:
+            return False
+        return True
 
     def _make(self, store: Store, level: Level) -> None:
         fresh = self.folder / f"{_NEW}{level.folder}"

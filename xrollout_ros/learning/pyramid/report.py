@@ -117,6 +117,7 @@ def lines_of(built: Built) -> Iterator[dict[str, Any]]:
             "verified": case.basis.verified,
             "level": judged.level,
             "reviewer": None if case.reviewer is None else vars(case.reviewer),
+            "ignored": case.ignored,
             "rules": [
                 {"rule": each.rule, "level": each.level, "held": each.held, "words": each.words}
                 for each in judged.rules

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from xrollout_ros.core.errors import XRolloutError
+from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes.catalog.workers import served
 from xrollout_ros.episodes.reader import read_episode
 from xrollout_ros.learning.shards.facts import CameraFacts, measure, version_of
-from xrollout_ros.learning.shards.images import images_at_rows
+from xrollout_ros.learning.shards.images import NoImagesError, images_at_rows
 from xrollout_ros.learning.shards.index import Origin
 from xrollout_ros.learning.shards.layout import CAMERA
+from xrollout_ros.learning.shards.store import NO_IMAGES, UNREADABLE, Problem
 from xrollout_ros.learning.shards.writer import DiskError, ReadEpisode, write_shard
 from xrollout_ros.mining.tagging import task_today
 
@@ -29,6 +31,21 @@ KILLED = "reading it ended the process that did"
 Progress = Callable[[int, int], None]
 """Told how many bags of how many are done."""
 Size = tuple[int, int]
+
+
+class TaskToday:
+    """:func:`task_today`, asked once for each TaskSpec: it reads a file, which takes longer than a bag."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, TaskSpec] = {}
+
+    def __call__(self, recorded: TaskSpec | None) -> TaskSpec | None:
+        if recorded is None:
+            return None
+        text = recorded.model_dump_json()
+        if text not in self._known:
+            self._known[text] = task_today(recorded) or recorded
+        return self._known[text]
 
 
 @dataclass(frozen=True)
@@ -47,7 +64,7 @@ class Filled:
 
     read: int = 0
     """Episodes that are in shards now."""
-    problems: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, Problem] = field(default_factory=dict)
     """Why a bag could not be read, by path."""
     killed: list[str] = field(default_factory=list)
     """Those among them that ended their process."""
@@ -87,12 +104,12 @@ def fill(
                 continue
             if answer is None:
                 filled.killed += [each["path"] for each in request]
-                filled.problems.update({each["path"]: KILLED for each in request})
+                filled.problems.update({each["path"]: Problem(UNREADABLE, KILLED) for each in request})
             elif "full" in answer:
                 raise DiskError(*answer["full"])
             else:
                 filled.read += answer["read"]
-                filled.problems.update(answer["problems"])
+                filled.problems.update({path: Problem(*found) for path, found in answer["problems"].items()})
             done += len(request)
             if progress is not None:
                 progress(done, len(bags))
@@ -104,23 +121,27 @@ def _answers(
     store: Path, data: Path, asked: Sequence[list[dict[str, Any]]], cameras: Size | None, workers: int
 ) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any] | None]]:
     if not workers:
-        yield from ((request, _answer(store, data, request, cameras)) for request in asked)
+        today = TaskToday()
+        yield from ((request, _answer(store, data, request, cameras, today)) for request in asked)
         return
     command = [sys.executable, "-m", __name__, str(store), str(data), json.dumps(cameras)]
     yield from served(command, asked, min(workers, len(asked)))
 
 
-def _answer(store: Path, data: Path, request: Sequence[Mapping[str, Any]], cameras: Size | None) -> dict[str, Any]:
+def _answer(
+    store: Path, data: Path, request: Sequence[Mapping[str, Any]], cameras: Size | None, today: TaskToday
+) -> dict[str, Any]:
     """Read the bags of a request and write their shards; nothing but a full disk stops it."""
-    problems: dict[str, str] = {}
+    problems: dict[str, Problem] = {}
     parts: dict[object, list[ReadEpisode]] = {}
     read = 0
     try:
         for each in request:
             try:
-                episode = read_for_shard(data, Wanted(**each), cameras)
+                episode = read_for_shard(data, Wanted(**each), cameras, today)
             except (XRolloutError, OSError) as error:
-                problems[each["path"]] = error.what if isinstance(error, XRolloutError) else str(error)
+                reason = NO_IMAGES if isinstance(error, NoImagesError) else UNREADABLE
+                problems[each["path"]] = Problem(reason, error.what if isinstance(error, XRolloutError) else str(error))
                 continue
             # Arrays of one shard have one width, and the same cameras.
             kind = (episode.robot.interface_hash(), tuple(sorted(episode.rows)))
@@ -137,7 +158,7 @@ def _answer(store: Path, data: Path, request: Sequence[Mapping[str, Any]], camer
     return {"read": read, "problems": problems}
 
 
-def read_for_shard(data: Path, bag: Wanted, cameras: Size | None) -> ReadEpisode:
+def read_for_shard(data: Path, bag: Wanted, cameras: Size | None, today: TaskToday) -> ReadEpisode:
     """One bag's rows, and what is measured of them.
 
     Raises:
@@ -146,7 +167,7 @@ def read_for_shard(data: Path, bag: Wanted, cameras: Size | None) -> ReadEpisode
         DataError: an image is encoded in a way not known.
     """
     episode = read_episode(data / bag.path)
-    episode = replace(episode, task=task_today(episode.task))
+    episode = replace(episode, task=today(episode.task))
     rows: dict[str, Any] = {
         "state": episode.state,
         "action": episode.action,
@@ -172,9 +193,10 @@ def main() -> None:
     """``python -m xrollout_ros.learning.shards.filling STORE DATA SIZE``: bags as JSON in, answers out, by lines."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever asks, and ends this by asking no more
     store, data, cameras = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
+    size = None if cameras is None else (int(cameras[0]), int(cameras[1]))
+    today = TaskToday()
     for line in sys.stdin:
-        size = None if cameras is None else (int(cameras[0]), int(cameras[1]))
-        print(json.dumps(_answer(store, data, json.loads(line), size)), flush=True)
+        print(json.dumps(_answer(store, data, json.loads(line), size, today)), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,10 @@ BLANK = 4.0
 """Deviation of an image's values, of 255, below which it shows nothing: a covered or dead camera."""
 
 
+class NoImagesError(BagError):
+    """A camera whose images are wanted was not recorded."""
+
+
 def images_at_rows(episode: EpisodeData, camera: CameraSpec, size: tuple[int, int]) -> tuple[Images, CameraFacts]:
     """The newest image at or before each row ``(T, H, W, 3)``, black before the first one; and what is wrong with them.
 
@@ -32,13 +36,14 @@ def images_at_rows(episode: EpisodeData, camera: CameraSpec, size: tuple[int, in
         size: height and width of what is kept.
 
     Raises:
-        BagError: the camera was not recorded, or is damaged.
+        NoImagesError: the camera was not recorded.
+        BagError: it is damaged.
         DataError: an image is encoded in a way not known.
     """
     recorded = image_topics(episode.bag)
     topic = next((each for each in (camera.recorded_topic, camera.topic) if each in recorded), None)
     if topic is None:
-        raise BagError(
+        raise NoImagesError(
             f"camera {camera.name!r} was not recorded in {episode.path}",
             f"Its topics with images: {', '.join(recorded) or 'none'}. Leave --cameras out, or record it.",
         )

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
-from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.errors import DataError, from_validation
+from xrollout_ros.core.mirror import MirrorSpec
+from xrollout_ros.learning.augment import AugmentSpec
 from xrollout_ros.learning.dataset import TrainingEpisode, TrainingSet, policy_steps
 from xrollout_ros.learning.frames import Frame
 from xrollout_ros.learning.shards.layout import CAMERA, ROW_ARRAYS
@@ -40,8 +43,21 @@ class Dataset:
             )
         shards = {name: self._shard(name) for name in sorted({each.shard for each in trained})}
         episodes = tuple(self._episode(each, shards[each.shard]) for each in trained)
+        recipe = manifest.recipe
+        try:
+            augment = AugmentSpec.model_validate(recipe.get("augment") or {})
+            mirror = MirrorSpec.model_validate(recipe["mirror"]) if recipe.get("mirror") else None
+        except ValidationError as error:
+            told = from_validation(error, "augmentation of dataset", self.folder, "Build the pyramid again.")
+            raise DataError(told.what, told.remedy) from error
         return TrainingSet(
-            manifest.robot, manifest.task, episodes, dict(manifest.left_out), version=manifest.dataset_version
+            manifest.robot,
+            manifest.task,
+            episodes,
+            dict(manifest.left_out),
+            version=manifest.dataset_version,
+            augment=augment,
+            mirror=mirror,
         )
 
     def _shard(self, name: str) -> dict[str, npt.NDArray[Any]]:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,15 @@ from xrollout_ros.learning.shards.layout import CAMERA, ROW_ARRAYS
 from xrollout_ros.learning.shards.writer import TEMPORARY
 
 _PROBLEMS = "problems.json"
+UNREADABLE, NO_IMAGES = "unreadable", "without images of its cameras"
+
+
+class Problem(NamedTuple):
+    """Why a bag is in no shard."""
+
+    reason: str
+    """``UNREADABLE`` or ``NO_IMAGES``."""
+    words: str
 
 
 @dataclass(frozen=True)
@@ -76,23 +85,12 @@ class Store:
                 continue
             try:
                 index = read_index(path)
-                self._check(path, index)
+                check_rows(path, index)
             except DataError as error:
                 self.damaged[path.name] = error.what
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 self._indexes[path.name] = index
-
-    def _check(self, folder: Path, index: Index) -> None:
-        """Whether all rows are there; their content is trusted, since they were synced before they got their name."""
-        for name in [*ROW_ARRAYS, *(f"{CAMERA}{camera}" for camera in index.cameras)]:
-            path = folder / f"{name}.npy"
-            try:
-                found = np.load(path, mmap_mode="r", allow_pickle=False).shape[0]
-            except (OSError, ValueError, EOFError) as error:
-                raise DataError(f"{path} cannot be read ({error})") from error
-            if found != index.rows:
-                raise DataError(f"{path} has {found} rows, its index says {index.rows}")
 
     def episodes(self) -> Iterator[Kept]:
         """All that is kept, some perhaps twice or out of date."""
@@ -127,15 +125,17 @@ class Store:
 
     # --- what cannot be read ------------------------------------------------------------------------------------------
 
-    def problems(self) -> dict[str, str]:
+    def problems(self) -> dict[str, Problem]:
         """Why bags could not be read, by :func:`bag_key`; they need not be tried again while they are as they were."""
         try:
             found = json.loads((self.folder / _PROBLEMS).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return {str(key): str(why) for key, why in found.items()} if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            return {}
+        return {key: Problem(*why) for key, why in found.items() if isinstance(why, list) and len(why) == 2}
 
-    def keep_problems(self, problems: Mapping[str, str]) -> None:
+    def keep_problems(self, problems: Mapping[str, Problem]) -> None:
         """Remember them in the place of those before.
 
         Raises:
@@ -155,3 +155,19 @@ def bag_key(path: str, size: int, mtime_ns: int, cameras: tuple[int, int] | None
         cameras: height and width at which images were wanted.
     """
     return f"{path} {size} {mtime_ns} {VERSION} {'x'.join(map(str, cameras or ()))}"
+
+
+def check_rows(folder: Path, index: Index) -> None:
+    """Refuse a shard whose rows are not all there; their content is trusted: it was synced before it got its name.
+
+    Raises:
+        DataError: an array is missing or shorter than the index says.
+    """
+    for name in [*ROW_ARRAYS, *(f"{CAMERA}{camera}" for camera in index.cameras)]:
+        path = folder / f"{name}.npy"
+        try:
+            found = np.load(path, mmap_mode="r", allow_pickle=False).shape[0]
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{path} cannot be read ({error})") from error
+        if found != index.rows:
+            raise DataError(f"{path} has {found} rows, its index says {index.rows}")

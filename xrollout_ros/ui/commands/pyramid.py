@@ -23,7 +23,7 @@ Examples:
 
 @click.group(cls=LazyGroup, entries=ENTRIES, epilog=_EPILOG)
 def pyramid() -> None:
-    """Sort recorded episodes into four levels, each a dataset that `xrollout train --data` takes.
+    """Sort episodes into four levels, each a dataset to train from.
 
     1 raw, 2 challenge (failures, near-misses, edge cases), 3 validated (successful recoveries), 4 expert synthesis.
     """

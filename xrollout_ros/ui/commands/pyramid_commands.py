@@ -58,7 +58,7 @@ def build(
     raw_data: Path, folder: Path, levels: int, task: str | None, recipe_file: Path | None,
     cameras: tuple[int, int] | None, workers: int | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Sort recorded episodes into levels, each a dataset to train from.
+    """Sort episodes into levels, each a dataset to train from.
 
     Only bags that are new or changed are read. The same episodes and the same recipe give the same datasets, by hash.
     """
@@ -78,10 +78,15 @@ def build(
         cameras=cameras,
     )
     with caught_up(raw_data) as catalog, pyramid_output.Bars() as bars:
+        if not catalog.read_only:
+            # A bag that was repaired or replaced may lie in a folder that looks as before.
+            catalog.update(every=True, progress=lambda done, total: bars.show("looking at bags", done, total))
         built = built_of(catalog, options, bars.show)
     report = report_of(built)
     for name, why in built.damaged.items():
         warn(f"shard {name} was damaged, and its bags were read again: {why}")
+    for problem in built.journal_problems:
+        warn(problem)
     if as_json:
         print_json(report)
     else:
@@ -92,7 +97,7 @@ def build(
 @click.argument("folder", metavar="[PYRAMID]", type=_FOLDER, default=DEFAULT_PYRAMID)
 @json_option
 def show(folder: Path, as_json: bool) -> None:
-    """Show what the levels of PYRAMID hold, what was left out and why, and what is missing."""
+    """Show what the levels hold, what was left out and why, and what is missing."""
     from xrollout_ros.learning.pyramid.place import read_report
     from xrollout_ros.ui import pyramid_output
 
@@ -108,7 +113,10 @@ def show(folder: Path, as_json: bool) -> None:
 @click.option("--pyramid", "folder", type=_FOLDER, default=DEFAULT_PYRAMID, show_default=True, help="Its folder.")
 @json_option
 def why(episode: str, folder: Path, as_json: bool) -> None:
-    """Say why the episode with this id, or a part of it, is in its level: each rule and gate with its figures."""
+    """Say why an episode is in its level, rule by rule.
+
+    ID may be a part of it. Each rule and gate is told with its figures.
+    """
     from xrollout_ros.learning.pyramid.place import read_episodes
     from xrollout_ros.ui import pyramid_output
 
@@ -139,7 +147,10 @@ def _fits(name: str, wanted: str) -> bool:
 
 @click.command()
 def recipe() -> None:
-    """Print the recipe that is used without --recipe, to change it; a file need only name what it changes."""
+    """Print the recipe that is used without --recipe.
+
+    One of your own need only name what it changes.
+    """
     from xrollout_ros.learning.pyramid.recipe import shipped_recipe
 
     click.echo(shipped_recipe().read_text(encoding="utf-8"), nl=False)
