@@ -210,6 +210,7 @@ class Folder:
             self.episodes[path] = SimpleNamespace(
                 meta=meta,
                 robot=robot,
+                task=None,
                 state=np.full((5, robot.state_dim), value),
                 action=np.zeros((5, robot.action_dim)),
                 source=np.full(5, source, dtype=np.uint8),

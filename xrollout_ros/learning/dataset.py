@@ -15,6 +15,7 @@ import numpy.typing as npt
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome
 from xrollout_ros.core.errors import BagError, DataError
+from xrollout_ros.core.mirror import MirrorSpec
 from xrollout_ros.core.modes import Source
 from xrollout_ros.core.processors import Entry, Processor
 from xrollout_ros.core.robot import RobotSpec
@@ -23,6 +24,7 @@ from xrollout_ros.episodes.journal_entry import JournalEntry
 from xrollout_ros.episodes.paths import JOURNAL
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.episodes.store import find_episodes
+from xrollout_ros.learning.augment import AugmentSpec
 from xrollout_ros.learning.frames import Frame, Frames, frames_of
 from xrollout_ros.mining.verification import outcome_basis
 from xrollout_ros.runtime.processors import Pipeline, process_rows
@@ -99,6 +101,10 @@ class TrainingSet:
     """Names, sizes and units of what the policy sees; empty: the robot's observations."""
     version: str = ""
     """Content hash of the manifest that it came from; empty: it came from bags."""
+    augment: AugmentSpec = field(default_factory=AugmentSpec)
+    """How it is to be varied while a policy trains."""
+    mirror: MirrorSpec | None = None
+    """How the task looks in a mirror; None: it cannot be mirrored."""
 
     @property
     def rows(self) -> int:
@@ -217,6 +223,7 @@ def load_training_set(
             are mixed, or the processors do not fit the robot.
     """
     left_out: Counter[str] = Counter()
+    mirror: MirrorSpec | None = None
     taken: list[tuple[TrainingEpisode, RobotSpec]] = []
     said: defaultdict[str, list[JournalEntry]] = defaultdict(list)
     for word in journal.read(folder / JOURNAL).entries:
@@ -239,10 +246,11 @@ def load_training_set(
             chosen = select(data, meta, include)
             if isinstance(chosen, TrainingEpisode):
                 taken.append((chosen, data.robot))
+                mirror = data.task.mirror if data.task is not None else None
                 continue
             reason = chosen
         left_out[reason] += 1
-    return processed(assemble(taken, left_out, folder), processors)
+    return processed(replace(assemble(taken, left_out, folder), mirror=mirror), processors)
 
 
 def assemble(taken: Iterable[tuple[TrainingEpisode, RobotSpec]], left_out: Counter[str], folder: Path) -> TrainingSet:

@@ -15,12 +15,15 @@ from torch import Tensor
 from xrollout_ros.core.clock import Clock
 from xrollout_ros.learning.dataset import TrainingEpisode
 from xrollout_ros.learning.models import ChunkModel
+from xrollout_ros.learning.vision import Images
 from xrollout_ros.learning.windows import Windows
 
 AHEAD = 4
 """Batches that are read before they are needed."""
 Augment = Callable[[Tensor, Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor, Tensor]]
-"""States ``(B, D)``, chunks ``(B, H, A)`` in the robot's units, mask ``(B, H)``, randomness → these three, varied."""
+"""Varies states ``(B, D)``, chunks ``(B, H, A)`` in the robot's units, and mask ``(B, H)``."""
+AugmentImages = Callable[[Images, torch.Generator], Images]
+"""Varies images ``(B, H, W, 3) uint8`` by camera."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Batch:
     state: Tensor
     actions: Tensor
     mask: Tensor
-    images: dict[str, Tensor] | None
+    images: Images | None
     """(B, H, W, 3) uint8 by camera; None: the policy sees none."""
 
 
@@ -46,6 +49,7 @@ class Samples:
         model: ChunkModel,
         device: str = "cpu",
         augment: Augment | None = None,
+        augment_images: AugmentImages | None = None,
     ) -> None:
         """
         Args:
@@ -53,10 +57,12 @@ class Samples:
             episodes: have the images, which may be mapped from disk.
             model: says which cameras it sees, and has the normalization.
             device: where batches go.
-            augment: changes each batch before it is normalized.
+            augment: varies each batch before it is normalized.
+            augment_images: varies its images.
         """
         self.cameras = tuple(model.shape.cameras)
-        self._windows, self._episodes, self._device, self._augment = windows, episodes, device, augment
+        self._windows, self._episodes, self._device = windows, episodes, device
+        self._augment, self._augment_images = augment, augment_images
         self._normalizer = model.normalizer
         raw = torch.from_numpy(windows.state), torch.from_numpy(windows.actions)
         self._state, self._actions = raw if augment is not None else self._normalized(*raw)
@@ -100,11 +106,13 @@ class Samples:
             found[camera] = out
         return found
 
-    def joined(self, batch: Batch, images: Mapping[str, npt.NDArray[np.uint8]] | None) -> Batch:
-        """A batch with its images."""
-        if images is None:
-            return batch
-        tensors = {name: torch.from_numpy(each).to(self._device) for name, each in images.items()}
+    def joined(
+        self, batch: Batch, images: Mapping[str, npt.NDArray[np.uint8]], generator: torch.Generator | None = None
+    ) -> Batch:
+        """A batch with its images, varied where there is a generator."""
+        tensors: Images = {name: torch.from_numpy(each).to(self._device) for name, each in images.items()}
+        if self._augment_images is not None and generator is not None:
+            tensors = self._augment_images(tensors, generator)
         return Batch(batch.index, batch.state, batch.actions, batch.mask, tensors)
 
 
@@ -162,9 +170,9 @@ def batches(
             images = ready.get()
             if isinstance(images, Exception):
                 raise images
-            batch = samples.joined(samples.batch(index, generator), images)
             waited(clock.steady_ns() - begin)
-            yield batch
+            assert images is not None, "samples with cameras have images"
+            yield samples.joined(samples.batch(index, generator), images, generator)
     finally:
         stop.set()
         thread.join()

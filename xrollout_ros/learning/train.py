@@ -44,7 +44,7 @@ from xrollout_ros.learning.scores import FITTED
 from xrollout_ros.learning.shards.manifest import is_dataset, read_manifest
 from xrollout_ros.learning.shards.reader import open_dataset
 from xrollout_ros.learning.train_options import DEFAULT_STEPS, MIN_EPOCHS, TrainOptions
-from xrollout_ros.learning.train_plan import Plan, make_model, processors_of, reconcile, same_interface
+from xrollout_ros.learning.train_plan import Plan, make_model, processors_of, reconcile, same_interface, variation
 from xrollout_ros.learning.windows import windows
 from xrollout_ros.runtime.novelty import Novelty, Steps
 from xrollout_ros.runtime.novelty_fit import fit as fit_novelty
@@ -109,7 +109,7 @@ def train(options: TrainOptions, report: Callable[[Progress], None]) -> TrainRes
         state.forget()
     fitted = fit(
         model,
-        Samples(samples, training, model, recipe.device),
+        Samples(samples, training, model, recipe.device, *variation(options.augment or data.augment, data, plan)),
         Samples(validation, held_out, model, recipe.device) if validation is not None else None,
         recipe,
         report,
@@ -154,6 +154,7 @@ def _fingerprint(options: TrainOptions, plan: Plan, data: TrainingSet, recipe: R
         base=plan.base.checkpoint_hash if plan.base else "",
         data=dataset_version(data.episodes),
         weights=[[each.weight, each.level, each.difficulty] for each in data.episodes],
+        augment=(options.augment or data.augment).model_dump(),
         software=xrollout_ros.__version__,
         torch=torch.__version__,
     )

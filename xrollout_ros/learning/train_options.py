@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xrollout_ros.core.errors import from_validation
+from xrollout_ros.learning.augment import AugmentSpec
 from xrollout_ros.learning.curriculum import Order
 from xrollout_ros.learning.dataset import Include
 from xrollout_ros.learning.models import ARCHITECTURES
@@ -66,6 +67,7 @@ class TrainOptions(BaseModel):
     )
     cameras: tuple[str, ...] = Field(default=(), description="cameras that the policy sees, beside the state")
     weights: Scheme = Field(default="sirius", description="how interventions weigh beside the rest")
+    augment: AugmentSpec | None = Field(default=None, description="how data are varied; the dataset's recipe says it")
     replay: str = Field(default=Weighted.name, description="which windows are drawn, and how often")
     curriculum: Order = Field(default="none", description="what comes first and what fades in")
     up_weight: dict[str, Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]] = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,8 +13,11 @@ from xrollout_ros.core.errors import CheckpointError, DataError, SpecError
 from xrollout_ros.core.processors import Processor
 from xrollout_ros.core.resources import load_robot
 from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.learning.augment import AugmentSpec, make_augmenter
+from xrollout_ros.learning.augment_images import augment_images
 from xrollout_ros.learning.checkpoint import Checkpoint
 from xrollout_ros.learning.dataset import TrainingEpisode, TrainingSet
+from xrollout_ros.learning.loader import Augment, AugmentImages
 from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, build_model
 from xrollout_ros.learning.train_options import DEFAULT_HORIZON, DEFAULT_POLICY, TrainOptions
 from xrollout_ros.learning.windows import windows
@@ -160,3 +164,15 @@ def _image_size(camera: str, data: TrainingSet, plan: Plan) -> tuple[int, int]:
             "Build the dataset with images of that size.",
         )
     return height, width
+
+
+def variation(spec: AugmentSpec, data: TrainingSet, plan: Plan) -> tuple[Augment | None, AugmentImages | None]:
+    """What varies windows, and their images, while the policy trains; None: nothing does.
+
+    Raises:
+        SpecError: something is asked for that would tell the policy what is not so.
+    """
+    varied = make_augmenter(spec, data.robot, data.mirror, data.processors, plan.cameras)
+    if not plan.cameras or not (spec.image_crop or spec.image_color):
+        return varied, None
+    return varied, partial(augment_images, crop=spec.image_crop, color=spec.image_color)

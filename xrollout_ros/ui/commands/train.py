@@ -71,6 +71,11 @@ def _up_weights(ctx: click.Context, parameter: click.Parameter, given: tuple[str
     metavar="MODE=FACTOR",
     help="Let episodes of a failure mode count more; may be given several times.",
 )
+@click.option(
+    "--augment",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="YAML file that says how data are varied.  [default: as the dataset's recipe says]",
+)
 @click.option("--camera", "cameras", multiple=True, metavar="NAME", help="Let the policy see this camera, too.")
 @click.option("--dropout", type=float, help="Share of hidden units left out; lets MC-dropout detect failures.")
 @click.option("--precision", metavar="auto|fp32|bf16", help="bf16: mixed precision.  [default: auto, bf16 on a GPU]")
@@ -83,8 +88,11 @@ def train(**options: Any) -> None:
     """
     console = output()
     # PyTorch takes seconds to import, which `--help` and completion need not wait for.
+    from xrollout_ros.core.resources import load_yaml
     from xrollout_ros.learning.train_options import TrainOptions
     from xrollout_ros.ui.training import train_with_progress
 
+    if options["augment"] is not None:
+        options["augment"] = load_yaml(options["augment"], "augmentation")
     checked = TrainOptions.of(**{name: value for name, value in options.items() if value is not None})
     train_with_progress(checked, console)
