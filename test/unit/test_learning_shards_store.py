@@ -16,7 +16,7 @@ from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.episodes import paths
 from xrollout_ros.episodes.reader import read_episode
-from xrollout_ros.learning.shards import filling
+from xrollout_ros.learning.shards import filling, merging
 from xrollout_ros.learning.shards.filling import KILLED, TaskToday, Wanted, fill
 from xrollout_ros.learning.shards.layout import INDEX, combined, digest, digests
 from xrollout_ros.learning.shards.reader import open_dataset
@@ -201,6 +201,20 @@ def test_shards_that_nothing_needs_are_let_go(bags: Any, tmp_path: Path) -> None
     found = built(bags.data, tmp_path / "pyramid")
     assert len(found.levels[0].manifest.episodes) == 1
     assert len([path for path in (tmp_path / "pyramid" / "shards").iterdir() if path.is_dir()]) == 1
+
+
+def test_many_small_shards_become_one(bags: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "MANY", 3)
+    versions = []
+    for number in range(4):
+        demonstrate(bags, (0.02 * number, 0.65))
+        found = built(bags.data, tmp_path / "pyramid")
+        versions.append(found.levels[3].manifest.dataset_version)
+        assert len(open_dataset(tmp_path / "pyramid" / "level4").training_set().episodes) == number + 1
+    shards = [path for path in (tmp_path / "pyramid" / "shards").iterdir() if path.is_dir()]
+    assert len(shards) == 2  # three became one, and the last bag made another
+    fresh = built(bags.data, tmp_path / "fresh")
+    assert fresh.levels[3].manifest.dataset_version == versions[-1]
 
 
 # --- cameras ----------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from xrollout_ros.learning.pyramid.scores import with_information
 from xrollout_ros.learning.pyramid.starts import places_of
 from xrollout_ros.learning.shards.facts import version_of
 from xrollout_ros.learning.shards.filling import KILLED, Filled, Size, TaskToday, fill
+from xrollout_ros.learning.shards.merging import merge_small
 from xrollout_ros.learning.shards.store import NO_IMAGES, Kept, Store, bag_key
 from xrollout_ros.mining.attempts import UNJUDGED_SEVERITY
 from xrollout_ros.mining.tagging import task_today
@@ -204,14 +205,20 @@ def _fill(store: Store, bags: Bags, options: BuildOptions, progress: Progress | 
     if lasting != bad:
         store.keep_problems(lasting)
     named = [(episode_id, bag.bytes, bag.mtime_ns) for episode_id, bag in bags.bags]
+    if merge_small(store, [known[each] for each in named if each in known]):
+        store.look()
+        known = _known(store, options.cameras)
     kept = [known[each] for each in named if each in known]
     return kept, told
 
 
 def _known(store: Store, cameras: Size | None) -> dict[tuple[str, int, int], Kept]:
-    """Episodes that are as they are wanted, by id, size and time of the bag; one with images comes first."""
+    """Episodes that are as they are wanted, by id, size and time of the bag.
+
+    Of several one with images, then that of the largest shard.
+    """
     found, today = {}, TaskToday()
-    for each in sorted(store.episodes(), key=lambda kept: len(kept.cameras)):
+    for each in sorted(store.episodes(), key=lambda kept: (len(kept.cameras), kept.together, kept.shard)):
         origin = each.held.origin
         if origin.facts != version_of(today(each.task)):
             continue

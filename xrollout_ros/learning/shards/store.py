@@ -43,6 +43,8 @@ class Kept:
     robot: RobotSpec
     task: TaskSpec | None
     cameras: Mapping[str, tuple[int, int]]
+    together: int
+    """Rows of its shard."""
 
     @property
     def meta(self) -> EpisodeMeta:
@@ -97,7 +99,7 @@ class Store:
         for name, index in self._indexes.items():
             for held in index.episodes:
                 task = None if held.task is None else index.tasks[held.task]
-                yield Kept(name, held, index.robots[held.robot], task, index.cameras)
+                yield Kept(name, held, index.robots[held.robot], task, index.cameras, index.rows)
 
     def rows(self, kept: Kept, array: str) -> npt.NDArray[Any]:
         """Rows ``(T, …)`` of an episode, mapped from disk.
@@ -114,6 +116,10 @@ class Store:
                 raise DataError(f"{path} cannot be read ({error})", "Build again.") from error
             self._arrays[kept.shard, array] = known
         return known[kept.held.first : kept.held.first + kept.held.rows]
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each shard's arrays, by name."""
+        return {name: sum(file.stat().st_size for file in (self.folder / name).glob("*.npy")) for name in self._indexes}
 
     def keep_only(self, shards: Collection[str]) -> int:
         """Take away all other shards; how many there were."""
