@@ -160,7 +160,8 @@ def main() -> None:
     columns += [f"{count} demonstrations" for count in given.demonstrations]
     title = (
         f"{given.task}, horizon {HORIZON}, execute {EXECUTE}, {DEFAULT_STEPS} steps of {BATCH}; "
-        f"{given.seeds} trainings of {given.attempts} attempts each: success of all (95 %), of each; times are of the processor, one thread"
+        f"{given.seeds} trainings of {given.attempts} attempts each: success of all (95 %), of each; "
+        "times are of the processor, one thread"
     )
     table(title, columns, rows)
 
