@@ -354,11 +354,11 @@ def test_the_report_counts(bags: Any, pyramid: Path) -> None:
     for number in range(3):
         demonstrate(bags, (0.02 * number, 0.65))
     help_out(bags)
-    attempt(bags, "failure", parameters={"generation": "diverse", "control": "slow"})
+    attempt(bags, "failure", parameters={"start_list": "x", "temperature": 1.5, "control": "calm"})
     built(bags.data, pyramid)
     report = read_report(pyramid)
     assert report["stages"] == {
-        "generation": {"diverse": 1}, "control": {"slow": 1},
+        "generation": {"seeds": 4, "start list, temperature 1.5": 1}, "control": {"calm": 1, "limits": 1},
         "filtering": {"level 1: all": 5, "level 2: all": 2, "level 3: gates": 1, "level 4: gates": 4},
     }  # fmt: skip
     top = report["levels"][3]

@@ -21,6 +21,7 @@ from xrollout_ros.episodes import paths
 from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.ui.cli import ENTRIES, cli
 from xrollout_ros.ui.commands.episodes import ENTRIES as EPISODES_ENTRIES
+from xrollout_ros.ui.commands.pyramid import ENTRIES as PYRAMID_ENTRIES
 from xrollout_ros.ui.lazy import Entry, RootGroup
 
 HEAVY = ("torch", "matplotlib", "rclpy", "metaworld", "mujoco", "gymnasium", "scipy", "jinja2")
@@ -79,7 +80,7 @@ def test_a_question_imports_only_what_it_uses(bags: Any) -> None:
         assert not imported_by(*ask, "--by", "failure") & unused
 
 
-@pytest.mark.parametrize("entries", [ENTRIES, EPISODES_ENTRIES])
+@pytest.mark.parametrize("entries", [ENTRIES, EPISODES_ENTRIES, PYRAMID_ENTRIES])
 def test_every_entry_is_there_and_says_in_the_help_what_its_own_help_says(entries: dict[str, Entry]) -> None:
     for name, entry in entries.items():
         module, _, attribute = entry.target.partition(":")

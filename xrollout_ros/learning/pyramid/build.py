@@ -300,13 +300,12 @@ def costs_of(cases: Sequence[Case]) -> dict[str, Cost]:
 
 
 def stages_of(cases: Sequence[Case], levels: Sequence[Level], recipe: Recipe) -> dict[str, dict[str, int]]:
-    """Episodes by what made them (generation, control) and what took them (filtering), as far as they say."""
-    found: dict[str, dict[str, int]] = {}
-    for stage in ("generation", "control"):
-        names = Counter(str(case.holds.properties[stage]) for case in cases if case.holds.properties.get(stage))
-        if names:
-            found[stage] = dict(sorted(names.items()))
-    found["filtering"] = {}
+    """Episodes by how they came about (generation), what held the policy (control), and what took them (filtering)."""
+    found: dict[str, dict[str, int]] = {
+        "generation": dict(sorted(Counter(case.generation for case in cases).items())),
+        "control": dict(sorted(Counter(case.control for case in cases if case.by_policy).items())),
+        "filtering": {},
+    }
     for level in levels:
         name = recipe.levels[level.number].filter
         found["filtering"][f"level {level.number}: {name}"] = len(level.manifest.episodes)

@@ -25,6 +25,10 @@ LEVEL_PROPERTY = "pyramid_level"
 """Property by which a person puts an episode into a level, whatever the rules say; 0: into none."""
 PLAN_ID, PLAN_MODE = "plan_id", "plan_mode"
 """Where the parameters of an episode that was collected for a plan say which, and for which failure mode."""
+START_LIST, TEMPERATURE, CONTROL = "start_list", "temperature", "control"
+"""Where they say which list of starts it was made from, how the policy's noise was scaled, what held it."""
+UNCONSTRAINED = "limits"
+"""The control stage that adds nothing to the robot's own limits."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -106,6 +110,19 @@ class Case:
     def cluster(self) -> str:
         """The failure mode that it was collected for, else the one that it shows; empty: none."""
         return str(self.holds.properties.get(PLAN_MODE) or "") or self.holds.failure_mode
+
+    @property
+    def generation(self) -> str:
+        """How its start was chosen, and how far the policy's noise was scaled."""
+        said = self.meta.parameters
+        starts = "plan" if self.plan_id else "start list" if said.get(START_LIST) else "seeds"
+        temperature = said.get(TEMPERATURE, 1.0)
+        return starts if temperature == 1.0 else f"{starts}, temperature {temperature:g}"
+
+    @property
+    def control(self) -> str:
+        """By what constraints the policy was held while it acted."""
+        return str(self.meta.parameters.get(CONTROL) or UNCONSTRAINED)
 
     @property
     def stratum(self) -> str:

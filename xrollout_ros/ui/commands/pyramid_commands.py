@@ -67,6 +67,7 @@ def build(
     from xrollout_ros.learning.pyramid.recipe import load_recipe
     from xrollout_ros.learning.pyramid.report import report_of
     from xrollout_ros.ui import pyramid_output
+    from xrollout_ros.ui.pyramid_page import FILE, write_page
 
     options = BuildOptions(
         data=raw_data,
@@ -83,6 +84,7 @@ def build(
             catalog.update(every=True, progress=lambda done, total: bars.show("looking at bags", done, total))
         built = built_of(catalog, options, bars.show)
     report = report_of(built)
+    write_page(folder / FILE, report)
     for name, why in built.damaged.items():
         warn(f"shard {name} was damaged, and its bags were read again: {why}")
     for problem in built.journal_problems:
