@@ -15,7 +15,8 @@ from xrollout_ros.episodes import journal, paths
 from xrollout_ros.episodes.journal import PropertySet, Tagged
 from xrollout_ros.learning.frames import Frame
 from xrollout_ros.learning.pyramid.build import Built
-from xrollout_ros.learning.pyramid.place import exchange, read_episodes, read_report
+from xrollout_ros.learning.pyramid.opening import read_episodes, read_report
+from xrollout_ros.learning.pyramid.place import exchange
 from xrollout_ros.learning.pyramid.promotion import UNVERIFIED
 from xrollout_ros.learning.pyramid.recipe import Recipe
 from xrollout_ros.learning.shards.reader import open_dataset

@@ -88,7 +88,7 @@ def test_a_recipe_of_ones_own(data: Path, tmp_path: Path) -> None:
     ("arguments", "code", "words"),
     [
         (["--levels", "5"], 2, "5 is not in the range"),
-        (["--cameras", "big"], 2, "Give WIDTHxHEIGHT in pixels"),
+        (["--image-size", "big"], 2, "Give WIDTHxHEIGHT in pixels"),
         (["--recipe", "nix.yaml"], 2, "nix.yaml cannot be read"),
         (["--task", "juggling"], 2, "unknown task 'juggling'"),
         (["--task", "push"], 5, "There are pick_and_place: 5 episodes"),

@@ -117,7 +117,7 @@ class Case:
         said = self.meta.parameters
         starts = "plan" if self.plan_id else "start list" if said.get(START_LIST) else "seeds"
         temperature = said.get(TEMPERATURE, 1.0)
-        return starts if temperature == 1.0 else f"{starts}, temperature {temperature:g}"
+        return starts if temperature == 1.0 else f"{starts}, temperature {temperature}"
 
     @property
     def control(self) -> str:

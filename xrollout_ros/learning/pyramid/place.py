@@ -10,15 +10,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from xrollout_ros.core.document import Strict
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.files import sync, write_bytes, write_together
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.episodes.locking import alone
+from xrollout_ros.learning.pyramid.opening import EPISODES, MARK, REPORT, Mark, read_mark
 from xrollout_ros.learning.shards.index import read_index
 from xrollout_ros.learning.shards.manifest import FILE, SHARDS, Manifest, read_manifest
 from xrollout_ros.learning.shards.store import check_rows
@@ -28,21 +26,10 @@ if TYPE_CHECKING:
     from xrollout_ros.learning.pyramid.levels import Level
     from xrollout_ros.learning.shards.store import Store
 
-MARK, REPORT, EPISODES = "pyramid.json", "report.json", "episodes.jsonl"
 LOCK = ".lock"
 _NEW, _OLD = ".new-", ".old-"
 _EXCHANGE = 2
 _AT_CWD = -100
-
-
-class Mark(Strict):
-    """``pyramid.json``: says that a folder is a pyramid, and of what."""
-
-    format: Literal["xrollout.pyramid"] = "xrollout.pyramid"
-    version: Literal[1] = 1
-    task: str
-    robot: str = ""
-    interface: str = ""
 
 
 class Pyramid:
@@ -216,24 +203,6 @@ class Pyramid:
         )
 
 
-def read_mark(folder: Path) -> Mark | None:
-    """What a folder says it is a pyramid of; None: it is none.
-
-    Raises:
-        DataError: a newer version made it, or it is damaged.
-    """
-    try:
-        text = (folder / MARK).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise DataError(f"{folder / MARK} cannot be read ({error})", "Mend its rights.") from error
-    try:
-        return Mark.model_validate_json(text)
-    except ValidationError as error:
-        raise DataError(f"{folder / MARK} is no mark of a pyramid", "Name another --output, or delete it.") from error
-
-
 def shards_of(manifest: Manifest) -> list[str]:
     """Names of the shards that a dataset needs."""
     return sorted({episode.shard for episode in manifest.episodes})
@@ -266,46 +235,3 @@ def exchange(one: Path, other: Path) -> bool:
     if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
         return False
     raise OSError(number, os.strerror(number), str(one))
-
-
-MAKE_ONE = "`xrollout pyramid build --raw-data raw_rollouts --output pyramid` makes one."
-
-
-def read_report(folder: Path) -> dict[str, Any]:
-    """What the last build of a pyramid had to say.
-
-    Raises:
-        DataError: there is no pyramid, or its report is damaged or of a build that was interrupted.
-    """
-    _refuse_others(folder)
-    try:
-        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        levels = {str(level["folder"]): str(level["dataset_version"]) for level in report["levels"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"the report of the pyramid {folder} cannot be read ({error!r})", "Build it again.") from error
-    other = [name for name, version in levels.items() if read_manifest(folder / name).dataset_version != version]
-    if other:
-        raise DataError(
-            f"{', '.join(other)} of the pyramid {folder} is newer than its report: a build was interrupted",
-            "Build it again; what it had done needs not be done again.",
-        )
-    return dict(report)
-
-
-def read_episodes(folder: Path) -> Iterator[dict[str, Any]]:
-    """What the last build made of each episode.
-
-    Raises:
-        DataError: there is no pyramid, or the file is damaged.
-    """
-    _refuse_others(folder)
-    try:
-        for line in (folder / EPISODES).read_text(encoding="utf-8").splitlines():
-            yield dict(json.loads(line))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder / EPISODES} cannot be read ({error})", "Build the pyramid again.") from error
-
-
-def _refuse_others(folder: Path) -> None:
-    if read_mark(folder) is None:
-        raise DataError(f"{folder} is no pyramid", MAKE_ONE)

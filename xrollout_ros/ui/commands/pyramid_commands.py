@@ -15,19 +15,17 @@ from xrollout_ros.ui.options import json_option, task_option
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 DEFAULT_PYRAMID = Path("pyramid")
-DEFAULT_SIZE = (96, 96)
-"""Height and width of images, as networks of this size want them."""
+DEFAULT_SIZE = "96x96"
+"""Of images, as networks that train on a few cores want them."""
 
 
-def _size(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+def _size(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
     """``WIDTHxHEIGHT`` as height and width."""
-    if value is None:
-        return None
-    if value == "":
-        return DEFAULT_SIZE
     width, _, height = value.partition("x")
     if not (width.isdecimal() and height.isdecimal() and 8 <= int(width) <= 4096 and 8 <= int(height) <= 4096):
-        raise SpecError(f"--cameras {value!r} is no size", "Give WIDTHxHEIGHT in pixels, 8 to 4096 each, e.g. 96x96.")
+        raise SpecError(
+            f"--image-size {value!r} is no size", "Give WIDTHxHEIGHT in pixels, 8 to 4096 each, e.g. 96x96."
+        )
     return int(height), int(width)
 
 
@@ -49,14 +47,17 @@ def _size(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
     help="YAML with rules, gates and balance, as far as they differ from `xrollout pyramid recipe`.",
 )  # fmt: skip
 @click.option(
-    "--cameras", metavar="WxH", is_flag=False, flag_value="", callback=_size,
-    help="Keep camera images too, at this size; without a value 96x96.  [default: none]",
+    "--cameras", is_flag=True, help="Keep the images of the robot's cameras too, the newest at each row.",
+)  # fmt: skip
+@click.option(
+    "--image-size", metavar="WxH", default=DEFAULT_SIZE, show_default=True, callback=_size,
+    help="Size at which they are kept.",
 )  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that read bags.  [default: one for each core]")
 @json_option
 def build(
     raw_data: Path, folder: Path, levels: int, task: str | None, recipe_file: Path | None,
-    cameras: tuple[int, int] | None, workers: int | None, as_json: bool,
+    cameras: bool, image_size: tuple[int, int], workers: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Sort episodes into levels, each a dataset to train from.
 
@@ -76,7 +77,7 @@ def build(
         task=task,
         recipe=None if recipe_file is None else load_recipe(recipe_file),
         workers=workers or len(os.sched_getaffinity(0)),
-        cameras=cameras,
+        cameras=image_size if cameras else None,
     )
     with caught_up(raw_data) as catalog, pyramid_output.Bars() as bars:
         if not catalog.read_only:
@@ -100,7 +101,7 @@ def build(
 @json_option
 def show(folder: Path, as_json: bool) -> None:
     """Show what the levels hold, what was left out and why, and what is missing."""
-    from xrollout_ros.learning.pyramid.place import read_report
+    from xrollout_ros.learning.pyramid.opening import read_report
     from xrollout_ros.ui import pyramid_output
 
     report = read_report(folder)
@@ -119,7 +120,7 @@ def why(episode: str, folder: Path, as_json: bool) -> None:
 
     ID may be a part of it. Each rule and gate is told with its figures.
     """
-    from xrollout_ros.learning.pyramid.place import read_episodes
+    from xrollout_ros.learning.pyramid.opening import read_episodes
     from xrollout_ros.ui import pyramid_output
 
     wanted = episode.upper()
