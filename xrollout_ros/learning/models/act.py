@@ -35,6 +35,8 @@ class ACTConfig(ModelConfig):
 class Posterior(nn.Module):
     """The style of a chunk: what it is, beyond what the state tells. Needed in training alone."""
 
+    places: Tensor
+
     def __init__(self, config: ACTConfig) -> None:
         super().__init__()
         width = config.width
@@ -43,9 +45,10 @@ class Posterior(nn.Module):
         self.action = nn.Linear(config.action_dim, width)
         self.encoder = Encoder(config.depth, width, config.heads, config.feed_forward, config.dropout)
         self.out = nn.Linear(width, 2 * config.latent)
+        # It begins as the prior; otherwise the first epochs do nothing but pull it there.
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
         self.register_buffer("places", places(config.horizon + 2, width), persistent=False)
-
-    places: Tensor
 
     def forward(self, state: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance ``(B, L)`` of the style of chunks ``(B, H, A)`` whose real rows are 1 in ``mask``."""
