@@ -12,7 +12,7 @@ import numpy as np
 
 from xrollout_ros.core.clock import Clock, SystemClock
 from xrollout_ros.core.episode import EpisodeMeta, Outcome, OutcomeSource
-from xrollout_ros.core.modes import Source
+from xrollout_ros.core.modes import Mode, Source
 from xrollout_ros.episodes import journal, paths
 from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.learning.pyramid.build import BuildOptions, Built, build
@@ -33,6 +33,7 @@ def record(
     scale: float = 1.0,
     nan: bool = False,
     clipped: bool = False,
+    mode: Mode = Mode.AUTONOMOUS,
     **meta: Any,
 ) -> EpisodeMeta:
     """A bag with one row for each source, from a start at ``place``.
@@ -42,6 +43,7 @@ def record(
         scale: of the actions; 0 commands no motion.
         nan: the last observation is none.
         clipped: every command was.
+        mode: of the supervisor.
     """
     known: EpisodeMeta = bags.meta(**{"policy_id": POLICY_ID, "outcome": "success", "outcome_source": "robot", **meta})
     count = len(sources)
@@ -62,7 +64,17 @@ def record(
             stamp_ns = 5 * 10**9 + round((step + late) * bags.robot.control_period_ns)
             bags.observe(writer, state[step], stamp_ns, stamp_ns)
             limited = {"clipped": [clipped] * len(action[step])}
-            bags.command(writer, known, action[step], stamp_ns, stamp_ns, step=step, source=int(source), **limited)
+            bags.command(
+                writer,
+                known,
+                action[step],
+                stamp_ns,
+                stamp_ns,
+                step=step,
+                source=int(source),
+                mode=int(mode),
+                **limited,
+            )
         writer.close(known)
     return known
 

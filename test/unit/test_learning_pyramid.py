@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.modes import Mode
 from xrollout_ros.episodes import journal, paths
 from xrollout_ros.episodes.journal import PropertySet, Tagged
 from xrollout_ros.learning.frames import Frame
@@ -127,16 +128,18 @@ def test_gates_refuse_with_their_figure(bags: Any, pyramid: Path) -> None:
             bags, topics={"/xrollout/command": {"lost": 10}}
         ).episode_id: "gate recorded: lost_share 0.4545 is above 0.01",
     }
+    handed_over = demonstrate(bags, clipped=True, mode=Mode.HANDOVER)  # which changes values on purpose
     nan = demonstrate(bags, nan=True)
     found = built(bags.data, pyramid)
-    assert [each.episode_id for each in found.levels[3].manifest.episodes] == [kept.episode_id]
+    taken = [each.episode_id for each in found.levels[3].manifest.episodes]
+    assert taken == sorted([kept.episode_id, handed_over.episode_id])
     for judged in found.judged:
         if judged.case.id in refused:
             assert judged.member(4).refused == refused[judged.case.id]
     assert found.left_out["values that are not finite"] == {nan.episode_id: "1 of 12 rows"}
     left_out = {reason: count for reason, count in found.levels[3].manifest.left_out.items() if "gate" in reason}
     assert left_out == {"gate no_gap": 1, "gate not_clipped": 1, "gate not_idle": 1, "gate recorded": 1}
-    assert len(found.levels[0].manifest.episodes) == 5
+    assert len(found.levels[0].manifest.episodes) == 6
 
 
 def test_swapping_the_filter_changes_what_is_trained_on(bags: Any, pyramid: Path) -> None:

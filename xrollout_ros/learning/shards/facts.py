@@ -12,7 +12,7 @@ from pydantic import Field
 from xrollout_ros.core.action import ActionKind
 from xrollout_ros.core.document import Strict
 from xrollout_ros.core.episode import EpisodeMeta
-from xrollout_ros.core.modes import Source
+from xrollout_ros.core.modes import Mode, Source
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes.reader import COMMAND_TOPIC, EpisodeData
@@ -21,7 +21,7 @@ from xrollout_ros.learning.shards.smoothness import spectral_arc_length
 from xrollout_ros.mining.rules import Scene, make_rules
 from xrollout_ros.mining.signals import NotApplicableError
 
-VERSION = 1
+VERSION = 2
 """Raised when something is measured otherwise: bags are then read again."""
 STILL = 0.02
 """Of half an action's range: what is commanded below this is no motion."""
@@ -76,7 +76,8 @@ def measure(episode: EpisodeData) -> Facts:
     period_s = float(np.median(steps)) if count > 1 else 0.0
     finite = np.isfinite(episode.state).all(axis=1) & np.isfinite(episode.action).all(axis=1)
     operator = episode.source == Source.OPERATOR
-    driven = operator if operator.any() else episode.source == Source.POLICY
+    # A handover changes every value on purpose, so that the robot does not jump.
+    driven = (operator if operator.any() else episode.source == Source.POLICY) & (episode.mode != Mode.HANDOVER)
     return Facts(
         duration_s=float(stamps[-1]),
         not_finite=int(np.count_nonzero(~finite)),
