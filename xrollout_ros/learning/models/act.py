@@ -56,7 +56,8 @@ class Posterior(nn.Module):
         tokens = [self.summary.expand(rows, -1, -1), self.state(state)[:, None], self.action(actions)]
         real = torch.cat([mask.new_ones(rows, 2), mask], dim=1) > 0
         seen = self.encoder(torch.cat(tokens, dim=1) + self.places, real, wanted=1)
-        mean, log_variance = self.out(seen[:, 0]).chunk(2, dim=-1)
+        # Float32 in mixed precision, too: the divergence is a small difference.
+        mean, log_variance = self.out(seen[:, 0]).float().chunk(2, dim=-1)
         return mean, log_variance
 
 
