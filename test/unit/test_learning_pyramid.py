@@ -238,6 +238,18 @@ def test_mutual_information_may_be_asked_for(bags: Any, pyramid: Path) -> None:
     assert all(isinstance(each.figures["mutual_information"], float) for each in found.judged)
 
 
+def test_no_window_reaches_over_a_hole(bags: Any, pyramid: Path) -> None:
+    whole, holed = demonstrate(bags), demonstrate(bags, stretch=20)
+    kept = demonstrate(bags, stretch=20, kept=[{"begin_s": 0, "end_s": 0.1}, {"begin_s": 0.3, "end_s": 0.4}])
+    found = built(bags.data, pyramid)
+    spans = {each.episode_id: each.spans for each in found.levels[0].manifest.episodes}
+    assert [(span.begin, span.end, span.trains) for span in spans[whole.episode_id]] == [(0, 12, True)]
+    for meta in (holed, kept):
+        assert [(s.begin, s.end, s.trains) for s in spans[meta.episode_id]] == [(0, 11, True), (11, 12, False)]
+    # What lies between the kept parts of an attempt is no gap in its recording.
+    assert [levels_of(found, meta.episode_id) for meta in (holed, kept)] == [[1], [1, 4]]
+
+
 # --- the same data, the same hash -------------------------------------------------------------------------------------
 
 

@@ -82,6 +82,7 @@ def test_a_recipe_of_ones_own(data: Path, tmp_path: Path) -> None:
     path.write_text("name: lax\nlevels: {4: {filter: successes}}\n")
     assert "0 bags read, 5 known" in run(*arguments).stdout
     assert len(read_manifest(output / "level4").episodes) == len(before.episodes) + 1
+    assert "level3, level4: of an earlier build" in run(*arguments, "--levels", 2).stdout
 
 
 @pytest.mark.parametrize(

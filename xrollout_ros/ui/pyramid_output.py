@@ -54,6 +54,8 @@ def show(console: Console, report: Report, folder: Path) -> None:
     console.print(_levels(report))
     for level in report["levels"]:
         _level(console, level, folder)
+    if earlier := _earlier(report, folder):
+        console.print(Text(f"{', '.join(earlier)}: of an earlier build, not brought up to date", "yellow"))
     console.print()
     console.print(_rules(report))
     failed = [gate for gate in report["gates"] if gate["failed"]]
@@ -69,6 +71,14 @@ def show(console: Console, report: Report, folder: Path) -> None:
             Text.assemble((f"in no level, {reason}: {found['episodes']} ", "yellow"), f"({shown}{more})"),
             soft_wrap=True,
         )
+
+
+def _earlier(report: Report, folder: Path) -> list[str]:
+    """Levels that lie there and that the last build did not make."""
+    known = {level["folder"] for level in report["levels"]}
+    return [
+        name for name in (f"level{number}" for number in range(1, 5)) if name not in known and (folder / name).is_dir()
+    ]
 
 
 def _levels(report: Report) -> Table:

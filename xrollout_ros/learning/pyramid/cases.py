@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from xrollout_ros.core.episode import FAILURE_RECOVERY, EpisodeKind, EpisodeMeta
 from xrollout_ros.episodes.journal_entry import Effective, JournalEntry, PropertySet, effective, retracted_ids
 from xrollout_ros.learning.frames import Frame, frames_of
 from xrollout_ros.learning.runs import runs
-from xrollout_ros.learning.shards.facts import Facts
+from xrollout_ros.learning.shards.facts import HOLE, Facts
 from xrollout_ros.learning.shards.layout import CAMERA, ROW_ARRAYS, combined
 from xrollout_ros.learning.shards.manifest import Span
 from xrollout_ros.learning.shards.store import Kept, Store
@@ -50,6 +51,8 @@ class Case:
     holds: Effective
     frames: tuple[tuple[int, int, Frame], ...]
     """Stretches ``[begin, end)`` of one class, in order, all rows."""
+    holes: tuple[int, ...]
+    """Rows that do not go on from the one before: it is too long ago."""
     start: Floats
     """(D,) the first state."""
     reviewer: Reviewer | None
@@ -140,7 +143,7 @@ class Case:
 
         Demonstrated rows train where the task was done, those of an intervention unless the attempt was aborted (they
         say what a person would have done there), a policy's own where it succeeded. Before the first image of a camera
-        nothing does.
+        nothing does; nor does a row after a hole in time, so that no window of actions reaches over it.
 
         Args:
             frames: classes that train at all.
@@ -156,9 +159,11 @@ class Case:
         found = []
         for begin, end, frame in self.frames:
             cut = min(max(begin, seen), end)
-            for first, last, trains in ((begin, cut, False), (cut, end, frame in wanted)):
-                if last > first:
-                    found.append(Span(begin=first, end=last, frame=frame.label, trains=trains))
+            edges = {row + after for row in self.holes for after in (0, 1) if cut < row + after < end}
+            rows = sorted({begin, cut, end} | edges)
+            for first, last in pairwise(rows):
+                trains = frame in wanted and first >= cut and first not in self.holes
+                found.append(Span(begin=first, end=last, frame=frame.label, trains=trains))
         return tuple(found)
 
 
@@ -184,7 +189,9 @@ def cases_of(
         frames = frames_of(each.meta, source, stamps, pre_intervention_s)
         basis, holds = outcome_basis(each.meta, own), effective(each.meta, own)
         start = np.array(store.rows(each, "state")[0])
-        found.append(Case(each, basis, holds, _stretches(frames), start, *_reviewer(own), tuple(cameras)))
+        steps, limit = np.diff(stamps), HOLE * each.facts.period_s
+        holes = tuple((np.flatnonzero(steps > limit) + 1).tolist()) if limit > 0 else ()
+        found.append(Case(each, basis, holds, _stretches(frames), holes, start, *_reviewer(own), tuple(cameras)))
     return tuple(found)
 
 

@@ -21,8 +21,10 @@ from xrollout_ros.learning.shards.smoothness import spectral_arc_length
 from xrollout_ros.mining.rules import Scene, make_rules
 from xrollout_ros.mining.signals import NotApplicableError
 
-VERSION = 2
+VERSION = 3
 """Raised when something is measured otherwise: bags are then read again."""
+HOLE = 5.0
+"""Periods without a row after which the next one does not go on from the last: no window of actions reaches over it."""
 STILL = 0.02
 """Of half an action's range: what is commanded below this is no motion."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -47,7 +49,7 @@ class Facts(Strict):
     not_finite: Count = Field(description="rows with a value that is not finite")
     out_of_order: Count = Field(description="rows whose stamp or step is not above that of the row before")
     period_s: Number = Field(description="median time between two rows")
-    gap: Number = Field(description="longest time between two rows, in periods")
+    gap: Number = Field(description="longest time between two rows of one kept part, in periods")
     idle_s: Number = Field(description="longest time in the middle in which an operator drove and commanded no motion")
     regrasps: Count | None = Field(description="times that the object was lost and taken again")
     clipped_share: Number = Field(
@@ -83,7 +85,7 @@ def measure(episode: EpisodeData) -> Facts:
         not_finite=int(np.count_nonzero(~finite)),
         out_of_order=int(np.count_nonzero((steps <= 0) | (np.diff(episode.step) <= 0))),
         period_s=period_s,
-        gap=float(steps.max()) / period_s if period_s > 0 else 0.0,
+        gap=longest_gap(steps, episode.meta) / period_s if period_s > 0 else 0.0,
         idle_s=longest_idle_s(episode.robot, episode.action, operator, stamps),
         regrasps=_regrasps(episode) if finite.all() else None,
         clipped_share=float(episode.clipped[driven].any(axis=1).mean()) if driven.any() else 0.0,
@@ -91,6 +93,12 @@ def measure(episode: EpisodeData) -> Facts:
         recovery_s=_seconds(episode.source == Source.RECOVERY, stamps, period_s),
         sparc=_smoothness(episode, operator, period_s) if finite.all() else None,
     )
+
+
+def longest_gap(steps: Floats, meta: EpisodeMeta) -> float:
+    """Longest time between two rows, s; where a bag keeps only parts of an attempt, what lies between them is none."""
+    parts = len(meta.kept) if meta.kept else 1
+    return float(np.sort(steps)[::-1][parts - 1]) if len(steps) >= parts else 0.0
 
 
 def longest_idle_s(robot: RobotSpec, action: Floats, operator: npt.NDArray[np.bool_], stamps: Floats) -> float:
