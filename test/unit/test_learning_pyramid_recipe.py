@@ -94,11 +94,26 @@ def test_a_file_need_only_name_what_it_changes(tmp_path: Path) -> None:
     assert load_recipe(path).levels[3].balance is None
 
 
+def test_rules_and_gates_are_changed_added_and_removed_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "rules: [{name: rollout, level: 4, when: [{fact: by_policy, is: true}]}, {name: hard_start, remove: true}]\n"
+        "levels: {4: {gates: [{name: smooth, remove: true}, {name: not_idle, at_most: 9}]}}\n"
+    )
+    found, before = load_recipe(path), shipped()
+    assert [rule.name for rule in found.rules] == [
+        *(rule.name for rule in before.rules if rule.name != "hard_start"), "rollout",
+    ]  # fmt: skip
+    gates = {gate.name: gate for gate in found.levels[4].gates}
+    assert set(gates) == {gate.name for gate in before.levels[4].gates} - {"smooth"}
+    assert (gates["not_idle"].at_most, gates["not_idle"].fact) == (9, "idle_s")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("rules: [{name: odd, level: 4, when: [{fact: luck, is: true}]}]", "unknown fact 'luck'"),
-        ("rules: [{name: odd, level: 1, when: [{fact: helped, is: true}]}]", "rules.0.level (value 1)"),
+        ("rules: [{name: odd, level: 1, when: [{fact: helped, is: true}]}]", "rules.odd.level (value 1)"),
         ("levels: {4: {filter: magic}}", "unknown filter 'magic'; known are gates, successes, all"),
         ("levels: {4: {frames: [dream]}}", "unknown frames dream"),
         ("levels: {5: {filter: all}}", "levels.5"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,13 @@ def check_name(what: str, text: str, pattern: str, allowed: str) -> str:
     return text
 
 
-def from_validation(error: ValidationError, what: str, origin: str | Path, remedy: str) -> SpecError:
+def from_validation(
+    error: ValidationError,
+    what: str,
+    origin: str | Path,
+    remedy: str,
+    place: Callable[[tuple[int | str, ...]], str] | None = None,
+) -> SpecError:
     """Turn pydantic's report into one SpecError that names each field, its value and what is allowed.
 
     Args:
@@ -91,10 +98,11 @@ def from_validation(error: ValidationError, what: str, origin: str | Path, remed
         what: kind of the document, e.g. ``"RobotSpec"``.
         origin: where the document came from.
         remedy: what the reader should do.
+        place: names a field by its location, where that is not how the reader knows it.
     """
     lines = []
     for item in error.errors(include_url=False):
-        where = ".".join(str(part) for part in item["loc"]) or "(whole document)"
+        where = (place(item["loc"]) if place else ".".join(map(str, item["loc"]))) or "(whole document)"
         value = item.get("input")
         shown = f" (value {value!r})" if not isinstance(value, (dict, list)) else ""
         lines.append(f"{where}{shown}: {item['msg'].removeprefix('Value error, ')}")

@@ -156,6 +156,8 @@ class Pyramid:
         same = ("dataset_version", "left_out", "missing", "source")
         if any(getattr(found, name) != getattr(level.manifest, name) for name in same):
             return False
+        if shards_of(found) != shards_of(level.manifest):
+            return False  # its own would stay on the disk beside the others
         try:
             for name in shards_of(found):
                 check_rows(folder / SHARDS / name, read_index(folder / SHARDS / name))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -19,6 +20,8 @@ LEVELS = (1, 2, 3, 4)
 NAMES = {1: "raw", 2: "challenge", 3: "validated", 4: "expert synthesis"}
 Level = Annotated[int, Field(ge=1, le=4)]
 Share = Annotated[float, Field(ge=0, le=1)]
+REMOVE = "remove"
+"""Key by which a file takes a shipped rule or gate away: `{name: smooth, remove: true}`."""
 _REMEDY = "`xrollout pyramid recipe` prints the one that is used without --recipe; docs/pyramid.md explains it."
 
 
@@ -143,7 +146,9 @@ def shipped_recipe() -> Path:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """A recipe from a YAML file; what it does not name is as in the shipped one. Lists are taken as a whole.
+    """A recipe from a YAML file; what it does not name is as in the shipped one.
+
+    Rules and gates of a name that is shipped are changed in place, others are added.
 
     Raises:
         SpecError: it cannot be read, or is not valid: naming each field.
@@ -160,12 +165,50 @@ def _recipe(document: object, origin: Path) -> Recipe:
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        raise from_validation(error, "recipe", origin, _REMEDY) from error
+        raise from_validation(error, "recipe", origin, _REMEDY, lambda location: _place(document, location)) from error
+
+
+def _place(document: object, location: Sequence[int | str]) -> str:
+    """Where in a recipe; rules and gates by name, since their places are those after merging."""
+    parts: list[str] = []
+    at: Any = document
+    for part in location:
+        try:
+            at = at[part]
+        except (KeyError, IndexError, TypeError):
+            at = None
+        named = isinstance(part, int) and isinstance(at, dict) and "name" in at
+        parts.append(str(at["name"] if named else part))
+    return ".".join(parts)
 
 
 def _merged(shipped: dict[Any, Any], given: dict[Any, Any]) -> dict[Any, Any]:
     found = dict(shipped)
     for name, value in given.items():
         before = shipped.get(name)
-        found[name] = _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+        if isinstance(before, dict) and isinstance(value, dict):
+            found[name] = _merged(before, value)
+        elif _named(before) and _named(value):
+            found[name] = _merged_by_name(before, value)
+        else:
+            found[name] = value
     return found
+
+
+def _named(value: object) -> TypeGuard[list[dict[Any, Any]]]:
+    return isinstance(value, list) and all(isinstance(each, dict) and "name" in each for each in value)
+
+
+def _merged_by_name(shipped: list[dict[Any, Any]], given: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
+    """Those shipped, as changed; then new ones. One that is given twice stays twice, which is refused later."""
+    changes = {each["name"]: each for each in given}
+    known = {each["name"] for each in shipped}
+    found = [_merged(each, changes.get(each["name"], {})) for each in shipped]
+    seen: set[Any] = set()
+    for each in given:
+        if each["name"] not in known or each["name"] in seen:
+            found.append(each)
+        seen.add(each["name"])
+    return [
+        {key: value for key, value in each.items() if key != REMOVE} for each in found if each.get(REMOVE) is not True
+    ]
