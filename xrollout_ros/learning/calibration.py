@@ -19,8 +19,8 @@ from xrollout_ros.learning.scored import Scored
 from xrollout_ros.runtime.alarm import Smoothed
 
 ALPHA = 0.1
-EWMA = 0.3
-"""Weight of the newest chunk: about the last five count."""
+EWMA = 0.15
+"""Weight of the newest chunk: about the last seven count."""
 _MAD = 1.4826
 """Makes the median absolute deviation of a normal distribution its standard deviation."""
 _LEAST = 1e-9

@@ -33,7 +33,7 @@ STEPS, EPOCHS, BATCH, LR = 800, 100, 128, 2e-3
 """Not more steps, and not more epochs; little is learned by heart soon."""
 MOST_KNOWN = 4096
 """Rows that density remembers."""
-FLOW_STEPS, AT_BEGIN = 2000, 0.25
+FLOW_STEPS, AT_BEGIN = 1000, 0.25
 """A flow takes longer to learn; the share of its draws at time 0."""
 FOLDS = 3
 RARE = 0.99
