@@ -12,17 +12,14 @@ import numpy as np
 from tagging_attempts import episode_of
 
 from xrollout_ros.core.action import ActionKind
-from xrollout_ros.core.calibration import Calibration
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.episode import EpisodeKind, InterventionSpan, Outcome
 from xrollout_ros.core.ids import new_id
-from xrollout_ros.core.modes import Severity, Source
+from xrollout_ros.core.modes import Source
 from xrollout_ros.core.ports import Expert, PolicyInfo
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.core.safety import HelpSpec, ScoreSpec, TimeSpec
 from xrollout_ros.episodes.reader import EpisodeData
-from xrollout_ros.learning.calibration import ALPHA, EWMA, conformal, halves, smoothed, usual
 from xrollout_ros.learning.dataset import (
     Include,
     TrainingEpisode,
@@ -36,7 +33,6 @@ from xrollout_ros.learning.frames import Frame, frames_of
 from xrollout_ros.learning.policies import ChunkPolicy
 from xrollout_ros.learning.replay import make_replay
 from xrollout_ros.learning.runs import runs
-from xrollout_ros.learning.scored import computed, engine_of
 from xrollout_ros.learning.scores import FITTED, detectors_of
 from xrollout_ros.learning.train_options import DEFAULT_STEPS, TrainOptions
 from xrollout_ros.learning.train_plan import make_model, reconcile
@@ -303,47 +299,3 @@ def train(
         detectors=detectors_of(fitted, novelties),
     )  # fmt: skip
     return ChunkPolicy(fitted, info, novelties=novelties)
-
-
-# --- alarms ---------------------------------------------------------------------------------------------------------
-
-
-def calibration(policy: ChunkPolicy, successes: Sequence[Take], seed: int) -> Calibration:
-    """A calibration of a policy by its own successes, as ``xrollout calibrate`` makes it of bags.
-
-    Raises:
-        SpecError: they are too few.
-    """
-    by_id = {take.episode.meta.episode_id: take for take in successes}
-    normal, rest = halves(list(by_id), seed)
-    scores = {name: computed(by_id[name].episode, policy) for name in by_id}
-    detectors = tuple(
-        found for name in policy.info.detectors if (found := usual(name, [scores[each] for each in normal])) is not None
-    )
-    maxima = [float(smoothed(scores[each], detectors).max()) for each in rest]
-    threshold, rank = conformal(maxima, ALPHA)
-    time_limit_s, _ = conformal([take.episode.meta.duration_s for take in successes], ALPHA)
-    meta = successes[0].episode.meta
-    return Calibration(
-        calibration_id=new_id(), checkpoint_hash=policy.info.checkpoint_hash, policy_id=policy.info.policy_id,
-        robot=meta.robot, task=meta.task, engine=engine_of(successes[0].episode), alpha=ALPHA, detectors=detectors,
-        ewma=EWMA, threshold=threshold, n=len(rest), rank=rank, normalized_on=tuple(normal), calibrated_on=tuple(rest),
-        time_limit_s=time_limit_s, time_n=len(successes), starts={meta.start: len(successes)},
-        recomputed=len(successes), seed=seed, created_at=meta.started_at, software_version=meta.software_version,
-    )  # fmt: skip
-
-
-def alarmed(policy: ChunkPolicy, found: Calibration) -> ChunkPolicy:
-    """The same policy, whose scores make an alarm."""
-    return ChunkPolicy(policy._model, replace(policy.info, calibration=found), novelties=policy._novelties)
-
-
-def calling(robot: RobotSpec) -> RobotSpec:
-    """The same robot, which asks for help where its policy's alarm is raised or its time is over."""
-    detectors = (
-        ScoreSpec(kind="score", score="alarm", threshold=1.0, severity=Severity.RECOVER, audit=0.0),
-        TimeSpec(severity=Severity.RECOVER),
-    )
-    return robot.model_copy(
-        update={"safety": robot.safety.model_copy(update={"detectors": detectors, "help": HelpSpec()})}
-    )

@@ -10,234 +10,34 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from common import table
-from rounds import Ground, Start, Take, alarmed, calibration, calling, starts, train, unseen, within
+from rounds import unseen
 from rounds_cells import Cell, Cells, Floats, difference, matrix, rate, saved
+from targeted_ways import (
+    WIDE,
+    Arm,
+    Collection,
+    Setting,
+    at_alarm,
+    at_failed_starts,
+    at_random,
+    at_time,
+    by_density,
+    by_network,
+)
 
 from xrollout_ros.core.errors import SpecError
-from xrollout_ros.core.modes import Mode
-from xrollout_ros.learning.calibration import ALPHA, needed
-from xrollout_ros.learning.dataset import Include, TrainingEpisode
-from xrollout_ros.learning.policies import ChunkPolicy
 from xrollout_ros.learning.train_options import DEFAULT_STEPS
-from xrollout_ros.learning.weights import Scheme
-from xrollout_ros.mining.attempts import Row
-from xrollout_ros.mining.coverage import coverage
-from xrollout_ros.mining.looking import Look
-from xrollout_ros.mining.planning import chosen_starts
-from xrollout_ros.mining.starts import axes_of_starts, farthest_points, names_of_starts
-from xrollout_ros.runtime.novelty import Kind, Steps
-from xrollout_ros.runtime.novelty_fit import fit as fit_novelty
-from xrollout_ros.runtime.operators.scripted import TakeoverRule
-
-BASE, RANDOM, DEPLOYED, GATED, CANDIDATES = range(5)
-"""Purposes that starts are drawn for."""
-NOMINAL, WIDE = "nominal", "wide"
-N_CANDIDATES, TOGETHER, UPPER = 300, 5, 0.25
-"""Starts to choose from; chosen at once by network, among so large a share of the most novel."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Of one task."""
-
-    demonstrations: int
-    """That the weak policy learns from."""
-    budget: int
-    """Steps of the expert, in the comparison of all ways."""
-    curve: tuple[int, ...] = ()
-    """Others, for the learning curves."""
-    failures: int = 24
-    """So many are awaited in the deployment,"""
-    deployed: int = 120
-    """which has not more attempts than these."""
-
 
 SETTINGS = {
     "pick_and_place": Setting(8, 600, (300, 1200, 2400)),
     "push": Setting(6, 600, (300, 1200, 2400)),
     "peg_insert": Setting(15, 1200),
 }
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A way to spend the steps of the expert."""
-
-    name: str
-    collect: Callable[[Collection], Iterator[Take]]
-    weights: Scheme = "sirius"
-    rollouts: bool = False
-    """The policy's own successes in its deployment train too; no expert is needed for them."""
-    handover: bool = True
-    """Rows train in which the expert was only being given control."""
-
-
-class Growing:
-    """Takes, made as they are needed."""
-
-    def __init__(self, takes: Iterator[Take]) -> None:
-        self._coming, self._made = takes, list[Take]()
-
-    def up_to(self, budget: int) -> list[Take]:
-        """As many as it takes for the expert to have commanded so many rows; all, where they are fewer."""
-        while sum(len(take.expert_rows) for take in self._made) < budget:
-            take = next(self._coming, None)
-            if take is None:
-                break
-            self._made.append(take)
-        return self._made
-
-
-class Collection:
-    """One task and training seed: the weak policy, its deployment, and what was collected in each way."""
-
-    def __init__(self, task: str, seed: int, setting: Setting, steps: int) -> None:
-        self.ground, self.seed, self.setting, self._steps = Ground(task), seed, setting, steps
-        self._grown: dict[Callable[[Collection], Iterator[Take]], Growing] = {}
-
-    def starts(self, name: str, purpose: int, count: int) -> list[Start]:
-        return starts(name, self.seed, purpose, count)
-
-    @cached_property
-    def base(self) -> list[Take]:
-        """The first demonstrations, all successful."""
-        made = (self.ground.take(start) for start in self.starts(NOMINAL, BASE, 10 * self.setting.demonstrations))
-        good = (take for take in made if take.success)
-        return [next(good) for _ in range(self.setting.demonstrations)]
-
-    def trained(self, more: list[TrainingEpisode], weights: Scheme = "sirius", *, watched: bool = False) -> ChunkPolicy:
-        """A policy from the first demonstrations and what was added."""
-        shown, _, _ = within(self.base, 10**9)
-        return train(self.ground, [*shown, *more], self.seed, steps=self._steps, weights=weights, watched=watched)
-
-    @cached_property
-    def policy(self) -> ChunkPolicy:
-        """The weak one."""
-        return self.trained([], watched=True)
-
-    @cached_property
-    def deployed(self) -> list[Take]:
-        """Its attempts from wide starts, until it failed often enough, and succeeded often enough to be calibrated."""
-        takes: list[Take] = []
-        for start in self.starts(WIDE, DEPLOYED, self.setting.deployed):
-            takes.append(self.ground.take(start, self.policy))
-            good = sum(take.success for take in takes)
-            if len(takes) - good >= self.setting.failures and good >= needed(ALPHA):
-                break
-        return takes
-
-    def collected(self, arm: Arm, budget: int) -> tuple[list[TrainingEpisode], dict[str, int]]:
-        """What an arm adds, and what was spent on it."""
-        if budget == 0:
-            return [], {"spent": 0, "takes": 0}
-        growing = self._grown.setdefault(arm.collect, Growing(arm.collect(self)))
-        include = Include.SUCCESSES if arm.rollouts else Include.DEMONSTRATIONS
-        takes = growing.up_to(budget)
-        if not takes:
-            raise SpecError(f"{arm.name}: nothing was collected", "Deploy the policy more often.")
-        episodes, spent, count = within(takes, budget, include)
-        if arm.rollouts:
-            episodes += within([take for take in self.deployed if take.success], 1, include)[0]
-        if not arm.handover:
-            modes = {take.episode.meta.episode_id: take.episode.mode for take in takes}
-            driven = [each for each in episodes if each.episode_id in modes]
-            episodes = [
-                replace(each, usable=each.usable & (modes[each.episode_id] != Mode.HANDOVER)) for each in driven
-            ]
-            episodes = [each for each in episodes if each.usable.any()]
-        failed = sum(not take.success for take in takes[:count])
-        return episodes, {"spent": spent, "takes": count, "failed": failed, "deployed": len(self.deployed)}
-
-
-# --- ways to collect ------------------------------------------------------------------------------------------------
-
-
-def at_random(of: Collection) -> Iterator[Take]:
-    """Demonstrations from starts as they come."""
-    return map(of.ground.take, of.starts(WIDE, RANDOM, 1000))
-
-
-def at_failed_starts(of: Collection) -> Iterator[Take]:
-    """Demonstrations from starts that the policy failed from, far from one another, as a collection plan chooses."""
-    task, robot = of.ground.task, of.ground.robot
-    names = names_of_starts(task, robot)
-    slices = robot.state_slices()
-    looks = {
-        take.episode.meta.episode_id: Look(
-            tuple(np.concatenate([take.episode.state[0, slices[name]] for name in names]))
-        )
-        for take in (*of.deployed, *of.base)
-    }
-    failed = {take.episode.meta.episode_id: take for take in of.deployed if not take.success}
-    rows, shown = [_row(take) for take in of.deployed], [_row(take) for take in of.base]
-    ground = coverage(rows, shown, looks, axes_of_starts(names, robot))
-    chosen = chosen_starts(list(failed), looks, ground, len(failed))
-    return (of.ground.take(failed[each].start) for each in chosen)
-
-
-def _row(take: Take) -> Row:
-    meta = take.episode.meta
-    return Row(
-        episode_id=meta.episode_id, path="", kind=meta.kind.value, start=meta.start, seed=meta.seed,
-        policy_id=meta.policy_id, started_at=meta.started_at, outcome=meta.outcome.value, attempt=meta.kind.counts,
-        success=take.success, helped=take.helped, failure_mode="", failure_moment_s=None, failure_severity=None,
-        failure_author="",
-    )  # fmt: skip
-
-
-def _novel(of: Collection, kind: Kind, together: int) -> Iterator[Take]:
-    """Demonstrations from the starts that look least like what is known, without trying them."""
-    pool = of.starts(WIDE, CANDIDATES, N_CANDIDATES)
-    first = np.array([of.ground.first(start) for start in pool])
-    known = [Steps.of(take.episode.state) for take in of.base]
-    while pool:
-        model = fit_novelty(kind, known, of.seed)
-        order = np.argsort(-model.scores(Steps(first)), kind="stable")
-        if together > 1:
-            upper = order[: max(together, round(UPPER * len(pool)))]
-            chosen = upper[farthest_points(model.states(first[upper]), together)]
-        else:
-            chosen = order[:1]
-        for place in chosen:
-            take = of.ground.take(pool[place])
-            if take.success:
-                known.append(Steps.of(take.episode.state))
-            yield take
-        left = np.setdiff1d(np.arange(len(pool)), chosen)
-        pool, first = [pool[place] for place in left], first[left]
-
-
-def by_density(of: Collection) -> Iterator[Take]:
-    """The farthest from all known states, one after the other."""
-    return _novel(of, "density", 1)
-
-
-def by_network(of: Collection) -> Iterator[Take]:
-    """The most novel by random network distillation, some at once."""
-    return _novel(of, "rnd", TOGETHER)
-
-
-def at_alarm(of: Collection) -> Iterator[Take]:
-    """Attempts of the policy at new starts, taken over from when its calibrated alarm is raised or its time is over."""
-    found = calibration(of.policy, [take for take in of.deployed if take.success], of.seed)
-    policy, robot = alarmed(of.policy, found), calling(of.ground.robot)
-    for start in of.starts(WIDE, GATED, 1000):
-        yield of.ground.take(start, policy, helper=TakeoverRule(), robot=robot)
-
-
-def at_time(of: Collection) -> Iterator[Take]:
-    """The same, taken over from when its time is over alone."""
-    found = calibration(of.policy, [take for take in of.deployed if take.success], of.seed)
-    rule = TakeoverRule(on_help=False, at_step=round(found.time_limit_s * of.ground.robot.policy_rate_hz))
-    for start in of.starts(WIDE, GATED, 1000):
-        yield of.ground.take(start, of.policy, helper=rule)
 
 
 NOTHING = Arm("base", at_random)
@@ -325,22 +125,27 @@ def report(cells: Cells, tasks: list[str], part: dict[str, int]) -> None:
     budgets = ", ".join(f"{task} {SETTINGS[task].demonstrations} + {SETTINGS[task].budget} steps" for task in tasks)
     columns = ["task", "way", "trainings", "takes (failed)", "success (95 %; trainings)", "against random"]
     table(f"Equal steps of the expert: {budgets}", columns, rows)
-    rows = []
     for task in tasks:
-        sizes = sorted({0, SETTINGS[task].budget, *SETTINGS[task].curve})
-        for arm in CURVES[:3] if SETTINGS[task].curve else ():
-            found = [_some(cells, task, arm, size, part) for size in sizes]
-            rows.append([task, arm.name, *(rate(own, WIDE) for own in found)])
-            usual, other = (_curve(cells, task, each, sizes, part) for each in (RANDOM_ARM, arm))
-            levels = [size for size in sizes if size and size in usual]
-            if arm is not RANDOM_ARM and 0 in usual:
-                for at in levels[-2:]:
-                    middle, low, high, level = saved(usual, other, at)
-                    text = f"to {level:.2f}, where random is with {at}: {middle:+.0%} saved ({low:+.0%} to {high:+.0%})"
-                    rows.append([task, "", text, *[""] * (len(sizes) - 1)])
-    if rows:
-        columns = ["task", "way", *(f"+{size} steps" for size in sorted({0, 600, *SETTINGS["push"].curve}))]
-        table("Learning curves", columns, rows)
+        if SETTINGS[task].curve:
+            curves(cells, task, part)
+
+
+def curves(cells: Cells, task: str, part: dict[str, int]) -> None:
+    """How success grows with the steps of the expert, and what a way saves of those that random collection takes."""
+    sizes = sorted({0, SETTINGS[task].budget, *SETTINGS[task].curve})
+    usual = _curve(cells, task, RANDOM_ARM, sizes, part)
+    levels = [size for size in sizes[1:] if size in usual and 0 in usual]
+    rows = []
+    for arm in CURVES:
+        own = _curve(cells, task, arm, sizes, part)
+        row = [arm.name, *(rate(_some(cells, task, arm, size, part), WIDE) for size in sizes)]
+        for at in levels:
+            share, low, high, level = saved(usual, own, at)
+            text = f"{share:+.0%} ({low:+.0%} to {high:+.0%}) to {level:.2f}"
+            row.append("" if arm is RANDOM_ARM or len(own) < 2 else text.replace("-inf%", "never"))
+        rows.append(row)
+    columns = ["way", *(f"+{size} steps" for size in sizes), *(f"saved of random's {size}" for size in levels)]
+    table(f"Learning curves, {task}", columns, rows)
 
 
 def _some(cells: Cells, task: str, arm: Arm, size: int, part: dict[str, int]) -> list[Cell]:

@@ -28,8 +28,11 @@ def made() -> Iterator[SimpleNamespace]:
         import rounds
         import rounds_cells
         import targeted
+        import targeted_ways
 
-        yield SimpleNamespace(rounds=rounds, cells=rounds_cells, targeted=targeted, recoveries=recoveries)
+        yield SimpleNamespace(
+            rounds=rounds, cells=rounds_cells, targeted=targeted, ways=targeted_ways, recoveries=recoveries
+        )
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +153,7 @@ def test_a_recovery_begins_with_the_perturbation(made: SimpleNamespace, ground: 
 
 
 def test_failed_starts_come_far_apart_and_novel_ones_first(made: SimpleNamespace, ground: object) -> None:
-    targeted, rounds = made.targeted, made.rounds
+    targeted, rounds = made.ways, made.rounds
     of = targeted.Collection.__new__(targeted.Collection)
     of.ground, of.seed, of._grown = ground, 0, {}
     of.setting = targeted.Setting(2, 60, (), 2, 3)
@@ -171,7 +174,7 @@ def test_failed_starts_come_far_apart_and_novel_ones_first(made: SimpleNamespace
 
 
 def test_rows_of_the_ramp_may_be_left_out(made: SimpleNamespace, ground: object) -> None:
-    targeted, rounds = made.targeted, made.rounds
+    targeted, rounds = made.ways, made.rounds
     of = targeted.Collection.__new__(targeted.Collection)
     of.ground, of.seed, of._grown, of.deployed = ground, 0, {}, []
     shown = [rounds.training_rows(ground.take(start)) for start in rounds.starts("nominal", 0, 0, 2)]
