@@ -90,7 +90,7 @@ def test_a_file_need_only_name_what_it_changes(tmp_path: Path) -> None:
     assert found.levels[4].gates == before.levels[4].gates
     assert found.levels[4].balance == before.levels[4].balance.model_copy(update={"most": 50})  # type: ignore[union-attr]
     assert (found.levels[3], found.rules) == (before.levels[3], before.rules)
-    path.write_text("levels: {3: {balance: null}}")
+    path.write_text("levels: {'3': {balance: null}}")
     assert load_recipe(path).levels[3].balance is None
 
 

@@ -156,6 +156,8 @@ def load_recipe(path: Path) -> Recipe:
     given = load_yaml(path, "recipe")
     if not isinstance(given, dict):
         raise SpecError(f"recipe {path} is no mapping of names to values", _REMEDY)
+    if isinstance(levels := given.get("levels"), dict):  # "4" is 4, so that what is shipped of it is kept
+        given["levels"] = {int(key) if str(key).isdecimal() else key: value for key, value in levels.items()}
     shipped = load_yaml(shipped_recipe(), "recipe")
     assert isinstance(shipped, dict)
     return _recipe(_merged(shipped, given), path)
