@@ -138,7 +138,8 @@ class _Astray:
             shown = ", ".join(f"{dim.name} is a {dim.kind.value}" for dim in robot.actions)
             raise SpecError(
                 f"augment.state_noise: robot {robot.id!r} does not say what its actions move ({shown})",
-                "Name the point that deltas move in its safety.point, or where positions are measured.",
+                "Name the point that deltas move (safety.point), or where positions are measured, in the RobotSpec "
+                "that episodes are recorded with.",
             )
         displaced = inputs.displaced(moved.places, "augment.state_noise")
         self._moved = torch.tensor(deviation * displaced, dtype=torch.float32)
