@@ -17,7 +17,9 @@ ENTRIES = {
     "up": Entry("xrollout_ros.ui.commands.up:up", "Start a graph: `deploy` a policy or `record` demonstrations."),
     "record": Entry("xrollout_ros.ui.commands.record:record", "Record demonstrations through the graph."),
     "teleop": Entry("xrollout_ros.ui.commands.teleop:teleop", "Take over in a running graph, mark attempts, stop it."),
-    "train": Entry("xrollout_ros.ui.commands.train:train", "Train a policy from recorded episodes."),
+    "train": Entry(
+        "xrollout_ros.ui.commands.train:train", "Train a policy from recorded episodes, or from a level of a pyramid."
+    ),
     "calibrate": Entry(
         "xrollout_ros.ui.commands.calibrate:calibrate",
         "Make an alarm of a policy's scores, from its own successful attempts; audit it.",
@@ -40,6 +42,10 @@ ENTRIES = {
     "review": Entry(
         "xrollout_ros.ui.commands.review:review",
         "Look at ambiguous and sampled episodes, and decide; by keys in the terminal.",
+    ),
+    "label": Entry(
+        "xrollout_ros.ui.commands.label:label",
+        "Label attempts whose outcome nobody has said, by a classifier of what somebody has.",
     ),
     "lineage": Entry(
         "xrollout_ros.ui.commands.lineage:lineage",

@@ -15,6 +15,7 @@ from xrollout_ros.episodes.catalog.filters import Condition
 from xrollout_ros.episodes.store import entry_of
 from xrollout_ros.mining.review.api import Case, Reviews
 from xrollout_ros.mining.review.queue import Waiting
+from xrollout_ros.mining.success.label import LAYER as LABELS_LAYER
 from xrollout_ros.mining.taxonomy import IN_SUCCESSES
 from xrollout_ros.ui import review_screen as screen
 from xrollout_ros.ui import text
@@ -42,8 +43,8 @@ class Input(Protocol):
 class Opener(Protocol):
     """Shows an episode in a viewer."""
 
-    def open(self, episode_id: str, at_s: float | None = None) -> str:
-        """Start it, at a moment or at the one that counts, and say what happened."""
+    def open(self, episode_id: str, at_s: float | None = None, without_layers: Sequence[str] = ()) -> str:
+        """Start it, at a moment or at the one that counts, without what layers say of it, and say what happened."""
         ...
 
 
@@ -131,7 +132,8 @@ class Session:
             elif key == "t":
                 self._ask_moment(float(case.row["duration_s"]))
             elif key == "o":
-                self._console.print(self._opener.open(case.episode_id, _moment(case)), soft_wrap=True)
+                without = (LABELS_LAYER,) if case.sealed else ()
+                self._console.print(self._opener.open(case.episode_id, _moment(case), without), soft_wrap=True)
             elif self._say(case, key):
                 return ""
 

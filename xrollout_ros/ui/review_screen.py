@@ -14,6 +14,7 @@ from xrollout_ros.core.modes import Severity
 from xrollout_ros.mining.review.api import Case, Done
 from xrollout_ros.mining.review.decisions import Decision
 from xrollout_ros.mining.review.queue import Waiting
+from xrollout_ros.mining.success.label import Label
 from xrollout_ros.mining.taxonomy import MODES, FailureMode
 from xrollout_ros.ui import text
 from xrollout_ros.ui.facts import Facts
@@ -72,6 +73,8 @@ def show_case(console: Console, case: Case, waits: Waiting | None, left: int, me
         add("", Text(each.evidence, style="dim"))
     if case.hidden:
         add("hidden", "what another reviewer has decided, until you have")
+    if case.sealed:
+        add("hidden", "what a success classifier says, until you have decided")
     add("tags", ", ".join(holds.tags))
     for label, moment in _moments(meta):
         add(label, moment)
@@ -131,6 +134,12 @@ def in_words(decision: Decision) -> str:
     return f"{decision.outcome.value}, {decision.why.mode} at {decision.why.moment_s:.2f} s"
 
 
+def label_in_words(label: Label) -> str:
+    """What a success classifier had said, for whoever has decided."""
+    what = "was unsure" if label.outcome is None else f"had said {label.outcome.value}"
+    return f"the success classifier {what} (probability of success {label.probability:.2f}); your word holds"
+
+
 def show_done(console: Console, done: Done) -> None:
     """What was written."""
     console.print(Text.assemble(("✓ ", "green"), in_words(done.decision)))
@@ -138,3 +147,5 @@ def show_done(console: Console, done: Done) -> None:
     for author, word in done.others.items():
         said = "the same" if word.label == own else word.label
         console.print(f"  {author} has said {said}; both are in the journal, and the last word holds", style="dim")
+    if done.label is not None:
+        console.print(f"  {label_in_words(done.label)}", style="dim")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -38,12 +39,13 @@ class Viewer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def open(self, episode_id: str, at_s: float | None = None) -> str:
+    def open(self, episode_id: str, at_s: float | None = None, without_layers: Sequence[str] = ()) -> str:
         """Start the default viewer, in the place of the one before.
 
         Args:
             episode_id: ULID.
             at_s: where to open it, s since the start; None: at the moment that counts.
+            without_layers: what was said in these is not shown.
 
         Returns:
             What it said until it was up, or why it is not.
@@ -59,6 +61,7 @@ class Viewer:
                 "--port",
                 str(self._port),
                 *([] if at_s is None else ["--at", f"{at_s:.3f}"]),
+                *(word for layer in without_layers for word in ("--without-layer", layer)),
             ],
             stdin=subprocess.DEVNULL,
             stdout=said,

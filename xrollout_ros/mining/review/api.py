@@ -36,6 +36,9 @@ from xrollout_ros.mining.review.decisions import (
     undoing,
 )
 from xrollout_ros.mining.review.queue import Criteria, Waiting, Why, drawn
+from xrollout_ros.mining.success import checks
+from xrollout_ros.mining.success.checks import ClassifierStanding
+from xrollout_ros.mining.success.label import AUTHOR, Label, label_in
 
 LOCK = ".review.lock"
 # Every decision says how it ended; few others say so, and the index begins with the kind.
@@ -60,6 +63,10 @@ class Case:
     hidden: int
     """Others who have decided and whose words are held back, so that two reviewers judge independently."""
     bag: Path
+    label: Label | None = None
+    """What a success classifier says of it, which is not to be shown while it is ``sealed``."""
+    sealed: bool = False
+    """Whether this reviewer has still to decide without knowing what a success classifier says."""
 
     @property
     def episode_id(self) -> str:
@@ -75,6 +82,8 @@ class Done:
     entries: tuple[JournalEntry, ...]
     others: dict[str, Word]
     """Last words of the others who have judged this episode."""
+    label: Label | None = None
+    """What a success classifier had said of it."""
 
     @property
     def name(self) -> str:
@@ -94,6 +103,8 @@ class Status:
     """That anybody has judged."""
     twice: int
     """That two have."""
+    labels: tuple[ClassifierStanding, ...] = ()
+    """Where the 5/10-point rule stands for each success classifier, whatever filter was given."""
 
 
 class Reviews:
@@ -119,7 +130,8 @@ class Reviews:
             DataError: the catalog cannot be read.
         """
         with self.catalog.connect() as connection:
-            return queue.waiting(connection, self.author, self.criteria, where, limit)
+            asked = checks.asked_of(connection)
+            return queue.waiting(connection, self.author, self.criteria, where, limit, asked)
 
     def still_waits(self, episode_id: str) -> bool:
         """Whether nobody has decided meanwhile what was in the queue."""
@@ -133,7 +145,8 @@ class Reviews:
     def case(self, id_or_part: str) -> Case:
         """What is known of an episode.
 
-        Another reviewer's word on an episode that two are to see is held back until this reviewer has decided.
+        Another reviewer's word on an episode that two are to see is held back until this reviewer has decided, and so
+        is a success classifier's until anybody has.
 
         Raises:
             DataError: there is no such episode, or several.
@@ -147,6 +160,11 @@ class Reviews:
         others = set(_words(entries)) - {self.author}
         blind = bool(others) and not decisions_of(self.author, entries)
         shown = [entry for entry in entries if not (blind and entry.in_layer == LAYER and entry.author in others)]
+        label = label_in(entries)
+        # What decides whether the classifier can be relied on must not hang on having seen its word.
+        sealed = label is not None and not decisions_of(self.author, entries)
+        if sealed:
+            shown = [entry for entry in shown if entry.author != AUTHOR]
         said = said_by(row)
         return Case(
             row,
@@ -155,6 +173,8 @@ class Reviews:
             _judgements(said, shown),
             len(others) if blind else 0,
             self.catalog.data / row["path"],
+            label,
+            sealed,
         )
 
     def decide(
@@ -197,7 +217,7 @@ class Reviews:
             )
             entries = self.catalog.say(statements(made, self.author, case.episode_id, case.entries))
         others = {author: word for author, word in _words(case.entries).items() if author != self.author}
-        return Done(made, tuple(entries), others)
+        return Done(made, tuple(entries), others, case.label)
 
     def undo(self, id_or_part: str | None = None, reason: str = "") -> str:
         """Take back this reviewer's last decision, or the last one about an episode; what it replaced holds again.
@@ -259,13 +279,14 @@ class Reviews:
         return found
 
     def status(self, where: Sequence[Condition] = ()) -> Status:
-        """How many wait, and who has decided how much."""
+        """How many wait, who has decided how much, and how far success classifiers are relied on."""
         words = self.words(where)
         return Status(
             dict(Counter(each.why[0] for each in self.queue(where))),
             dict(Counter(author for said in words.values() for author in said).most_common()),
             len(words),
             sum(len(said) > 1 for said in words.values()),
+            tuple(checks.standings(self.catalog)),
         )
 
     @contextmanager

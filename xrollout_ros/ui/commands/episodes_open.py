@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from xrollout_ros.episodes.layers import Layers, check_layer
 from xrollout_ros.ui.options import data_option
 
 VIEWERS = ("foxglove", "rviz", "rerun")
@@ -44,6 +45,7 @@ PORT = 8765
 @click.option(
     "--save", type=click.Path(path_type=Path, dir_okay=False), metavar="RRD", help="Rerun: write a file instead."
 )
+@click.option("--without-layer", multiple=True, metavar="LAYER", help="Without what was said in this layer.")
 @data_option
 def open_episode(
     episode: str,
@@ -56,6 +58,7 @@ def open_episode(
     port: int,
     no_browser: bool,
     save: Path | None,
+    without_layer: tuple[str, ...],
     data: Path,
 ) -> None:
     """Open a bag in a viewer, at the moment it went wrong.
@@ -69,7 +72,8 @@ def open_episode(
 
     if save is not None and viewer != "rerun":
         raise click.UsageError("--save is for --in rerun.")
-    opened = open_at(find_bag(episode, data), at_s=at_s, before_s=before_s, after_s=after_s)
+    layers = Layers(without=tuple(map(check_layer, without_layer)))
+    opened = open_at(find_bag(episode, data), at_s=at_s, before_s=before_s, after_s=after_s, layers=layers)
     if viewer == "foxglove":
         from xrollout_ros.ui.viewers.foxglove_session import show
 

@@ -48,7 +48,7 @@ def review(reviewer: str, data: Path, sample: float, double: float, salt: str, *
     name, and can be undone.
     """
     if (command := click.get_current_context().invoked_subcommand) is not None:
-        _refuse_options_before(command)
+        refuse_options_before("review", command)
         return
     from xrollout_ros.mining.review.api import Reviews
     from xrollout_ros.ui.keys import Keys
@@ -62,10 +62,14 @@ def review(reviewer: str, data: Path, sample: float, double: float, salt: str, *
     click.echo(f"{made} decided by {reviewer}; `xrollout review status` shows what is left")
 
 
-def _refuse_options_before(command: str) -> None:
-    """An option there would be passed over without a word."""
+def refuse_options_before(group: str, command: str) -> None:
+    """An option between a group and its command would be passed over without a word.
+
+    Raises:
+        click.UsageError: there is one.
+    """
     ctx = click.get_current_context()
     given = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if given:
         option = f"--{given[0].replace('_', '-')}"
-        raise click.UsageError(f"{option} stands before {command!r}: write `xrollout review {command} {option} …`")
+        raise click.UsageError(f"{option} stands before {command!r}: write `xrollout {group} {command} {option} …`")

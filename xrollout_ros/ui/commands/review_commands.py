@@ -13,6 +13,7 @@ from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.mining.review.api import Reviews
 from xrollout_ros.mining.review.queue import Waiting
+from xrollout_ros.mining.success.label import Label
 from xrollout_ros.mining.taxonomy import FailureMode
 from xrollout_ros.ui import text
 from xrollout_ros.ui.console import output, print_json
@@ -21,7 +22,7 @@ from xrollout_ros.ui.following import caught_up
 from xrollout_ros.ui.options import data_option, json_option
 from xrollout_ros.ui.people import reviewer_option
 from xrollout_ros.ui.review_options import criteria_of, criteria_options
-from xrollout_ros.ui.review_screen import in_words
+from xrollout_ros.ui.review_screen import in_words, label_in_words
 
 
 def _complete_mode(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -110,6 +111,7 @@ def say(
                 "judgement": why.model_dump(mode="json") if why else None,
                 "entry": done.name,
                 "others": {author: word.label for author, word in done.others.items()},
+                "label": None if done.label is None else label_json(done.label),
             }
         )
         return
@@ -117,7 +119,15 @@ def say(
     console.print(f"{episode_id}: {in_words(done.decision)}", soft_wrap=True)
     for author, word in done.others.items():
         console.print(f"{author} says {word.label}; the last word holds", soft_wrap=True)
+    if done.label is not None:
+        console.print(label_in_words(done.label), soft_wrap=True)
     click.echo(f"in the journal; take back with: xrollout review undo {episode_id}", err=True)
+
+
+def label_json(label: Label) -> dict[str, Any]:
+    """What a success classifier had said, told once a person has decided."""
+    outcome = None if label.outcome is None else label.outcome.value
+    return {"outcome": outcome, "probability": label.probability, "classifier": label.classifier}
 
 
 @click.command("undo")

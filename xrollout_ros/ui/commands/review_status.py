@@ -21,6 +21,7 @@ from xrollout_ros.ui.following import caught_up
 from xrollout_ros.ui.options import data_option, json_option
 from xrollout_ros.ui.people import reviewer_option
 from xrollout_ros.ui.review_options import criteria_of, criteria_options
+from xrollout_ros.ui.standing import show_standing, standing_json
 
 _DIFFERING = 20
 
@@ -32,7 +33,11 @@ _DIFFERING = 20
 @data_option
 @json_option
 def status(reviewer: str, data: Path, sample: float, double: float, salt: str, as_json: bool, **filters: Any) -> None:
-    """Say how many episodes wait for you, and who has decided how much."""
+    """Say how many episodes wait for you, who has decided how much, and how far auto-labels are relied on.
+
+    Of each success classifier: what people say of a random sample of its labels, and the state that follows from it
+    by the 5/10-point rule: gathering, widen, hold or retrain.
+    """
     conditions, criteria = conditions_of(filters), criteria_of(sample, double, salt)
     with caught_up(data) as catalog:
         found = Reviews(catalog, reviewer, criteria).status(conditions)
@@ -40,7 +45,9 @@ def status(reviewer: str, data: Path, sample: float, double: float, salt: str, a
     total = sum(waiting.values())
     if as_json:
         decided = {"by": found.decided, "episodes": found.episodes, "twice": found.twice}
-        print_json({"reviewer": reviewer, "waiting": {"total": total, **waiting}, "decided": decided})
+        labels = [standing_json(each) for each in found.labels]
+        waits = {"total": total, **waiting}
+        print_json({"reviewer": reviewer, "waiting": waits, "decided": decided, "auto_labels": labels})
         return
     console = output()
     each = ", ".join(f"{count} {why}" for why, count in waiting.items())
@@ -48,6 +55,8 @@ def status(reviewer: str, data: Path, sample: float, double: float, salt: str, a
     by = ", ".join(f"{count} by {author}" for author, count in found.decided.items())
     console.print(f"decided: {text.plural(found.episodes, 'episode')}" + (f" ({by})" if by else ""))
     console.print(f"seen by two: {found.twice}")
+    for standing in found.labels:
+        show_standing(console, standing)
 
 
 @click.command("agreement")

@@ -9,6 +9,7 @@ from pathlib import Path
 from xrollout_ros.core.errors import BagError, DataError
 from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.journal_entry import Effective
+from xrollout_ros.episodes.layers import ALL_LAYERS, Layers
 from xrollout_ros.episodes.moment import Moment, moment_of
 from xrollout_ros.episodes.paths import JOURNAL
 from xrollout_ros.episodes.player import Span, span_around
@@ -35,7 +36,7 @@ class Opened:
         return self.bag.episode.meta.episode_id if self.bag.episode is not None else self.bag.path.name
 
 
-def open_at(path: Path, *, at_s: float | None, before_s: float, after_s: float) -> Opened:
+def open_at(path: Path, *, at_s: float | None, before_s: float, after_s: float, layers: Layers = ALL_LAYERS) -> Opened:
     """A bag at the moment that it is opened for.
 
     Args:
@@ -43,6 +44,7 @@ def open_at(path: Path, *, at_s: float | None, before_s: float, after_s: float) 
         at_s: the moment, s since the attempt's first command; none: that of the failure.
         before_s: what is played before the moment.
         after_s: what is played after it.
+        layers: of the journal; those that count.
 
     Raises:
         BagError: the bag is missing, torn or damaged.
@@ -55,7 +57,7 @@ def open_at(path: Path, *, at_s: float | None, before_s: float, after_s: float) 
     effective = None
     if bag.episode is not None:
         folder = path if path.is_dir() else path.absolute().parent
-        effective = journal.effective(bag.episode.meta, journal.read(journal_of(folder)).entries)
+        effective = journal.effective(bag.episode.meta, journal.read(journal_of(folder)).entries, layers)
     moment = moment_of(bag, effective, at_s)
     return Opened(bag, effective, moment, span_around(bag, moment.time_ns, before_s, after_s))
 
