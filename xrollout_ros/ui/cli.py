@@ -22,7 +22,7 @@ ENTRIES = {
     ),
     "calibrate": Entry(
         "xrollout_ros.ui.commands.calibrate:calibrate",
-        "Make an alarm of a policy's scores, from its own successful attempts; audit it.",
+        "Make an alarm of a policy's scores, from its own successful attempts.",
     ),
     "pyramid": Entry(
         "xrollout_ros.ui.commands.pyramid:pyramid", "Sort episodes into four levels, each a dataset to train from."

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from xrollout_ros.core.errors import CheckpointError
 from xrollout_ros.ui.console import output, print_json
 from xrollout_ros.ui.filtering import conditions_of, filter_options
 from xrollout_ros.ui.following import caught_up
 from xrollout_ros.ui.options import data_option, json_option
 
 if TYPE_CHECKING:
+    from xrollout_ros.core.calibration import Calibration
     from xrollout_ros.learning.own_attempts import OwnAttempts
     from xrollout_ros.learning.policies import ChunkPolicy
 
@@ -57,7 +59,13 @@ def calibrate(
         check_engine(engine)
     policy = load_policy(model, calibrated=audit)
     if audit:
-        _audit(policy, model, _found(policy, data, most, filters), as_json)
+        made = policy.info.calibration
+        if made is None:
+            raise CheckpointError(
+                f"not_calibrated: there is no calibration beside {model} to audit",
+                f"`xrollout calibrate --model {model}` makes one; deploy with it, then audit.",
+            )
+        _audit(made, _found(policy, data, most, filters), as_json)
         return
     from xrollout_ros.core.files import check_writable
     from xrollout_ros.learning.calibrating import CannotCalibrateError
@@ -87,17 +95,11 @@ def _found(policy: ChunkPolicy, data: Path, most: int | None, filters: dict[str,
         return own_attempts(catalog, policy, conditions_of(filters), most=most or MOST, progress=bar.show)
 
 
-def _audit(policy: ChunkPolicy, model: Path, found: OwnAttempts, as_json: bool) -> None:
-    from xrollout_ros.core.errors import CheckpointError
+def _audit(made: Calibration, found: OwnAttempts, as_json: bool) -> None:
     from xrollout_ros.learning.audit import audit
     from xrollout_ros.ui import calibration_output as shown
 
-    if policy.info.calibration is None:
-        raise CheckpointError(
-            f"not_calibrated: there is no calibration beside {model} to audit",
-            f"`xrollout calibrate --model {model}` makes one; deploy with it, then audit.",
-        )
-    counted = audit(found, policy.info.calibration)
+    counted = audit(found, made)
     if as_json:
         print_json(shown.audit_as_json(counted))
     else:
