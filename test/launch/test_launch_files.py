@@ -18,7 +18,7 @@ if shutil.which("ros2") is None:
 from xrollout_ros.core.episode import Outcome, OutcomeSource
 from xrollout_ros.episodes.bag_reader import verify
 from xrollout_ros.episodes.store import find_episodes
-from xrollout_ros.graph.description import argument_names
+from xrollout_ros.graph.arguments import argument_names
 from xrollout_ros.graph.monitor import observe
 
 from ..checkpoints import make_checkpoint

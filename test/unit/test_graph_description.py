@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import yaml
 
 from xrollout_ros.core.errors import CheckpointError, SpecError, XRolloutError
 from xrollout_ros.core.resources import share_dir
-from xrollout_ros.graph.description import ARGUMENTS, GraphDescription, describe
+from xrollout_ros.graph.arguments import ARGUMENTS
+from xrollout_ros.graph.description import GraphDescription, describe
 from xrollout_ros.graph.starter import command_of
 
 from ..checkpoints import make_checkpoint
@@ -234,3 +236,45 @@ def test_an_operator_that_cannot_drive_is_refused_before_anything_starts(
         monkeypatch.setattr("sys.stdin", nothing)
         with pytest.raises(XRolloutError, match="keyboard needs a terminal"):
             describe("deploy", {"model": str(model), "operator": "keyboard"})
+
+
+def test_a_list_of_starts_takes_the_place_of_counted_seeds(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "starts.json"
+    path.write_text('[{"start": "wide", "seed": 5}, {"start": "nominal", "seed": 6}]')
+    for graph, arguments in (("deploy", {"model": str(model)}), ("record", {"task": "pick_and_place"})):
+        described = describe(graph, {**arguments, "starts": str(path), "data": str(tmp_path)})
+        assert described.episodes == 2
+        assert described.processes[-1].parameters["starts"] == str(path)
+        inline = describe(graph, {**arguments, "starts": "wide:5", "data": str(tmp_path)})
+        assert (inline.episodes, inline.processes[-1].parameters["starts"]) == (1, "wide:5")
+        for wrong, said in (
+            ({"starts": "far:5"}, "start 1 of far:5: task 'pick_and_place' has no start 'far'"),
+            ({"starts": "wide"}, "start 1 of wide has no seed"),
+            ({"starts": "wide:5", "episodes": "3"}, "argument episodes is '3', and starts names"),
+            ({"starts": "wide:5", "seed": "7"}, "argument seed is '7'"),
+            ({"starts": "wide:5", "start": "wide"}, "argument start is 'wide'"),
+            ({"starts": str(tmp_path / "nowhere.json")}, "cannot be read"),
+        ):
+            with pytest.raises(SpecError, match=said):
+                describe(graph, {**arguments, **wrong, "data": str(tmp_path)})
+    # Not bootstrapping: somebody has chosen where to begin.
+    assert inline.processes[-1].parameters["tags"] == ""
+
+
+def test_how_a_policy_is_made_to_act_is_told_to_who_does_it_and_kept(model: Path, tmp_path: Path) -> None:
+    described = describe("deploy", {"model": str(model), "control": "calm:0.5", "temperature": "1.5"})
+    by_name = {process.name: process.parameters for process in described.processes}
+    assert by_name["supervisor"]["control"] == "calm:0.5"
+    assert by_name["policy"]["temperature"] == 1.5
+    kept = json.loads(str(by_name["manager"]["acting"]))
+    assert kept == {"control": "calm", "control_share": 0.5, "temperature": 1.5}
+    for wrong, said in (
+        ({"control": "wild"}, "unknown control 'wild'"),
+        ({"control": "calm:2"}, "share 2"),
+        ({"control": "calm:x"}, "'x' is no number"),
+        ({"control": "guarded:1"}, "takes no number"),
+        ({"temperature": "0"}, "argument temperature is '0'"),
+        ({"temperature": "inf"}, "argument temperature is 'inf'"),
+    ):
+        with pytest.raises(SpecError, match=said):
+            describe("deploy", {"model": str(model), **wrong})

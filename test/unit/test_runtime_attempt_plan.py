@@ -15,6 +15,7 @@ from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes import paths
 from xrollout_ros.episodes.resume import made_before
 from xrollout_ros.runtime.attempt_plan import AttemptPlan, Tally
+from xrollout_ros.runtime.start_list import parse_starts
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,7 +26,7 @@ def test_every_seed_is_made_once_whatever_is_made_again(
     wanted = set(range(first, first + total))
     plan = AttemptPlan(first, total, made & wanted)
     kept, fates = sorted(made & wanted), iter(again)
-    while (seed := plan.next_seed()) is not None:
+    while (seed := plan.next_key()) is not None:
         assert seed in wanted
         if next(fates, False):
             plan.again(seed)
@@ -89,3 +90,20 @@ def test_another_rate_is_refused(bags: Any) -> None:
     bag(bags, seed=10, outcome="success", outcome_source="robot", parameters={"control_rate_hz": 50.0})
     with pytest.raises(DataError, match="at 50 Hz, and now it is commanded at 80 Hz"):
         made_before(bags.data, bags.meta(seed=10, parameters={"control_rate_hz": 80.0}), 5)
+
+
+def test_of_a_list_of_starts_its_entries_count_whoever_operated(bags: Any) -> None:
+    ended = {"outcome": "failure", "outcome_source": "time_limit"}
+    starts = parse_starts("wide:7,wide:7,nominal:3")
+    kept = [starts.parameters_of(place) for place in range(3)]
+    bag(bags, seed=7, start="wide", parameters=kept[0], operator="ann", **ended)
+    bag(bags, seed=3, start="nominal", parameters=kept[2], **{**ended, "outcome": "success"})
+    bag(bags, seed=7, start="wide", parameters=parse_starts("wide:7").parameters_of(0), **ended)  # another list
+    bag(bags, seed=7, start="wide", parameters={**kept[1], "temperature": 1.5}, **ended)  # tried otherwise
+    bag(bags, seed=7, start="wide", parameters=kept[1], policy_id="another", **ended)
+    bag(bags, seed=7, start="wide", **ended)
+    like = bags.meta(operator="ben", parameters={"temperature": 1.0, "control": "limits"})
+    assert made_before(bags.data, like, 3, starts).results == {0: Result(Outcome.FAILURE), 2: Result(Outcome.SUCCESS)}
+    # What a list has made is none of a run's that counts seeds up.
+    assert set(made_before(bags.data, bags.meta(seed=7, start="wide"), 1).results) == {7}
+    assert made_before(bags.data, bags.meta(seed=3), 1).results == {}

@@ -16,7 +16,8 @@ from xrollout_ros.core.ids import new_id
 from xrollout_ros.episodes import rosbag2
 from xrollout_ros.episodes.paths import episode_dir
 from xrollout_ros.graph import starter
-from xrollout_ros.graph.description import GraphDescription, argument_names, describe
+from xrollout_ros.graph.arguments import argument_names
+from xrollout_ros.graph.description import GraphDescription, describe
 from xrollout_ros.runtime.monitor_model import MonitorModel
 from xrollout_ros.ui import running
 from xrollout_ros.ui.cli import cli

@@ -13,6 +13,8 @@ FAILURE_RECOVERY = "failure-recovery"
 """Tag of an attempt of a policy in which an operator or a recovery had to drive: it shows a way out of a failure."""
 ENGINE, DELAY_STEPS = "engine", "delay_steps"
 """Where an episode's parameters say how the policy was asked, and with which simulated delay, in policy steps."""
+TEMPERATURE, CONTROL = "temperature", "control"
+"""Where they say by how much the policy's noise was scaled, and by which constraints it was held while it acted."""
 
 
 class EpisodeKind(str, Enum):

@@ -130,6 +130,32 @@ class ScoreSpec(Strict):
         return int.from_bytes(drawn[:8], "big") < self.audited * 2**64
 
 
+class NearFailureSpec(Strict):
+    """Alarm: the attempt is about to fail, as hand and object tell."""
+
+    kind: Literal["near_failure"]
+    hand: Name = Field(description="observation, a position")
+    object: Name = Field(description="observation, a position of as many values")
+    near: Positive = Field(description="the hand has come to the object, units of the observations")
+    lost: Positive = Field(description="and is this far from it again: the object was missed, dropped or lost")
+    moved: Positive = Field(description="the object has moved this far before the hand came to it: it was bumped")
+    severity: SeverityName = Severity.CLIP
+
+    @model_validator(mode="after")
+    def _check(self) -> NearFailureSpec:
+        if self.lost <= self.near:
+            raise ValueError(f"lost {self.lost:g} must be more than near {self.near:g}")
+        return self
+
+
+class MomentSpec(Strict):
+    """Alarm: the moment has come that somebody named beforehand."""
+
+    kind: Literal["moment"]
+    at_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(description="s since the attempt began")
+    severity: SeverityName = Severity.CLIP
+
+
 class PluginDetectorSpec(Strict):
     """Alarm of a detector that another package brings, by its entry point in the group ``xrollout.detectors``."""
 
@@ -139,7 +165,10 @@ class PluginDetectorSpec(Strict):
     severity: SeverityName = Severity.CLIP
 
 
-DetectorSpec = Annotated[TimeSpec | NoProgressSpec | ScoreSpec | PluginDetectorSpec, Field(discriminator="kind")]
+DetectorSpec = Annotated[
+    TimeSpec | NoProgressSpec | ScoreSpec | NearFailureSpec | MomentSpec | PluginDetectorSpec,
+    Field(discriminator="kind"),
+]
 
 
 class HelpSpec(Strict):
@@ -207,7 +236,12 @@ class SafetyLimits(Strict):
         steered = bool(self.workspace or self.gripper_zones or self.recoveries)
         named = {each.observation for each in (self.point if steered else None, self.force) if each is not None}
         named |= {each.within.observation for each in self.learned if each.within is not None}
-        return named | {each.observation for each in self.detectors if isinstance(each, NoProgressSpec)}
+        for each in self.detectors:
+            if isinstance(each, NoProgressSpec):
+                named.add(each.observation)
+            elif isinstance(each, NearFailureSpec):
+                named |= {each.hand, each.object}
+        return named
 
     @property
     def learned(self) -> tuple[LearnedSpec, ...]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xrollout_ros.core.episode import EpisodeMeta, OutcomeSource, Result
+from xrollout_ros.core.episode import CONTROL, TEMPERATURE, EpisodeMeta, OutcomeSource, Result
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes.store import find_episodes
+from xrollout_ros.runtime.start_list import LIST, NUMBER, StartList
 
 RATE = "control_rate_hz"
 """Where an episode's parameters say at which rate its robot was commanded."""
+USUAL = {TEMPERATURE: 1.0, CONTROL: "limits"}
+"""How a policy is made to act, and what is meant where an episode says nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -18,13 +21,15 @@ class Made:
     """Attempts of an earlier run that count."""
 
     results: dict[int, Result] = field(default_factory=dict)
-    """By seed."""
+    """By seed, or by the place in the list of starts, from 0."""
 
 
-def made_before(data: Path, like: EpisodeMeta, total: int) -> Made:
+def made_before(data: Path, like: EpisodeMeta, total: int, starts: StartList | None = None) -> Made:
     """The attempts that were made by the same command.
 
-    The same are task, robot, kind, start, operator and policy, and the seed is one of those that the run makes. An
+    The same are task, robot, kind, start, operator and policy, how that policy was made to act, and the seed is one of
+    those that the run makes. Of a list of starts it is the list and the number in it that count, and whoever operates
+    goes on with what another one has begun. An
     attempt that the system cut short (the run was stopped, a node died) does not count: it is made again, beside its
     bag. Discarded ones are in the trash and do not count either.
 
@@ -32,29 +37,46 @@ def made_before(data: Path, like: EpisodeMeta, total: int) -> Made:
         data: the data folder; it need not be there yet.
         like: the first attempt of the run as it would be made now.
         total: attempts that the run shall have made in the end; 0: no end.
+        starts: the run's list of starts; none: seeds count up.
 
     Raises:
         DataError: they were made at another rate.
     """
     if not data.is_dir():
         return Made()
-    first = like.seed or 0
     found: dict[int, Result] = {}
     for entry in find_episodes(data):
         meta = entry.meta
-        if meta is None or meta.seed is None or not _same(meta, like):
+        if meta is None or not _same(meta, like, listed=starts is not None):
             continue
-        if meta.seed < first or (total and meta.seed >= first + total):
-            continue
-        if meta.outcome_source is not OutcomeSource.SYSTEM:
+        key = _counted(meta, like.seed or 0, total) if starts is None else _listed(meta, starts)
+        if key is not None and meta.outcome_source is not OutcomeSource.SYSTEM:
             _check_rate(meta, like, data)
-            found[meta.seed] = meta.result()
+            found[key] = meta.result()
     return Made(found)
 
 
-def _same(meta: EpisodeMeta, like: EpisodeMeta) -> bool:
-    names = ("task", "robot", "kind", "start", "operator", "policy_id")
-    return all(getattr(meta, name) == getattr(like, name) for name in names)
+def _same(meta: EpisodeMeta, like: EpisodeMeta, *, listed: bool) -> bool:
+    names = ("task", "robot", "kind", "policy_id", *(() if listed else ("start", "operator")))
+    if not all(getattr(meta, name) == getattr(like, name) for name in names):
+        return False
+    return all(meta.parameters.get(name, usual) == like.parameters.get(name, usual) for name, usual in USUAL.items())
+
+
+def _counted(meta: EpisodeMeta, first: int, total: int) -> int | None:
+    """Its seed, if the run makes that."""
+    seed = meta.seed
+    if seed is None or LIST in meta.parameters or seed < first or (total and seed >= first + total):
+        return None
+    return seed
+
+
+def _listed(meta: EpisodeMeta, starts: StartList) -> int | None:
+    """Its place in the list, if it was made from that."""
+    number = meta.parameters.get(NUMBER)
+    if meta.parameters.get(LIST) != starts.id or number not in starts.numbers:
+        return None
+    return starts.numbers.index(number)
 
 
 def _check_rate(meta: EpisodeMeta, like: EpisodeMeta, data: Path) -> None:

@@ -18,6 +18,7 @@ from xrollout_ros.graph.inbox import Inbox, Wish
 from xrollout_ros.graph.lifecycle import Members
 from xrollout_ros.runtime.attempt import Verdict
 from xrollout_ros.runtime.attempt_plan import AttemptPlan, Tally
+from xrollout_ros.runtime.start_list import StartList
 
 FOREVER_S = 1e9
 
@@ -30,6 +31,7 @@ class Agenda:
         node: Node,
         plan: AttemptPlan,
         start: str,
+        starts: StartList | None,
         reset_s: float,
         inbox: Inbox,
         members: Members,
@@ -39,8 +41,9 @@ class Agenda:
         """
         Args:
             node: the manager.
-            plan: the seeds.
+            plan: the seeds, or places in ``starts``.
             start: named start distribution of attempts that nobody has asked for.
+            starts: what the attempts begin with; None: seeds count up.
             reset_s: time between two attempts to put the scene right, s.
             inbox: has what people ask for.
             members: what the graph consists of.
@@ -53,9 +56,9 @@ class Agenda:
         """Told when an attempt is taken back that was closed already."""
         self.bring_up: Callable[[], None] = lambda: None
         """Called when a node is lost while nothing is to be done."""
-        self._node, self._start, self._reset_s = node, start, reset_s
+        self._node, self._start, self._starts, self._reset_s = node, start, starts, reset_s
         self._inbox, self._members, self._bags, self._clock = inbox, members, bags, clock
-        self._last: tuple[EpisodeMeta, bool] | None = None
+        self._last: tuple[Wish, EpisodeMeta, bool] | None = None
 
     def resume(self, data: Path, like: EpisodeMeta) -> None:
         """Count what the same command has made before.
@@ -63,8 +66,8 @@ class Agenda:
         Raises:
             DataError: it was made at another rate.
         """
-        made = made_before(data, like, self.plan.total)
-        self.plan = AttemptPlan(self.plan.first_seed, self.plan.total, made.results)
+        made = made_before(data, like, self.plan.total, self._starts)
+        self.plan = AttemptPlan(self.plan.first, self.plan.total, made.results)
         self.tally = Tally.of(made.results.values())
         of, number = f" of {self.plan.total}" if self.plan.total else "", len(made.results)
         self._node.get_logger().info(f"resuming: {number}{of} attempts are there, {self.tally.text(' of ', number)}")
@@ -78,23 +81,39 @@ class Agenda:
         if not self.plan.total:
             wish = self._wait(FOREVER_S)
             assert wish is not None
-            return replace(wish, seed=self.plan.asked_for(wish.seed))
+            seed = self.plan.asked_for(wish.seed)
+            return replace(wish, seed=seed, key=seed)
         # After the last attempt too there is time to take it back.
         wish = self._wait(self._reset_s if self._last is not None else 0.0) or Wish(new_id(), -1, self._start)
-        seed = self.plan.next_seed()
-        return None if seed is None else replace(wish, seed=seed)
+        key = self.plan.next_key()
+        return None if key is None else self._chosen(wish, key)
 
-    def done(self, meta: EpisodeMeta, verdict: Verdict, kept: bool) -> None:
+    def _chosen(self, wish: Wish, key: int) -> Wish:
+        """What an attempt begins with; a list leaves nothing of that to whoever asks for the attempt."""
+        if self._starts is None:
+            return replace(wish, seed=key, key=key)
+        listed = self._starts.starts[key]
+        return Wish(
+            wish.episode_id,
+            -1 if listed.seed is None else listed.seed,
+            listed.start,
+            key,
+            (*self._starts.tags, *listed.tags),
+            self._starts.parameters_of(key),
+        )
+
+    def done(self, wish: Wish, meta: EpisodeMeta, verdict: Verdict, kept: bool) -> None:
         """An attempt has been made.
 
         Args:
+            wish: what it began with.
             meta: what became of it.
             verdict: whether it counts.
             kept: whether it has a closed bag.
         """
-        self._last = None if verdict.discard else (meta, kept)
+        self._last = None if verdict.discard else (wish, meta, kept)
         if verdict.again:
-            self.plan.again(meta.seed or 0)
+            self.plan.again(wish.key)
             with self._inbox.changed:
                 self._inbox.wish = Wish(new_id(), -1, meta.start)
 
@@ -119,7 +138,7 @@ class Agenda:
             late, self._inbox.late = self._inbox.late, None
         if late is None or self._last is None:
             return None
-        (request, who, _), (meta, kept), self._last = late, self._last, None
+        (request, who, _), (wish, meta, kept), self._last = late, self._last, None
         if kept and not self._bags.take_back(meta):
             return None
         self.tally.add(meta.result(), -1)
@@ -127,5 +146,5 @@ class Agenda:
         self.discarded(meta)
         if request is not Request.RERECORD:
             return None
-        self.plan.again(meta.seed or 0)
+        self.plan.again(wish.key)
         return Wish(new_id(), -1, meta.start)

@@ -1,91 +1,42 @@
-"""The graph as data: its arguments, processes and parameters. Both starters read it; it imports no ROS."""
+"""The graph as data: its processes and their parameters. Both starters read it; it imports no ROS."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
 
-from xrollout_ros.core.action import Interpolation
-from xrollout_ros.core.episode import DELAY_STEPS, EpisodeKind
+from xrollout_ros.core.episode import CONTROL, DELAY_STEPS, TEMPERATURE, EpisodeKind
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.ports import Expert
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes import paths
-from xrollout_ros.graph.keeping import ARGUMENTS as KEEPING
+from xrollout_ros.graph.arguments import (
+    ARGUMENTS,
+    Graph,
+    argument_names,
+    check_choice,
+    full_path,
+    positive_number,
+    split_words,
+    true_or_false,
+    whole_number,
+)
 from xrollout_ros.graph.keeping import Value, keeping
+from xrollout_ros.graph.starting import read_starts
 from xrollout_ros.mining.labellers import load_labellers
-from xrollout_ros.runtime.engines import DEFAULT_ENGINE, ENGINES, check_engine
+from xrollout_ros.runtime.action_control import make_control
+from xrollout_ros.runtime.engines import check_engine
 from xrollout_ros.runtime.operators.specs import HUMAN, load_operators
 from xrollout_ros.runtime.operators.team import make_sources
 from xrollout_ros.runtime.operators.terminal import own_terminal
 from xrollout_ros.runtime.overrides import with_interpolation
-from xrollout_ros.sim.faults import FAULT_NAMES, check_faults, faults_json, parse_faults
+from xrollout_ros.sim.faults import check_faults, faults_json, parse_faults
 from xrollout_ros.sim.operators import make_expert
 from xrollout_ros.sim.truth import FOLDER
-
-Graph = Literal["deploy", "record"]
-
-
-class Argument(NamedTuple):
-    """One argument of a graph, as ``ros2 launch`` and ``xrollout up`` take it."""
-
-    name: str
-    default: str
-    help: str
-
-
-_COMMON = (
-    Argument("robot", "", "RobotSpec id or YAML file; empty: the task's"),
-    *(Argument(*argument) for argument in KEEPING),
-    Argument("data", "", "folder of the bags; empty: XROLLOUT_DATA, else ./raw_rollouts"),
-    Argument("start", "", "named start distribution of the task; empty: the task's default"),
-    Argument("drive", "", "stepped (simulation) or real_time; empty: stepped for a simulated robot"),
-    Argument("camera", "false", "true: the robot's cameras are rendered, published and recorded"),
-    Argument("site", "", "where this happens, kept with every episode"),
-    Argument("labellers", "", "plug-ins that say why attempts failed besides the rules, comma-separated"),
-    Argument("tags", "", "tags for every episode, comma-separated"),
-)
-ARGUMENTS: dict[Graph, tuple[Argument, ...]] = {
-    "deploy": (
-        Argument("model", "", "checkpoint to deploy (needed)"),
-        Argument("task", "", "TaskSpec id or YAML file; empty: the checkpoint's"),
-        Argument("episodes", "", "attempts to make, 0: each on request; empty: 10 in simulation, else 0"),
-        Argument("seed", "1000", "seed of the first attempt's start; the next ones count up"),
-        Argument("kind", "attempt", "attempt or evaluation"),
-        Argument("recovery_model", "", "checkpoint of a robot's recovery `learned`; empty: as its RobotSpec says"),
-        Argument("engine", DEFAULT_ENGINE, f"inference engine: {', '.join(ENGINES)}"),
-        Argument("device", "auto", "where the policy is computed: cpu, cuda, or auto (cuda for a large network)"),
-        Argument(
-            "interpolation",
-            "",
-            f"between the rows of a chunk: {', '.join(each.value for each in Interpolation)}; empty: the robot's",
-        ),
-        Argument(
-            "operator",
-            "",
-            "who may take over: keyboard, joy, leader, pose, scripted, several (joy,pedal) or a YAML file",
-        ),
-        Argument(
-            "faults",
-            "",
-            f"what goes wrong in a simulated robot: {', '.join(FAULT_NAMES)}, several with their strengths "
-            "(object_bump:0.05,action_noise) or a YAML file",
-        ),
-        Argument(DELAY_STEPS, "0", "simulated inference delay in policy steps (stepped drive)"),
-        *_COMMON,
-    ),
-    "record": (
-        Argument("task", "", "TaskSpec id or YAML file (needed)"),
-        Argument("operator", "scripted", "who demonstrates: scripted, keyboard, joy, leader, pose, … or a YAML file"),
-        Argument("episodes", "", "demonstrations to make, 0: each on request; empty: 8 in simulation, else 0"),
-        Argument("seed", "0", "seed of the first attempt's start; the next ones count up"),
-        *_COMMON,
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -120,11 +71,6 @@ class GraphDescription:
     """0: no end."""
 
 
-def argument_names(graph: Graph) -> list[str]:
-    """Names of a graph's arguments."""
-    return [argument.name for argument in ARGUMENTS[graph]]
-
-
 def describe(graph: str, arguments: Mapping[str, str]) -> GraphDescription:
     """Check the arguments and describe the graph; nothing is started.
 
@@ -148,11 +94,18 @@ def describe(graph: str, arguments: Mapping[str, str]) -> GraphDescription:
             f"Known are {', '.join(argument_names(known))}; give them as name:=value.",
         )
     given = {argument.name: arguments.get(argument.name) or argument.default for argument in ARGUMENTS[known]}
+    usual = {argument.name: argument.default for argument in ARGUMENTS[known]}
+    for name in ("start", "seed", "episodes") if given["starts"] else ():
+        if given[name] != usual[name]:
+            raise SpecError(
+                f"argument {name} is {given[name]!r}, and starts names the very starts to attempt",
+                "Give one or the other.",
+            )
     return _deploy(given) if known == "deploy" else _record(given)
 
 
 def _deploy(given: Mapping[str, str]) -> GraphDescription:
-    from xrollout_ros.learning.compatibility import check_robot, check_task
+    from xrollout_ros.learning.compatibility import check_driver, check_robot, check_task
     from xrollout_ros.learning.metadata import read_bytes, read_meta, sha256
     from xrollout_ros.learning.sidecar import read_calibration
 
@@ -164,30 +117,37 @@ def _deploy(given: Mapping[str, str]) -> GraphDescription:
     robot = load_robot(given["robot"] or meta.robot)
     check_task(meta, task, model)
     check_robot(meta, robot, model)
+    check_driver(meta, model)
     model_hash = sha256(read_bytes(model))
     read_calibration(model, model_hash)
     kinds = [EpisodeKind.ATTEMPT.value, EpisodeKind.EVALUATION.value]
-    _choice("kind", given["kind"], kinds)
+    check_choice("kind", given["kind"], kinds)
     robot = with_interpolation(robot, given["interpolation"])
     check_engine(given["engine"])
-    _choice("device", given["device"], ["auto", "cpu", "cuda"])
+    check_choice("device", given["device"], ["auto", "cpu", "cuda"])
     parameters: dict[str, Value] = {
         "model": str(model),
         "model_hash": model_hash,
         "engine": given["engine"],
         "device": given["device"],
-        DELAY_STEPS: _whole(DELAY_STEPS, given[DELAY_STEPS], 0),
+        DELAY_STEPS: whole_number(DELAY_STEPS, given[DELAY_STEPS], 0),
+        TEMPERATURE: positive_number(TEMPERATURE, given[TEMPERATURE]),
     }
+    control = make_control(given[CONTROL])
+    control.constrain(robot, task)
+    acting = {CONTROL: control.name, **control.parameters, TEMPERATURE: parameters[TEMPERATURE]}
     manager: dict[str, Value] = {
         "model": str(model), "kind": given["kind"], "tags": given["tags"], DELAY_STEPS: parameters[DELAY_STEPS],
+        "acting": json.dumps(acting),
     }  # fmt: skip
     drivers = [Process("policy", parameters)]
     recovery = _recovery_model(given, robot)
     if recovery is not None:
         recovery_meta, recovery_hash = read_meta(recovery), sha256(read_bytes(recovery))
         check_robot(recovery_meta, robot, recovery)
+        check_driver(recovery_meta, recovery)
         manager |= {"recovery_policy": recovery_meta.policy_id, "recovery_hash": recovery_hash}
-        parameters = {**parameters, "model": str(recovery), "model_hash": recovery_hash}
+        parameters = {**parameters, "model": str(recovery), "model_hash": recovery_hash, TEMPERATURE: 1.0}
         drivers.append(Process("recovery_policy", parameters))
     if given["operator"]:
         manager["operator"], teleop = _teleop(given, robot, task)
@@ -216,7 +176,7 @@ def _recovery_model(given: Mapping[str, str], robot: RobotSpec) -> Path | None:
             f"robot {robot.id!r} has the recovery 'learned', and no model for it",
             "Give recovery_model:=recovery.pt, or `model` in its entry in the RobotSpec.",
         )
-    spec = Path(_source(given["robot"]))
+    spec = Path(full_path(given["robot"]))
     folder = spec.parent if spec.suffix in (".yaml", ".yml") else Path.cwd()
     return (folder / Path(learned[0].model).expanduser()).resolve()
 
@@ -227,7 +187,8 @@ def _record(given: Mapping[str, str]) -> GraphDescription:
     task = load_task(given["task"])
     robot = load_robot(given["robot"] or task.robot)
     name, teleop = _teleop(given, robot, task)
-    tags = ",".join(tag for tag in ("bootstrap", given["tags"]) if tag)
+    # Starts that somebody chose are no bootstrapping; the list says what they are.
+    tags = ",".join(tag for tag in ("" if given["starts"] else "bootstrap", given["tags"]) if tag)
     extra: dict[str, Value] = {"operator": name, "kind": EpisodeKind.DEMONSTRATION.value, "tags": tags}
     return _assemble("record", given, robot, task, [teleop], extra, 8)
 
@@ -241,7 +202,7 @@ def _teleop(given: Mapping[str, str], robot: RobotSpec, task: TaskSpec) -> tuple
 
     names = [source.name for source in make_sources(specs, robot, scripted)]
     terminal = own_terminal() if "keyboard" in names else ""
-    words = ",".join(_source(word.strip()) for word in given["operator"].split(","))
+    words = ",".join(full_path(word.strip()) for word in given["operator"].split(","))
     return "+".join(names), Process("teleop", {"operator": words, "terminal": terminal})
 
 
@@ -257,7 +218,7 @@ def _assemble(
     simulated = robot.sim is not None
     people = any(spec.source in HUMAN for spec in load_operators(given["operator"])) if given["operator"] else False
     drive = given["drive"] or ("stepped" if simulated and not people else "real_time")
-    _choice("drive", drive, ["stepped", "real_time"])
+    check_choice("drive", drive, ["stepped", "real_time"])
     if drive == "stepped" and not simulated:
         raise SpecError(f"drive stepped: robot {robot.id!r} is not simulated", "Use drive:=real_time.")
     if drive == "stepped" and people:
@@ -266,21 +227,25 @@ def _assemble(
             "Use drive:=real_time, or operator:=scripted.",
         )
     start = given["start"] or task.default_start
-    _choice("start", start, sorted(task.starts))
-    cameras = _flag("camera", given["camera"])
+    check_choice("start", start, sorted(task.starts))
+    starts = read_starts(given["starts"])
+    if starts is not None:
+        starts.check(task, robot, given["starts"])
+    cameras = true_or_false("camera", given["camera"])
     if cameras and not robot.cameras:
         raise SpecError(f"camera true: robot {robot.id!r} has no camera", "Leave it out.")
     kept = keeping(given, robot, cameras=cameras)
     faults = _faults(given.get("faults", ""), robot)
-    load_labellers(_words(given["labellers"]))
+    load_labellers(split_words(given["labellers"]))
     data = paths.writable_data_dir(given["data"])
-    episodes = _whole("episodes", given["episodes"] or str(simulated_episodes if simulated else 0), 0)
-    seed = _whole("seed", given["seed"], 0)
+    episodes = whole_number("episodes", given["episodes"] or str(simulated_episodes if simulated else 0), 0)
+    episodes = episodes if starts is None else len(starts)
+    seed = whole_number("seed", given["seed"], 0)
 
     # Files are named by their full path: a node need not run in the folder of whoever starts it.
     common: dict[str, Value] = {
-        "robot": _source(given["robot"]) or robot.id,
-        "task": _source(given["task"]) or task.id,
+        "robot": full_path(given["robot"]) or robot.id,
+        "task": full_path(given["task"]) or task.id,
         "drive": drive,
     }
     stored: dict[str, Value] = {"data": str(data)}
@@ -289,15 +254,17 @@ def _assemble(
     )
     processes += [
         Process("recorder", {**common, **stored, "cameras": cameras, **kept.recorder}),
-        Process("supervisor", {**common, "interpolation": given.get("interpolation", "")}),
+        Process("supervisor", {**common, **{name: given.get(name, "") for name in ("interpolation", CONTROL)}}),
         *(Process(driver.name, {**common, **driver.parameters}) for driver in drivers),
     ]
     if kept.strategy.keeps_attempts:
-        processes.append(Process("tagger", {**common, **stored, "labellers": ",".join(_words(given["labellers"]))}))
+        processes.append(
+            Process("tagger", {**common, **stored, "labellers": ",".join(split_words(given["labellers"]))})
+        )
     managed = ",".join(process.name for process in processes)
     parameters: dict[str, Value] = {
         **common, **stored, **manager, **kept.manager, "nodes": managed, "start": start, "episodes": episodes,
-        "seed": seed, "site": given["site"], "faults": faults,
+        "seed": seed, "site": given["site"], "faults": faults, "starts": full_path(given["starts"]),
     }  # fmt: skip
     if kept.uploader:
         processes.append(Process("uploader", {**stored, **kept.uploader}, vital=False))
@@ -314,31 +281,3 @@ def _faults(given: str, robot: RobotSpec) -> str:
         raise SpecError(f"faults {given!r}: robot {robot.id!r} is a real one", "Faults are for simulated robots.")
     check_faults(faults, robot, movable=robot.sim.backend == "metaworld")
     return faults_json(faults)
-
-
-def _words(given: str) -> list[str]:
-    return [word.strip() for word in given.split(",") if word.strip()]
-
-
-def _source(name: str) -> str:
-    return str(Path(name).resolve()) if name.endswith((".yaml", ".yml")) else name
-
-
-def _choice(name: str, value: str, allowed: list[str]) -> None:
-    if value not in allowed:
-        raise SpecError(f"argument {name} is {value!r}", f"Allowed are {', '.join(allowed)}.")
-
-
-def _whole(name: str, value: str, least: int) -> int:
-    try:
-        number = int(value)
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise SpecError(f"argument {name} is {value!r}", f"Allowed is a whole number from {least}.")
-    return number
-
-
-def _flag(name: str, value: str) -> bool:
-    _choice(name, value.lower(), ["true", "false"])
-    return value.lower() == "true"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from threading import Condition
+from typing import Any
 
 from rclpy.node import Node
 
@@ -26,8 +28,13 @@ class Wish:
 
     episode_id: str
     seed: int
-    """-1: the manager chooses."""
+    """-1: the manager chooses; of a listed start: it has none."""
     start: str
+    key: int = -1
+    """By which the run's plan knows it; -1: not chosen yet."""
+    tags: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Kept with its episode."""
 
 
 class Inbox:

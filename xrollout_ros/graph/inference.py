@@ -9,7 +9,7 @@ from xrollout.msg import ActionChunk, Command, EpisodeState
 from xrollout_ros.core.chunk import ActionChunk as Chunk
 from xrollout_ros.core.chunk import Observation
 from xrollout_ros.core.clock import seconds
-from xrollout_ros.core.episode import DELAY_STEPS
+from xrollout_ros.core.episode import DELAY_STEPS, TEMPERATURE
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.core.task import TaskSpec
@@ -44,6 +44,7 @@ class InferenceNode(GraphNode):
         for parameter, default in (("model", ""), ("model_hash", ""), ("engine", DEFAULT_ENGINE), ("device", "auto")):
             self.declare_parameter(parameter, default)
         self.declare_parameter(DELAY_STEPS, 0)
+        self.declare_parameter(TEMPERATURE, 1.0)
         self.deployment: Deployment | None = None
         self.device = ""
         self.control = Control()
@@ -107,7 +108,12 @@ class InferenceNode(GraphNode):
         from xrollout_ros.learning.checkpoint import load_policy
 
         policy = load_policy(
-            path, self.robot, self.fits(), expected_hash=expected_hash or None, device=self.text("device")
+            path,
+            self.robot,
+            self.fits(),
+            expected_hash=expected_hash or None,
+            device=self.text("device"),
+            temperature=float(self.get_parameter(TEMPERATURE).value),
         )
         self.device = policy.device
         delay_steps = int(self.get_parameter(DELAY_STEPS).value)
@@ -157,7 +163,7 @@ class InferenceNode(GraphNode):
         seen = loaded.processing(observation)
         # In real time an observation that calls for no new chunk needs no answer.
         if seen is not None and (self.stepped or loaded.engine.due(seen.stamp_ns)):
-            loaded.worker.submit(seen, episode.seed)
+            loaded.worker.submit(seen, episode.policy_seed)
 
     def publish(self, chunk: Chunk) -> None:
         """Send a chunk."""

@@ -21,7 +21,8 @@ from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
 from xrollout_ros.core.errors import XRolloutError
-from xrollout_ros.graph.description import ARGUMENTS, Graph, GraphDescription, Process, describe
+from xrollout_ros.graph.arguments import ARGUMENTS, Graph
+from xrollout_ros.graph.description import GraphDescription, Process, describe
 from xrollout_ros.graph.middleware import middleware
 from xrollout_ros.graph.starter import FIRST_DELAY_S, RESTARTS_PER_MINUTE, only_one
 

@@ -157,6 +157,7 @@ def load_policy(
     expected_hash: str | None = None,
     device: str = "cpu",
     calibrated: bool = True,
+    temperature: float = 1.0,
 ) -> ChunkPolicy:
     """The policy of a checkpoint, ready to predict; refused where it does not fit ``robot`` or ``task``, if given.
 
@@ -169,11 +170,12 @@ def load_policy(
         expected_hash: SHA-256 that the file must have; None or empty: any.
         device: ``cpu``, ``cuda`` or ``auto``, see ``learning.devices``.
         calibrated: False: without the calibration beside the file, whatever it is.
+        temperature: what the noise of its chunks is multiplied by.
 
     Raises:
         CheckpointError: as ``load_checkpoint``; it was made for another robot or task; or its calibration cannot be
             used.
-        SpecError: there is no such device.
+        SpecError: there is no such device, or no noise that another temperature would change.
     """
     checkpoint = load_checkpoint(path, expected_hash=expected_hash)
     meta, model = checkpoint.meta, checkpoint.model
@@ -202,4 +204,4 @@ def load_policy(
         detectors=detectors,
         calibration=read_calibration(path, checkpoint.checkpoint_hash, detectors) if calibrated else None,
     )
-    return ChunkPolicy(model, info, where, checkpoint.novelties)
+    return ChunkPolicy(model, info, where, checkpoint.novelties, temperature)

@@ -30,11 +30,26 @@ class ChunkPolicy:
         info: what is known of it.
         device: a torch device.
         novelties: score each state that it is asked about.
+        temperature: what the noise of its chunks is multiplied by; 1: as it was trained.
+
+    Raises:
+        SpecError: there is no noise that another temperature would change.
     """
 
     def __init__(
-        self, model: ChunkModel, info: PolicyInfo, device: str = "cpu", novelties: Sequence[Novelty] = ()
+        self,
+        model: ChunkModel,
+        info: PolicyInfo,
+        device: str = "cpu",
+        novelties: Sequence[Novelty] = (),
+        temperature: float = 1.0,
     ) -> None:
+        if temperature != 1.0 and not model.samples_noise:
+            raise SpecError(
+                f"temperature {temperature:g}: a policy of the architecture {model.name} draws no noise",
+                "Only flow policies do; leave the temperature at 1.",
+            )
+        model.temperature = temperature
         self._model = model.to(device).eval().requires_grad_(False)
         self._device = device
         self._info = info

@@ -1,4 +1,4 @@
-"""Which attempts a run makes: seeds in order, without those that were made before, some of them again; and a tally."""
+"""Which attempts a run makes: keys in order, without those that were made before, some of them again; and a tally."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ class Tally:
 
 
 class AttemptPlan:
-    """The seeds of a run."""
+    """The keys of a run's attempts, whole numbers: seeds, or places in a list of starts."""
 
-    def __init__(self, first_seed: int, total: int, made: Collection[int] = ()) -> None:
+    def __init__(self, first: int, total: int, made: Collection[int] = ()) -> None:
         """
         Args:
-            first_seed: seed of the first attempt; the next ones count up.
+            first: key of the first attempt; the next ones count up.
             total: how many attempts there shall be in the end; 0: no end.
-            made: seeds of attempts that were made in an earlier run.
+            made: keys of attempts that were made in an earlier run.
         """
-        self.first_seed, self.total = first_seed, total
+        self.first, self.total = first, total
         self._made = frozenset(made)
-        self._next = first_seed
+        self._next = first
         self._again: deque[int] = deque()
-        self._end = first_seed + total
+        self._end = first + total
         self.number = len(self._made)
         """Attempts begun, those of the earlier run included and those that are made again not."""
 
-    def next_seed(self) -> int | None:
-        """The seed of the next attempt, which begins now; None: all are made."""
+    def next_key(self) -> int | None:
+        """The key of the next attempt, which begins now; None: all are made."""
         if self._again:
             self.number += 1
             return self._again.popleft()
@@ -67,16 +67,16 @@ class AttemptPlan:
         self._next += 1
         return self._next - 1
 
-    def asked_for(self, seed: int) -> int:
-        """Somebody wants an attempt now: its seed, the next one for -1."""
-        if seed >= 0:
+    def asked_for(self, key: int) -> int:
+        """Somebody wants an attempt now: its key, the next one for -1."""
+        if key >= 0:
             self.number += 1
-            return seed
-        chosen = self.next_seed()
+            return key
+        chosen = self.next_key()
         assert chosen is not None  # only a run without an end is asked
         return chosen
 
-    def again(self, seed: int) -> None:
+    def again(self, key: int) -> None:
         """The last attempt does not count: make it again."""
         self.number -= 1
-        self._again.append(seed)
+        self._again.append(key)

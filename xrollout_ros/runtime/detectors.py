@@ -15,7 +15,7 @@ from xrollout_ros.core.calibration import OVERTIME
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.modes import Severity
 from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.core.safety import DetectorSpec, NoProgressSpec, ScoreSpec, TimeSpec
+from xrollout_ros.core.safety import DetectorSpec, MomentSpec, NearFailureSpec, NoProgressSpec, ScoreSpec, TimeSpec
 from xrollout_ros.runtime import plugins
 from xrollout_ros.runtime.checks import Finding
 
@@ -151,6 +151,54 @@ class ScoreDetector:
         return None if value is None or np.isnan(value) else Reading(value, self._spec.threshold)
 
 
+class NearFailureDetector:
+    """Hand and object tell that the attempt is about to fail; the value is the worst of three, each 1 at its limit.
+
+    The hand was at the object and is far from it again (missed, dropped, lost); the object moved before the hand came
+    to it (bumped); the hand has not come to it in the time in which a successful attempt is over.
+    """
+
+    name = "near_failure"
+
+    def __init__(self, spec: NearFailureSpec) -> None:
+        self._spec = spec
+        self.reset(AttemptFacts())
+
+    def reset(self, facts: AttemptFacts) -> None:
+        self._first: Array | None = None
+        self._reached = False
+        self._usual_s = float("inf") if facts.usual_s is None else facts.usual_s
+
+    def update(self, moment: Moment) -> Reading | None:
+        hand, thing = moment.values.get(self._spec.hand), moment.values.get(self._spec.object)
+        if hand is None or thing is None or not (np.isfinite(hand).all() and np.isfinite(thing).all()):
+            return None
+        if self._first is None:
+            self._first = thing
+        apart = float(np.linalg.norm(hand - thing))
+        self._reached = self._reached or apart <= self._spec.near
+        if self._reached:
+            return Reading(apart / self._spec.lost, 1.0)
+        moved = float(np.linalg.norm(thing - self._first))
+        return Reading(max(moved / self._spec.moved, moment.t_s / self._usual_s), 1.0)
+
+
+class MomentDetector:
+    """The moment has come that somebody named beforehand."""
+
+    name = "moment"
+
+    def __init__(self, spec: MomentSpec) -> None:
+        self._at_s = spec.at_s
+
+    def reset(self, facts: AttemptFacts) -> None:
+        """It remembers nothing."""
+
+    def update(self, moment: Moment) -> Reading | None:
+        # An alarm is above its threshold; at the moment itself it is to be one already.
+        return Reading(1.0 if moment.t_s >= self._at_s - 1e-9 else 0.0, 0.5)
+
+
 def make_detector(spec: DetectorSpec, robot: RobotSpec) -> Detector:
     """The detector that a RobotSpec asks for.
 
@@ -163,6 +211,10 @@ def make_detector(spec: DetectorSpec, robot: RobotSpec) -> Detector:
         return NoProgressDetector(spec, robot)
     if isinstance(spec, ScoreSpec):
         return ScoreDetector(spec)
+    if isinstance(spec, NearFailureSpec):
+        return NearFailureDetector(spec)
+    if isinstance(spec, MomentSpec):
+        return MomentDetector(spec)
     detector: Detector = plugins.make("xrollout.detectors", spec.name, spec.options)
     return detector
 

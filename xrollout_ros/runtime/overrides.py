@@ -7,11 +7,17 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
-from xrollout_ros.core.action import Interpolation
+from xrollout_ros.core.action import ActionDim, ActionKind, Interpolation
+from xrollout_ros.core.calibration import ALARM, OVERTIME
 from xrollout_ros.core.errors import SpecError, from_validation
+from xrollout_ros.core.modes import Severity
 from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.safety import DetectorSpec, HelpSpec, MomentSpec, NearFailureSpec, ScoreSpec
 from xrollout_ros.core.sensing import CameraSpec
+from xrollout_ros.core.task import TaskSpec
 
+_LOST, _MOVED = 2.0, 2 / 3
+"""How far the hand is from an object that it lost, and how far one moved that was bumped, in the task's reaches."""
 _GENERIC = {"image", "image_raw", "image_rect", "image_color", "color", "rgb", "compressed"}
 
 
@@ -105,3 +111,91 @@ def with_interpolation(robot: RobotSpec, interpolation: str) -> RobotSpec:
         )
     motion = robot.motion.model_copy(update={"interpolation": Interpolation(interpolation)})
     return robot.model_copy(update={"motion": motion})
+
+
+def with_share_of_limits(robot: RobotSpec, share: float) -> RobotSpec:
+    """The robot with a share of each limit of speed, acceleration and jerk; a gripper stays as it is.
+
+    The range of a velocity or delta is how fast it may go, so that is made smaller too.
+
+    Args:
+        robot: the spec to change.
+        share: above 0, at most 1.
+
+    Raises:
+        SpecError: the robot does not clip what is beyond its limits but holds, so it would stand still; or it has no
+            such limits.
+    """
+    for name, severity in (("limit", robot.safety.limit), ("rate", robot.safety.rate)):
+        if severity is not Severity.CLIP:
+            raise SpecError(
+                f"robot {robot.id!r} is to {severity.name.lower()} at what is beyond its {name} "
+                f"(safety.{name}), so it would not get slower but stop",
+                "Choose another control, or set it to clip in the RobotSpec.",
+            )
+    actions = tuple(_slower(dim, share) for dim in robot.actions)
+    if share < 1 and actions == robot.actions:
+        raise SpecError(
+            f"robot {robot.id!r} has no limit of speed, acceleration or jerk that could be made smaller",
+            "Give its actions a max_rate in the RobotSpec, or choose another control.",
+        )
+    return robot.model_copy(update={"actions": actions})
+
+
+def _slower(dim: ActionDim, share: float) -> ActionDim:
+    if dim.kind is ActionKind.GRIPPER:
+        return dim
+    names = ["max_rate", "max_acceleration", "max_jerk"]
+    if dim.kind in (ActionKind.VELOCITY, ActionKind.DELTA):
+        names += ["lower", "upper"]
+    return dim.model_copy(update={name: share * getattr(dim, name) for name in names if getattr(dim, name) is not None})
+
+
+def with_alarms(robot: RobotSpec, severity: Severity) -> RobotSpec:
+    """The robot with all its alarms of this severity, those excepted that are graver."""
+    return _with_safety(robot, detectors=_graver(robot.safety.detectors, severity))
+
+
+def _graver(detectors: Iterable[DetectorSpec], severity: Severity) -> tuple[DetectorSpec, ...]:
+    return tuple(each.model_copy(update={"severity": max(each.severity, severity)}) for each in detectors)
+
+
+def with_call_for_help(robot: RobotSpec, task: TaskSpec, at_s: float | None = None) -> RobotSpec:
+    """The robot with all its alarms asking for an operator, and more of them: near-failures, and a moment.
+
+    A calibrated policy's alarm is among them, and none is only told for an audit.
+
+    Args:
+        robot: the spec to change.
+        task: what it says of hand and object (``reach``) is what near-failures are told by.
+        at_s: a moment to ask at, s since the attempt began.
+    """
+    detectors = [each for each in robot.safety.detectors if not _is_score(each, (ALARM, OVERTIME))]
+    detectors = [each.model_copy(update={"audit": 0.0}) if isinstance(each, ScoreSpec) else each for each in detectors]
+    detectors += [ScoreSpec(kind="score", score=name, threshold=1.0, audit=0.0) for name in (ALARM, OVERTIME)]
+    if task.reach is not None and not any(isinstance(each, NearFailureSpec) for each in detectors):
+        near = task.reach.distance_m
+        detectors.append(
+            NearFailureSpec(
+                kind="near_failure", hand=task.reach.hand, object=task.reach.object, near=near, lost=_LOST * near,
+                moved=_MOVED * near,
+            )
+        )  # fmt: skip
+    if at_s is not None:
+        detectors = [each for each in detectors if not isinstance(each, MomentSpec)]
+        detectors.append(MomentSpec(kind="moment", at_s=at_s))
+    usual = HelpSpec(otherwise="recover" if robot.safety.recoveries else "abort")
+    return _with_safety(robot, detectors=_graver(detectors, Severity.RECOVER), help=robot.safety.help or usual)
+
+
+def _is_score(spec: DetectorSpec, names: Iterable[str]) -> bool:
+    return isinstance(spec, ScoreSpec) and spec.score in names
+
+
+def _with_safety(robot: RobotSpec, **changes: object) -> RobotSpec:
+    safety = robot.safety.model_copy(update=changes)
+    try:
+        return RobotSpec.model_validate({**robot.model_dump(), "safety": safety.model_dump()})
+    except ValidationError as error:
+        remedy = "Mend `reach` in the TaskSpec, which names the observations of hand and object."
+        raise from_validation(error, "safety of robot", robot.id, remedy) from error

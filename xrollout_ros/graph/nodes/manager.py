@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import rclpy
 from rclpy.node import Node
@@ -34,8 +36,10 @@ from xrollout_ros.graph.node import StopFlag
 from xrollout_ros.graph.pulse import Pulse, clock
 from xrollout_ros.graph.qos import LATCHED
 from xrollout_ros.graph.spinning import SpinThread, make_executor
+from xrollout_ros.graph.starting import read_starts
 from xrollout_ros.runtime.attempt import AttemptWatch, Verdict
 from xrollout_ros.runtime.attempt_plan import AttemptPlan
+from xrollout_ros.runtime.start_list import POLICY_SEED
 
 START_TIMEOUT_S = 60.0
 POLICY_TIMEOUT_S = 10.0
@@ -44,7 +48,7 @@ STOPPING_TIMEOUT_S = 2.0
 TEAR_DOWN_TIMEOUT_S = 0.5
 _TEXTS = (
     "robot", "task", "data", "model", "recovery_policy", "recovery_hash", "start", "operator", "tags", "nodes", "site",
-    "faults",
+    "faults", "starts", "acting",
 )  # fmt: skip
 _DEFAULTS: dict[str, object] = {
     "drive": "stepped", "strategy": "episodic", "kind": "attempt", "episodes": 0, "seed": 0, "resume": False,
@@ -67,8 +71,9 @@ class ManagerNode(Node):
         self.robot, self.task = load_robot(self._text("robot")), load_task(self._text("task"))
         self._stop = stop
         self._stepped = self._text("drive") == "stepped"
-        self._total = int(self.get_parameter("episodes").value)
-        self._seed = int(self.get_parameter("seed").value)
+        starts, self._seed = read_starts(self._text("starts")), int(self.get_parameter("seed").value)
+        self._total = int(self.get_parameter("episodes").value) if starts is None else len(starts)
+        self._acting: dict[str, Any] = json.loads(self._text("acting") or "{}")
         self._start = self._text("start") or self.task.default_start
         self._strategy = make_strategy(self._text("strategy"))
         self._has_policy = bool(self._text("model"))
@@ -77,8 +82,9 @@ class ManagerNode(Node):
         self._durations = SuccessDurations(self.task.id, self.robot.id)
         self._durations.read(Path(self._text("data")))
         self._bags = BagKeeper(self, self._members)
-        plan, reset_s = AttemptPlan(self._seed, self._total), float(self.get_parameter("reset_seconds").value)
-        self._agenda = Agenda(self, plan, self._start, reset_s, self._inbox, self._members, self._bags, clock)
+        plan = AttemptPlan(0 if starts is not None else self._seed, self._total)
+        reset_s = float(self.get_parameter("reset_seconds").value)
+        self._agenda = Agenda(self, plan, self._start, starts, reset_s, self._inbox, self._members, self._bags, clock)
         self._agenda.bring_up = self._bring_up
         self._agenda.discarded = lambda meta: self._tell(Phase.CLOSED, meta, discarded=True)
         self._episode = self.create_publisher(EpisodeState, "episode", LATCHED)
@@ -153,7 +159,7 @@ class ManagerNode(Node):
         meta = self._meta(wish, wall_ns)
         self._tell(Phase.OPENING, meta)
         if self._strategy.keeps_attempts:
-            self._open_bag(meta, begin_ns)
+            self._open_bag(wish, meta, begin_ns)
         watch = AttemptWatch(self.task, self._stepped, clock.steady_ns(), begin_ns)
         verdict = Verdict(Outcome.ABORT, OutcomeSource.SYSTEM, "the run was stopped")
         try:
@@ -171,15 +177,15 @@ class ManagerNode(Node):
             verdict = Verdict(Outcome.ABORT, OutcomeSource.SYSTEM, str(error))
             raise
         finally:
-            self._finish(meta, watch, verdict)
+            self._finish(wish, meta, watch, verdict)
 
-    def _open_bag(self, meta: EpisodeMeta, begin_ns: int) -> None:
+    def _open_bag(self, wish: Wish, meta: EpisodeMeta, begin_ns: int) -> None:
         try:
             self._bags.open(meta, begin_ns)
         except GraphError:
             with self._inbox.changed:
                 self._inbox.wish = None
-            self._agenda.plan.again(meta.seed or 0)  # it has not begun
+            self._agenda.plan.again(wish.key)  # it has not begun
             raise
 
     def _reset_robot(self, wish: Wish, begin_ns: int) -> None:
@@ -215,7 +221,7 @@ class ManagerNode(Node):
                     changed.wait(0.02)
         return verdict
 
-    def _finish(self, meta: EpisodeMeta, watch: AttemptWatch, verdict: Verdict) -> None:
+    def _finish(self, wish: Wish, meta: EpisodeMeta, watch: AttemptWatch, verdict: Verdict) -> None:
         with self._inbox.changed:
             duration_s = watch.finish(self._inbox.last_stamp_ns if self._stepped else clock.wall_ns())
             self._inbox.watch = self._inbox.wish = None
@@ -243,7 +249,7 @@ class ManagerNode(Node):
             f"({final.outcome_source.value}: {final.outcome_reason}), {final.duration_s:.2f} s; "
             f"{self._agenda.tally.text('/', number)}; {where}"
         )
-        self._agenda.done(final, verdict, self._strategy.keeps_attempts and where != NOT_CLOSED)
+        self._agenda.done(wish, final, verdict, self._strategy.keeps_attempts and where != NOT_CLOSED)
 
     def _close_bag(self, final: EpisodeMeta, discard: bool) -> tuple[str, EpisodeMeta]:
         """Where the bag is, or why it could not be closed; and what holds for the attempt."""
@@ -260,17 +266,19 @@ class ManagerNode(Node):
             site=self._text("site"),
             start=wish.start,
             scene=self.task.scene,
-            seed=wish.seed,
+            seed=wish.seed if wish.seed >= 0 else None,
             strategy=self._strategy.name,
             operator=self._text("operator"),
             policy_id=policy.next_policy_id if policy else "",
             checkpoint_hash=policy.next_checkpoint_hash if policy else "",
             dataset_version=policy.next_dataset_version if policy else "",
             software_version=__version__,
-            parameters={"drive": self._text("drive"), RATE: self.robot.control_rate_hz}
+            parameters=dict(wish.parameters)
+            | {"drive": self._text("drive"), RATE: self.robot.control_rate_hz}
             | ({ENGINE: policy.engine, DELAY_STEPS: self.get_parameter(DELAY_STEPS).value} if policy else {})
-            | {name: self._text(name) for name in ("recovery_policy", "recovery_hash") if self._text(name)},
-            tags=[tag for tag in self._text("tags").split(",") if tag],
+            | {name: self._text(name) for name in ("recovery_policy", "recovery_hash") if self._text(name)}
+            | self._acting,
+            tags=list(dict.fromkeys([*(tag for tag in self._text("tags").split(",") if tag), *wish.tags])),
             started_at=datetime.fromtimestamp(wall_ns / NS, tz=timezone.utc).isoformat(timespec="milliseconds"),
         )
 
@@ -286,6 +294,7 @@ class ManagerNode(Node):
                 robot=meta.robot,
                 start=meta.start,
                 seed=-1 if meta.seed is None else meta.seed,
+                policy_seed=int(meta.parameters.get(POLICY_SEED, meta.seed or 0)),
                 strategy=meta.strategy.value,
                 policy_id=meta.policy_id,
                 operator_id=meta.operator,

@@ -20,6 +20,7 @@ from xrollout.msg import (
 )
 from xrollout_ros.core.chunk import Array, OperatorAction
 from xrollout_ros.core.clock import seconds
+from xrollout_ros.core.episode import CONTROL
 from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.core.modes import Mode, Phase, Request, Source
 from xrollout_ros.graph.conversions import chunk_from_msg, on_steady_clock, operator_from_msg
@@ -29,6 +30,7 @@ from xrollout_ros.graph.qos import COMMAND, EVENT, LATCHED_EACH, STREAM
 from xrollout_ros.graph.sensors import listen, measured_topics
 from xrollout_ros.graph.telling import Teller
 from xrollout_ros.graph.ticking import Ticker
+from xrollout_ros.runtime.action_control import make_control
 from xrollout_ros.runtime.meter import Meter
 from xrollout_ros.runtime.modes import DRIVING, REQUESTED, Event
 from xrollout_ros.runtime.overrides import with_interpolation
@@ -47,12 +49,14 @@ class SupervisorNode(GraphNode):
     def __init__(self) -> None:
         super().__init__("supervisor")
         self.declare_parameter("interpolation", "")
+        self.declare_parameter(CONTROL, "")
         self._lock = threading.Lock()
         """Held by whoever uses the logic: the executor's callbacks, or the ticking thread."""
 
     def configure(self) -> None:
         robot = with_interpolation(self.robot, self.text("interpolation"))
-        self.logic = Supervisor(robot, stepped=self.stepped)
+        self.robot = make_control(self.text(CONTROL)).constrain(robot, self.task)
+        self.logic = Supervisor(self.robot, stepped=self.stepped)
         self._episode: EpisodeState | None = None
         self._barrier = StepBarrier(measured_topics(self.robot))
         self._ticks = 0

@@ -53,10 +53,14 @@ class ChunkModel(nn.Module, ABC):
     config_type: ClassVar[type[ModelConfig]]
     detectors: ClassVar[tuple[str, ...]] = ()
     """Names of the scores that ``sample`` gives."""
+    samples_noise: ClassVar[bool] = False
+    """Whether a chunk depends on noise, which ``temperature`` scales."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.shape = config
+        self.temperature = 1.0
+        """Standard deviation of the noise that a chunk is made from; the one of training is 1."""
         self.normalizer = Normalizer(config.state_dim, config.action_dim)
         self.vision = Vision(config.cameras, config.image_features) if config.cameras else None
 

@@ -44,6 +44,7 @@ class FlowModel(ChunkModel):
     loss_name = "flow-matching loss (normalized actions)"
     config_type = FlowConfig
     detectors = ("policy_loss",)
+    samples_noise = True
 
     times: Tensor
     loss_noise: Tensor
@@ -93,7 +94,8 @@ class FlowModel(ChunkModel):
         self, context: Tensor, generator: torch.Generator, given: Given | None
     ) -> tuple[Tensor, dict[str, float]]:
         config = self._config
-        chunk = torch.randn(1, config.horizon * config.action_dim, generator=generator).to(context.device)
+        noise = torch.randn(1, config.horizon * config.action_dim, generator=generator)
+        chunk = (self.temperature * noise).to(context.device)
         chunk = chunk.repeat(len(context), 1)
         if config.max_prefix:
             chunk = self._continued(context, chunk, given)

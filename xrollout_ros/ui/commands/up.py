@@ -11,7 +11,7 @@ GRAPHS = ("deploy", "record")
 
 
 def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    from xrollout_ros.graph.description import ARGUMENTS
+    from xrollout_ros.graph.arguments import ARGUMENTS
 
     names = [
         argument.name for name, found in ARGUMENTS.items() if name == ctx.params.get("graph") for argument in found
@@ -44,7 +44,7 @@ def up(ctx: click.Context, graph: str, arguments: tuple[str, ...], show_args: bo
 
 
 def _show_arguments(graph: str) -> None:
-    from xrollout_ros.graph.description import ARGUMENTS
+    from xrollout_ros.graph.arguments import ARGUMENTS
 
     console = output()
     for name, arguments in ARGUMENTS.items():
