@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -126,6 +126,19 @@ class OperatorAnswer:
     """(A,) finite, within the robot's limits."""
     enabled: bool
     """False: "I am not commanding"; the robot holds if this operator is in control."""
+
+
+@runtime_checkable
+class Withdraws(Protocol):
+    """An expert that knows how to come back to where it is at home, after somebody else has driven."""
+
+    def strayed(self, state: Array) -> bool:
+        """Whether what it would do from here is of no use: something has gone wrong since it drives."""
+        ...
+
+    def withdraw(self, state: Array) -> Array | None:
+        """Action ``(A,) float64`` on the way back; None: it is there, or may go on from here."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,12 @@ from xrollout_ros.runtime.operators.specs import HUMAN
 
 _FRAME = 18
 _FULL = 39
+_AT_M, _AWAY_M, _LIFTED_M = 0.07, 0.09, 0.04
+"""An object this near to the hand and this high is held; one that is further away is not."""
+_BESIDE_M, _ABOVE_M = 0.1, 0.1
+"""A hand within this of the object, and not this far above it, may push it over on its way."""
+_OPEN, _CLOSED = 0.9, 0.7
+"""Of the fingers' full opening: what is above is open, what is below closed."""
 
 
 class MetaworldExpert:
@@ -75,11 +81,35 @@ class MetaworldExpert:
 
     def act(self, state: Array) -> Array:
         """See ``Expert``; clipped to the robot's limits."""
+        observation = self._observation(state)
+        action = np.asarray(self._expert.get_action(observation), dtype=np.float64)
+        return np.clip(action, self._lower, self._upper)
+
+    def _observation(self, state: Array) -> Array:
         observation = np.zeros(_FULL)
         for where, span in self._spans:
             observation[span] = state[where]
-        action = np.asarray(self._expert.get_action(observation), dtype=np.float64)
-        return np.clip(action, self._lower, self._upper)
+        return observation
+
+    def strayed(self, state: Array) -> bool:
+        """See ``Withdraws``: the fingers are closed, and the object is not between them."""
+        observation = self._observation(state)
+        apart = np.linalg.norm(observation[0:3] - observation[4:7])
+        return bool(apart > _AWAY_M and observation[3] < _CLOSED)
+
+    def withdraw(self, state: Array) -> Array | None:
+        """See ``Withdraws``: up from the object with the fingers open, unless the fingers hold it in the air.
+
+        The experts begin with open fingers and some of them never open them.
+        """
+        observation = self._observation(state)
+        hand, opening, thing = observation[0:3], observation[3], observation[4:7]
+        if np.linalg.norm(hand - thing) < _AT_M and thing[2] > _LIFTED_M:
+            return None
+        over = bool(np.linalg.norm(hand[:2] - thing[:2]) < _BESIDE_M and hand[2] - thing[2] < _ABOVE_M)
+        if opening > _OPEN and not over:
+            return None
+        return np.clip(np.array([0.0, 0.0, 1.0 if over else 0.0, -1.0]), self._lower, self._upper)
 
 
 class EnergyExpert:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.modes import Request
-from xrollout_ros.core.ports import Asked, Expert, Moment, OperatorAnswer
+from xrollout_ros.core.ports import Asked, Expert, Moment, OperatorAnswer, Withdraws
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.runtime.operators.axes import Posed
 
@@ -28,7 +29,11 @@ WHEN_WANTED = TakeoverRule()
 
 
 class ScriptedOperator:
-    """Answers from the state alone, so that a seed gives the same takeover in the graph and in the in-process loop."""
+    """Answers from the state alone, so that a seed gives the same takeover in the graph and in the in-process loop.
+
+    Having taken over it first brings the robot back to familiar states, if its expert can, and then does the task
+    (Hu et al. 2025, RaC, arXiv:2509.07953).
+    """
 
     def __init__(self, expert: Expert, robot: RobotSpec, rule: TakeoverRule = WHEN_WANTED) -> None:
         self._expert = expert
@@ -49,6 +54,7 @@ class ScriptedOperator:
         self._took_step: int | None = None
         self._asked_step: int | None = None
         self._turns = 0
+        self._corrects = self._withdrawing = False
         self._pending: list[Asked] = []
 
     def answer(self, moment: Moment) -> OperatorAnswer:
@@ -59,8 +65,18 @@ class ScriptedOperator:
             self._begun_ns = moment.t_ns
         self._decide(moment, round((moment.t_ns - self._begun_ns) / self._period_ns))
         if moment.driving or self._asked_step is not None:
-            return OperatorAnswer(self._expert.act(moment.state), True)
+            return OperatorAnswer(self._act(moment.state), True)
         return OperatorAnswer(self._posed.origin(moment), False)
+
+    def _act(self, state: Array) -> Array:
+        expert = self._expert
+        # In a demonstration, which it drives from the start, it does its task and nothing else.
+        if not self._corrects or not isinstance(expert, Withdraws):
+            return expert.act(state)
+        self._withdrawing = self._withdrawing or expert.strayed(state)
+        back = expert.withdraw(state) if self._withdrawing else None
+        self._withdrawing = back is not None
+        return expert.act(state) if back is None else back
 
     def _decide(self, moment: Moment, step: int) -> None:
         rule = self._rule
@@ -78,6 +94,7 @@ class ScriptedOperator:
             self._asked_step = None
         elif self._asked_step is None or step - self._asked_step >= _ASK_AGAIN_STEPS:
             self._asked_step = step
+            self._corrects = self._withdrawing = True
             self._pending.append(Asked(Request.TAKE_OVER, "help is wanted" if wanted else f"step {step}"))
 
     def requests(self, driving: bool) -> tuple[Asked, ...]:
