@@ -83,7 +83,7 @@ def test_a_bad_entry_is_named(document: Any, said: str) -> None:
 
 @pytest.mark.parametrize("line", ["wide:x", "wide:3,,nominal:1", ":3", "wide:3:4", "wide:1.5"])
 def test_a_bad_line_is_refused(line: str) -> None:
-    with pytest.raises(SpecError, match="start [12]"):
+    with pytest.raises(SpecError, match=r"start [12]"):
         parse_starts(line)
 
 
