@@ -307,7 +307,8 @@ def test_a_model_for_another_robot(tmp_path: Path) -> None:
     checkpoint = make_checkpoint(tmp_path / "c.pt")
     task = load_task("pick_and_place")
     fits = list(model.model(about(robot=SIMULATED, task=task, model=checkpoint)))
-    assert [each.thing for each in fits] == [f"model {checkpoint}", "inference"]
+    assert [each.thing for each in fits] == [f"model {checkpoint}", "calibration", "inference"]
+    assert fits[1].level is Level.SKIPPED
     assert fits[0].level is Level.OK
     other = one(model.model(about(robot=load_robot("gym_mountain_car"), model=checkpoint)))
     assert other.level is Level.ERROR

@@ -7,7 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from xrollout_ros.core.calibration import ALARM
 from xrollout_ros.core.errors import CheckpointError
+from xrollout_ros.core.modes import Severity
+from xrollout_ros.core.ports import PolicyInfo
+from xrollout_ros.core.safety import ScoreSpec
 from xrollout_ros.ui import text
 from xrollout_ros.ui.doctor.finding import Check, Finding, Subject, error, ok, skipped, warning
 
@@ -31,6 +35,7 @@ def model(subject: Subject) -> Iterator[Finding]:
         return
     info = policy.info
     yield ok(thing, f"policy {info.policy_id} for {info.task} on {info.robot}")
+    yield calibrated(info, subject)
     if subject.robot is None:
         yield skipped("inference", "no robot was named (--robot)")
         return
@@ -42,6 +47,19 @@ def model(subject: Subject) -> Iterator[Finding]:
         if number >= WARM_UP:
             spent_s.append(time.perf_counter() - begin_s)
     yield slow(float(np.percentile(spent_s, 99)), subject.robot.policy_period_ns / 1e9, info.execute)
+
+
+def calibrated(info: PolicyInfo, subject: Subject) -> Finding:
+    """Whether there is an alarm of its scores, where the robot acts on one."""
+    made, thing = info.calibration, "calibration"
+    if made is not None:
+        return ok(thing, f"alpha {made.alpha:g}, n {made.n}, engine {made.engine}, made {made.created_at}")
+    detectors = subject.robot.safety.detectors if subject.robot is not None else ()
+    alarms = [each for each in detectors if isinstance(each, ScoreSpec) and each.score == ALARM]
+    if any(each.severity is not Severity.CLIP for each in alarms):
+        remedy = f"`xrollout calibrate --model {subject.model}`; until then nothing raises this alarm."
+        return warning(thing, "none, and the robot is to act on the score 'alarm'", "a calibration", remedy)
+    return skipped(thing, "none: its scores are only logged (`xrollout calibrate`)")
 
 
 def slow(p99_s: float, period_s: float, execute: int) -> Finding:
