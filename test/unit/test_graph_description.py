@@ -267,7 +267,7 @@ def test_how_a_policy_is_made_to_act_is_told_to_who_does_it_and_kept(model: Path
     assert by_name["supervisor"]["control"] == "calm:0.5"
     assert by_name["policy"]["temperature"] == 1.5
     kept = json.loads(str(by_name["manager"]["acting"]))
-    assert kept == {"control": "calm", "control_share": 0.5, "temperature": 1.5}
+    assert kept == {"control": "calm", "control_value": 0.5, "temperature": 1.5}
     for wrong, said in (
         ({"control": "wild"}, "unknown control 'wild'"),
         ({"control": "calm:2"}, "share 2"),

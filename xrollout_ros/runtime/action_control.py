@@ -5,14 +5,18 @@ A new one is a class here and a line in ``CONTROLS``; the graph's argument ``con
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
 
+from xrollout_ros.core.episode import CONTROL
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.modes import Severity
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.runtime.overrides import with_alarms, with_call_for_help, with_share_of_limits
+
+VALUE = "control_value"
+"""Where an episode's parameters say with which number, if any."""
 
 
 class ActionControl(Protocol):
@@ -70,7 +74,7 @@ class Calm:
     @property
     def parameters(self) -> dict[str, float]:
         """See ``ActionControl``."""
-        return {"control_share": self._share}
+        return {VALUE: self._share}
 
     def constrain(self, robot: RobotSpec, task: TaskSpec) -> RobotSpec:
         """See ``ActionControl``."""
@@ -111,7 +115,7 @@ class Assisted:
     @property
     def parameters(self) -> dict[str, float]:
         """See ``ActionControl``."""
-        return {} if self._at_s is None else {"control_at_s": self._at_s}
+        return {} if self._at_s is None else {VALUE: self._at_s}
 
     def constrain(self, robot: RobotSpec, task: TaskSpec) -> RobotSpec:
         """See ``ActionControl``."""
@@ -148,3 +152,13 @@ def make_control(given: str) -> ActionControl:
     except ValueError as error:
         raise SpecError(f"control {given!r}: {number!r} is no number", f"Write e.g. {name}:0.5.") from error
     return CONTROLS[name](value)
+
+
+def recorded_control(parameters: Mapping[str, Any]) -> ActionControl:
+    """The control that an attempt was made with, by its episode's parameters.
+
+    Raises:
+        SpecError: there is none of that name any more.
+    """
+    name, value = parameters.get(CONTROL, Limits.name), parameters.get(VALUE)
+    return make_control(name if value is None else f"{name}:{value!r}")

@@ -16,7 +16,9 @@ from xrollout_ros.core.ports import Policy, SimRobot
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes.reader import EpisodeData
 from xrollout_ros.mining.statistics import SuccessRate, success_rate_of
+from xrollout_ros.runtime.action_control import recorded_control
 from xrollout_ros.runtime.engines import DEFAULT_ENGINE
+from xrollout_ros.runtime.start_list import POLICY_SEED
 from xrollout_ros.sim.loop import Attempt, run_attempt
 from xrollout_ros.sim.robot import make_sim_robot
 
@@ -120,7 +122,7 @@ def reproduce(
     """Let a policy try again from the very start of a recorded attempt.
 
     The first attempt takes the recorded seed for the policy's randomness too, as the graph did; each further one
-    takes the next. All of them have the recorded inference engine and simulated delay.
+    takes the next. All of them have the recorded inference engine, simulated delay and control.
 
     Args:
         episode: gives robot, task, start and seed.
@@ -130,7 +132,8 @@ def reproduce(
 
     Raises:
         DataError: as for :func:`replay_actions`, or ``attempts`` is less than 1.
-        SpecError: the simulator cannot be made, the task has no such start, or there is no such engine any more.
+        SpecError: the simulator cannot be made, the task has no such start, or there is no such engine or control any
+            more.
     """
     if attempts < 1:
         raise DataError(f"{attempts} attempts to reproduce", "Ask for 1 or more.")
@@ -140,13 +143,15 @@ def reproduce(
         remarks.append("it ran against the clock: here the simulator waits for the policy, as if it took no time")
     if episode.meta.checkpoint_hash != policy.info.checkpoint_hash:
         remarks.append(f"the attempt was not driven by this policy, but by {episode.meta.policy_id or 'an operator'}")
+    robot = recorded_control(known).constrain(episode.robot, task)
+    noise = int(known.get(POLICY_SEED, seed))
     sim = make_sim_robot(episode.robot, task, shapes=False)
     made: list[Attempt] = []
     try:
         for number in range(attempts):
             made.append(
                 run_attempt(
-                    sim, episode.robot, seed, episode.meta.start, policy=policy, policy_seed=seed + number,
+                    sim, robot, seed, episode.meta.start, policy=policy, policy_seed=noise + number,
                     engine=known.get(ENGINE) or DEFAULT_ENGINE, delay_steps=known.get(DELAY_STEPS, 0),
                 )
             )  # fmt: skip

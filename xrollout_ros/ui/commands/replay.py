@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from xrollout_ros.core.episode import TEMPERATURE
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.files import check_writable
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
@@ -87,10 +88,14 @@ def replay(
 
 def _policy(model: Path, recorded: EpisodeData) -> ChunkPolicy:
     from xrollout_ros.learning.checkpoint import load_policy
+    from xrollout_ros.learning.metadata import read_bytes, sha256
 
     if recorded.task is None:
         raise DataError(f"episode {recorded.meta.episode_id} names no task", "No policy can be compared with it.")
-    return load_policy(model, recorded.robot, recorded.task)
+    temperature = recorded.meta.parameters.get(TEMPERATURE, 1.0)
+    if temperature != 1.0 and sha256(read_bytes(model)) != recorded.meta.checkpoint_hash:
+        temperature = 1.0  # that was another policy's
+    return load_policy(model, recorded.robot, recorded.task, temperature=temperature)
 
 
 def _reproduce(recorded: EpisodeData, policy: ChunkPolicy, attempts: int) -> Reproduction:
