@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.errors import DataError, SpecError
+from xrollout_ros.core.mirror import MirrorSpec
 from xrollout_ros.core.modes import Mode
 from xrollout_ros.episodes import journal, paths
 from xrollout_ros.episodes.journal import PropertySet, Tagged
+from xrollout_ros.learning.augment import AugmentSpec
 from xrollout_ros.learning.frames import Frame
 from xrollout_ros.learning.pyramid.build import Built
 from xrollout_ros.learning.pyramid.opening import read_episodes, read_report
@@ -248,6 +250,30 @@ def test_no_window_reaches_over_a_hole(bags: Any, pyramid: Path) -> None:
         assert [(s.begin, s.end, s.trains) for s in spans[meta.episode_id]] == [(0, 11, True), (11, 12, False)]
     # What lies between the kept parts of an attempt is no gap in its recording.
     assert [levels_of(found, meta.episode_id) for meta in (holed, kept)] == [[1], [1, 4]]
+
+
+MIRROR = MirrorSpec.model_validate(
+    {"observations": {name: {"signs": [-1, 1, 1]} for name in ("hand_position", "object_position", "goal_position")},
+     "actions": {"dx": {"sign": -1}}}
+)  # fmt: skip
+
+
+def test_how_data_are_varied_travels_with_the_dataset(
+    bags: Any, pyramid: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demonstrate(bags)
+    augment = AugmentSpec(mirror=True, state_noise=0.01)
+    recipe = shipped().model_copy(update={"augment": augment})
+    with pytest.raises(SpecError, match=r"augment.mirror: the TaskSpec does not say.*docs/specs.md"):
+        built(bags.data, pyramid, recipe)
+    mirrored = bags.task.model_copy(update={"mirror": MIRROR})
+    monkeypatch.setattr("xrollout_ros.learning.pyramid.build._task", lambda name, kept: mirrored)
+    found = built(bags.data, pyramid, recipe)
+    data = open_dataset(pyramid / "level4").training_set()
+    assert (data.augment, data.mirror) == (augment, MIRROR)
+    plain = built(bags.data, pyramid)
+    assert open_dataset(pyramid / "level4").training_set().mirror is None
+    assert plain.levels[3].manifest.dataset_version != found.levels[3].manifest.dataset_version
 
 
 # --- the same data, the same hash -------------------------------------------------------------------------------------

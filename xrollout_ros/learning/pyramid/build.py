@@ -12,6 +12,7 @@ from typing import Any
 import xrollout_ros
 from xrollout_ros.core.clock import NS, Clock, SystemClock
 from xrollout_ros.core.errors import DataError, SpecError
+from xrollout_ros.core.mirror import MirrorSpec
 from xrollout_ros.core.resources import load_task
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
@@ -119,10 +120,8 @@ def build(
         judged = judge(usable, places, recipe)
         costs = costs_of(usable)
         counts = {reason: len(found) for reason, found in left_out.items()}
-        levels = tuple(
-            level_of(number, judged, recipe, costs, counts, _Frame(bags.task, robot, cameras, options, clock).manifest)
-            for number in LEVELS[: options.levels]
-        )
+        common = _Frame(bags.task, robot, cameras, _mirror(recipe, task), options, clock).manifest
+        levels = tuple(level_of(number, judged, recipe, costs, counts, common) for number in LEVELS[: options.levels])
         built = Built(
             bags.task,
             robot,
@@ -154,6 +153,7 @@ class _Frame:
     task: str
     robot: RobotSpec
     cameras: dict[str, tuple[int, int]]
+    mirror: MirrorSpec | None
     options: BuildOptions
     clock: Clock | None
 
@@ -164,10 +164,27 @@ class _Frame:
             "task": self.task,
             "robot": self.robot,
             "cameras": self.cameras,
+            "task_says": {} if self.mirror is None else {"mirror": self.mirror.model_dump(mode="json")},
             "source": str(self.options.data.resolve()),
             "software_version": xrollout_ros.__version__,
             "created_at": datetime.fromtimestamp(now, timezone.utc).isoformat(timespec="seconds"),
         }
+
+
+def _mirror(recipe: Recipe, task: TaskSpec | None) -> MirrorSpec | None:
+    """How the task looks in a mirror, where the recipe asks for that.
+
+    Raises:
+        SpecError: it cannot be mirrored.
+    """
+    if not recipe.augment.mirror:
+        return None
+    if task is None or task.mirror is None:
+        raise SpecError(
+            "the recipe's augment.mirror: the TaskSpec does not say how the task looks in a mirror",
+            "Leave it out, or give the TaskSpec a section `mirror` if the task can be mirrored (docs/specs.md).",
+        )
+    return task.mirror
 
 
 # --- shards -----------------------------------------------------------------------------------------------------------

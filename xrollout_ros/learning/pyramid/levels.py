@@ -71,7 +71,7 @@ def level_of(
     left_out.update(reason_of(each.member(number)) for each in judged if not each.member(number).taken)
     left_out.update(["cap"] * len(cut))
     fields = common()
-    name, told = f"level{number}", recipe.model_dump(mode="json", by_alias=True)
+    name, told = f"level{number}", {**recipe.model_dump(mode="json", by_alias=True), **fields.pop("task_says")}
     manifest = Manifest(
         name=name,
         level=number,
