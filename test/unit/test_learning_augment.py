@@ -87,6 +87,7 @@ def test_nothing_is_varied_unless_asked_for() -> None:
         {"action_noise": 0.6},
         {"time_warp": 0.9},
         {"mirror": "sometimes"},
+        {"image_crop": 0.5},
         {"noise": 1.0},
     ],
 )

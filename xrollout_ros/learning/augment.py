@@ -41,7 +41,7 @@ class AugmentSpec(Strict):
         default=1.0, description="windows are played up to this many times as fast, or as slowly; 1: as they were"
     )
     mirror: bool = Field(default=False, description="half of the samples are mirrored, as the TaskSpec's `mirror` says")
-    image_crop: Share = Field(
+    image_crop: Annotated[float, Field(ge=0, lt=0.5, allow_inf_nan=False)] = Field(
         default=0.0, description="images are cut on each side by up to this share, at random, and enlarged again"
     )
     image_color: Share = Field(
