@@ -127,9 +127,9 @@ def train(
     if low <= 0.5:
         raise StoppedError(
             Stop.UNINFORMATIVE,
-            f"on {len(alike)} held-out episodes the classifier is not plainly better than chance (AUC {measured.auc:.2f}, "
-            f"{_ABOVE_CHANCE:.0%} interval {low:.2f} to {high:.2f}): what was recorded does not show how an attempt ended, "
-            "or too few are known",
+            f"on {len(alike)} held-out episodes the classifier is not plainly better than chance (AUC "
+            f"{measured.auc:.2f}, {_ABOVE_CHANCE:.0%} interval {low:.2f} to {high:.2f}): what was recorded does not "
+            "show how an attempt ended, or too few are known",
             "Review more episodes with `xrollout review`, or record an observation that shows it.",
         )
     meta = ClassifierMeta(
