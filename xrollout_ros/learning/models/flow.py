@@ -13,7 +13,7 @@ from xrollout_ros.learning.models.base import ChunkModel, ModelConfig, masked_me
 from xrollout_ros.learning.networks import VelocityNet
 from xrollout_ros.learning.prefix import Given, draw_lengths, guidance_gain, soft_weights
 
-LOSS_DRAWS = 8
+LOSS_DRAWS = 4
 """Noises and times at which a chunk's own loss is taken."""
 
 
@@ -49,6 +49,8 @@ class FlowModel(ChunkModel):
     times: Tensor
     loss_noise: Tensor
     loss_times: Tensor
+    loss_start: Tensor
+    loss_flags: Tensor
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__(config)
@@ -63,6 +65,8 @@ class FlowModel(ChunkModel):
         self.register_buffer("loss_noise", noise, persistent=False)
         times = (torch.arange(LOSS_DRAWS).view(-1, 1) + 0.5) / LOSS_DRAWS
         self.register_buffer("loss_times", times, persistent=False)
+        self.register_buffer("loss_start", (1 - times) * noise, persistent=False)
+        self.register_buffer("loss_flags", torch.zeros(LOSS_DRAWS, flags), persistent=False)
 
     @property
     def config(self) -> FlowConfig:
@@ -155,13 +159,14 @@ class FlowModel(ChunkModel):
         """
         config = self._config
         clean = chunk.reshape(1, -1)
-        target = clean - self.loss_noise
-        noisy, flags, fixed = self.loss_noise + self.loss_times * target, None, 0
+        noisy, flags, fixed = torch.addcmul(self.loss_start, self.loss_times, clean), None, 0
         if config.max_prefix:
-            frozen = 0 if given is None else given.frozen
-            fixed = frozen * config.action_dim
-            noisy[:, :fixed] = clean[:, :fixed]
-            flags = torch.zeros(LOSS_DRAWS, config.horizon, device=context.device)
-            flags[:, :frozen] = 1
-        velocity = self.net(context.expand(LOSS_DRAWS, -1), noisy, self.loss_times, flags)
-        return {"policy_loss": float((velocity - target)[:, fixed:].square().mean())}
+            flags = self.loss_flags
+            if given is not None:
+                fixed = given.frozen * config.action_dim
+                noisy[:, :fixed] = clean[:, :fixed]
+                flags = flags.clone()
+                flags[:, : given.frozen] = 1
+        wrong = self.net(context.expand(LOSS_DRAWS, -1), noisy, self.loss_times, flags)
+        wrong = wrong.add_(self.loss_noise).sub_(clean)
+        return {"policy_loss": float(wrong[:, fixed:].square().mean() if fixed else wrong.square_().mean())}
