@@ -43,6 +43,7 @@ from xrollout_ros.learning.resume import TrainingState, fingerprint, state_path
 from xrollout_ros.learning.scores import FITTED
 from xrollout_ros.learning.shards.manifest import is_dataset, read_manifest
 from xrollout_ros.learning.shards.reader import open_dataset
+from xrollout_ros.learning.sidecar import sidecar_of
 from xrollout_ros.learning.train_options import DEFAULT_STEPS, MIN_EPOCHS, TrainOptions
 from xrollout_ros.learning.train_plan import Plan, make_model, processors_of, reconcile, same_interface, variation
 from xrollout_ros.learning.windows import windows
@@ -281,4 +282,6 @@ def _write(
             history_file: lambda fresh: write_bytes(fresh, text),
         }
     )
+    # The calibration of a checkpoint that was there before is not this one's, and would keep it from being deployed.
+    sidecar_of(checkpoint).unlink(missing_ok=True)
     return TrainResult(checkpoint, picture, history_file, digest, meta, fitted, rows, data.left_out, replay.counts())
