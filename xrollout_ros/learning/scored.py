@@ -19,6 +19,7 @@ from xrollout_ros.episodes.reader import EpisodeData
 from xrollout_ros.runtime.engines import DEFAULT_ENGINE, make_engine
 from xrollout_ros.runtime.engines.control import Control
 from xrollout_ros.runtime.processors import Pipeline, Processing
+from xrollout_ros.runtime.start_list import POLICY_SEED
 
 CHUNK_TOPIC = "/xrollout/chunk"
 
@@ -83,7 +84,7 @@ def computed(episode: EpisodeData, policy: Policy) -> Scored:
     engine = make_engine(engine_of(episode), policy, robot, delay_steps=delay_steps)
     processing = Processing(Pipeline(policy.info.processors, robot), robot)
     control = Control()
-    engine.begin(meta.episode_id, -1 if meta.seed is None else meta.seed)
+    engine.begin(meta.episode_id, int(meta.parameters.get(POLICY_SEED, meta.seed or 0)))
     times, scores = [], []
     stamps = episode.start_ns + np.rint(episode.stamp_s * NS).astype(np.int64)
     for row, stamp in enumerate(stamps.tolist()):

@@ -37,7 +37,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--most", type=click.IntRange(min=1), metavar="N", help="Read at most so many attempts.  [default: 2000]")
 @click.option(
     "--novelty",
-    type=click.Choice(["density", "rnd", "icm", "none"]),
+    type=click.Choice(["density", "rnd", "logpzo", "icm", "none"]),
     default="density",
     show_default=True,
     help="Measure by this how unlike the demonstrations the chosen failures were.",
