@@ -25,6 +25,7 @@ from xrollout_ros.learning.dataset import TrainingEpisode, TrainingSet
 from xrollout_ros.learning.fit import Progress
 from xrollout_ros.learning.lineage import record_in, records_in
 from xrollout_ros.learning.metadata import read_meta
+from xrollout_ros.learning.sidecar import sidecar_of
 from xrollout_ros.learning.train import TrainResult, train
 from xrollout_ros.learning.train_options import TrainOptions
 
@@ -199,6 +200,15 @@ def test_fine_tuning_over_its_own_base_model(tmp_path: Path, data: Callable[...,
     tuned = run(base.output, base_model=base.output)
     assert read_meta(base.output).parent_policy_id == base.meta.policy_id
     assert tuned.output == base.output
+
+
+@pytest.mark.usefixtures("data")
+def test_novelty_is_fitted_beside_the_policy_and_a_calibration_of_another_is_taken_away(tmp_path: Path) -> None:
+    output = tmp_path / "checkpoint.pt"
+    sidecar_of(output).write_text("{}")
+    run(output)
+    assert [novelty.kind for novelty in load_checkpoint(output).novelties] == ["rnd", "logpzo"]
+    assert not sidecar_of(output).exists()
 
 
 def test_base_models_that_do_not_fit_are_refused(tmp_path: Path, data: Callable[..., None]) -> None:
