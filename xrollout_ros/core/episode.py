@@ -11,6 +11,8 @@ from xrollout_ros.core.modes import Severity
 
 FAILURE_RECOVERY = "failure-recovery"
 """Tag of an attempt of a policy in which an operator or a recovery had to drive: it shows a way out of a failure."""
+PERTURBATION = "perturbation"
+"""Tag of an attempt in which somebody or something disturbed the robot on purpose."""
 ENGINE, DELAY_STEPS = "engine", "delay_steps"
 """Where an episode's parameters say how the policy was asked, and with which simulated delay, in policy steps."""
 TEMPERATURE, CONTROL = "temperature", "control"

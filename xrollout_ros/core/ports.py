@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from xrollout_ros.core.calibration import Calibration
 from xrollout_ros.core.chunk import Array
-from xrollout_ros.core.modes import Request
+from xrollout_ros.core.modes import Request, Source
 from xrollout_ros.core.processors import Processor
 
 Conditioning = Literal["prefix", "guidance", "none"]
@@ -207,6 +207,15 @@ class SimObservation:
     shapes: tuple[Shape, ...] = ()
     images: Mapping[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
     """``(H, W, 3) uint8`` RGB by camera name."""
+
+
+@runtime_checkable
+class KnowsDriver(Protocol):
+    """A simulated robot to which something else happens when somebody else drives."""
+
+    def driven_by(self, source: Source) -> None:
+        """Who sends the action of the next step; to be told before it."""
+        ...
 
 
 class SimRobot(Protocol):

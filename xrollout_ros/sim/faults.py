@@ -33,6 +33,9 @@ class FaultSpec(Strict):
     lasts_s: Annotated[float, Field(gt=0, le=3600)] | None = Field(
         default=None, description="how long it lasts, s; none: to the end of the attempt"
     )
+    spares_operator: bool = Field(
+        default=False, description="over for the rest of the attempt when an operator or a recovery drives"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> FaultSpec:
@@ -153,6 +156,11 @@ def _named(word: str) -> dict[str, object]:
         raise SpecError(
             f"fault {name!r} has the strength {strength!r}", f"Give a number, its {field}, e.g. {name}:1. {_REMEDY}"
         ) from error
+
+
+def sparing(faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    """The same, but for whoever takes over: they happen to the policy alone."""
+    return tuple(fault.model_copy(update={"spares_operator": True}) for fault in faults)
 
 
 def faults_json(faults: tuple[Fault, ...]) -> str:

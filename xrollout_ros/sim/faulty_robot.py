@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from xrollout_ros.core.action import ActionKind
 from xrollout_ros.core.chunk import Array
+from xrollout_ros.core.modes import Source
 from xrollout_ros.core.ports import SimObservation
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.sim.faults import (
@@ -63,6 +64,8 @@ class _Running:
     """What was sensed when a dropout began."""
     offset: Array = field(default_factory=lambda: np.zeros(3))
     noise: Array | None = None
+    spared: bool = False
+    """Whoever drives now is not to have it."""
 
 
 class FaultyRobot:
@@ -115,6 +118,16 @@ class FaultyRobot:
         self._running = [each for each in self._running if each.random.random() < each.fault.probability]
         self.log = PrivateLog(faults_json(self._faults), seed) if self._watch or self._faults else None
         return self._seen(now)
+
+    def driven_by(self, source: Source) -> None:
+        """See ``KnowsDriver``: faults that are for the policy alone are over once somebody else drives."""
+        if source not in (Source.OPERATOR, Source.RECOVERY):
+            return
+        for running in self._running:
+            if running.fault.spares_operator and not running.spared:
+                running.spared = True
+                if self.log is not None and running.active:
+                    self._switch(running, self.log, on=False)
 
     def step(self, action: npt.ArrayLike) -> SimObservation:
         """See ``SimRobot``."""
@@ -194,16 +207,19 @@ class FaultyRobot:
             running.begin = self._step + round(running.random.uniform(*fault.delay_s) * rate)
             if fault.lasts_s is not None:
                 running.end = running.begin + max(1, round(fault.lasts_s * rate))
-        wanted = running.begin is not None and running.begin <= self._step < running.end
+        wanted = not running.spared and running.begin is not None and running.begin <= self._step < running.end
         if wanted == running.active:
             return
-        running.active = wanted
-        facts: dict[str, Any] = {"kind": fault.kind}
-        log.add(self._step, "fault_begun" if wanted else "fault_ended", **facts)
-        if isinstance(fault, GripperSlip) and self._world is not None:
-            self._world.set_grip(1.0 - fault.loss if wanted else 1.0)
-        elif isinstance(fault, SensorDropout):
+        self._switch(running, log, on=wanted)
+        if isinstance(fault, SensorDropout):
             running.last = {name: values[name] for name in fault.observations or tuple(values)}
+
+    def _switch(self, running: _Running, log: PrivateLog, *, on: bool) -> None:
+        fault, running.active = running.fault, on
+        facts: dict[str, Any] = {"kind": fault.kind}
+        log.add(self._step, "fault_begun" if on else "fault_ended", **facts)
+        if isinstance(fault, GripperSlip) and self._world is not None:
+            self._world.set_grip(1.0 - fault.loss if on else 1.0)
 
     def _happened(self, trigger: str, log: PrivateLog) -> bool:
         if trigger == "near":

@@ -11,7 +11,7 @@ from xrollout_ros.core.chunk import ActionChunk, Array, Command, Observation, Sa
 from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.modes import Mode, Severity
-from xrollout_ros.core.ports import Operator, Policy, SimRobot
+from xrollout_ros.core.ports import KnowsDriver, Operator, Policy, SimRobot
 from xrollout_ros.core.recoveries import LEARNED
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.runtime.engines import DEFAULT_ENGINE, make_engine
@@ -152,6 +152,8 @@ def run_attempt(
         if supervisor.mode is Mode.HOLD and any(event.severity >= Severity.ABORT for event in tick.events):
             attempt.outcome = Outcome.ABORT
             break
+        if isinstance(sim, KnowsDriver):
+            sim.driven_by(tick.command.source)
         now = sim.step(tick.command.action)
     else:
         attempt.outcome = Outcome.SUCCESS if now.success else Outcome.FAILURE

@@ -1,6 +1,7 @@
 """What a simulator knows of an attempt and tells nobody: its private log.
 
-Only benchmarks and tests read it. No topic and no bag carries it. What things look like is no secret: the scene topic
+Only benchmarks and tests read it, and a perturbation session reads which of its own faults came about
+(``sim/perturbing.py``). No topic and no bag carries it. What things look like is no secret: the scene topic
 draws them where they really are, for people, and no rule reads that.
 """
 

@@ -37,6 +37,10 @@ ENTRIES = {
     "mine": Entry(
         "xrollout_ros.ui.commands.mine:mine", "Say what to collect next: which failure, from which starts, and why."
     ),
+    "collect": Entry(
+        "xrollout_ros.ui.commands.collect:collect",
+        "Collect demonstrations from where attempts failed, or recoveries from failures that are about to happen.",
+    ),
     "tag": Entry("xrollout_ros.ui.commands.tag:tag", "Put tags and properties on an episode, or on all that fit."),
     "untag": Entry("xrollout_ros.ui.commands.tag:untag", "Take tags and properties off, or take back what was said."),
     "review": Entry(

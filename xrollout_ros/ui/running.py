@@ -38,13 +38,16 @@ def require_ros() -> None:
             )
 
 
-def run_graph(description: GraphDescription, console: Console, before: tuple[Result, ...] = ()) -> ClosedBags:
+def run_graph(
+    description: GraphDescription, console: Console, before: tuple[Result, ...] = (), *, may_discard: bool = False
+) -> ClosedBags:
     """Start the graph, show how far it is, and wait for its end.
 
     Args:
         description: a graph with a number of episodes to make, recorded by a strategy that keeps each.
         console: where progress goes; warnings and errors of the processes are printed above it.
         before: attempts that an earlier run has made, where the graph resumes it; if they are all, nothing is started.
+        may_discard: fewer bags than episodes are no error: a person may have discarded some.
 
     Returns:
         The bags that were closed meanwhile.
@@ -75,7 +78,7 @@ def run_graph(description: GraphDescription, console: Console, before: tuple[Res
         raise GraphError(
             f"the graph ended with status {status}{last}", f"The output of each node is in {description.data / 'log'}."
         )
-    if len(bags.results) != description.episodes:
+    if len(bags.results) != description.episodes and not may_discard:
         raise GraphError(
             f"{len(bags.metas)} bags were closed in {description.data}, asked for were "
             f"{description.episodes - len(before)}",

@@ -19,7 +19,7 @@ from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.core.fields import assign, stamp_ns
-from xrollout_ros.core.modes import Phase
+from xrollout_ros.core.modes import Phase, Source
 from xrollout_ros.core.ports import SimObservation
 from xrollout_ros.core.resources import load_task
 from xrollout_ros.core.sensing import CameraSpec
@@ -94,12 +94,16 @@ class SimRobotNode(GraphNode):
         else:
             message = MESSAGES[self.robot.command.encoding]
             self._commands = self.create_subscription(message, self.robot.command.topic, self._on_command, COMMAND)
+            # The robot's own topic does not say who sends; only faults ask.
+            self._drivers = self.create_subscription(Command, "command", self._on_driver, EVENT)
             self._timer = self.create_timer(seconds(self.robot.policy_period_ns), self._run_real_time, clock=steady)
 
     def deactivate(self) -> None:
         self._running = False
         self.destroy_timer(self._timer)
         self.destroy_subscription(self._commands)
+        if not self.stepped:
+            self.destroy_subscription(self._drivers)
         self.destroy_subscription(self._episode)
 
     def cleanup(self) -> None:
@@ -163,6 +167,7 @@ class SimRobotNode(GraphNode):
             return
         if message.episode_id != self._episode_id or message.step != now.step:
             return
+        self.sim.driven_by(Source(message.source))
         self._advance(np.asarray(message.action))
         self._publish()
 
@@ -178,6 +183,10 @@ class SimRobotNode(GraphNode):
             self._commanded = (decode(self.robot, message), clock.steady_ns())
         except XRolloutError as error:
             self.get_logger().error(f"{error}", throttle_duration_sec=1.0)
+
+    def _on_driver(self, message: Command) -> None:
+        if self.sim is not None and message.episode_id == self._episode_id:
+            self.sim.driven_by(Source(message.source))
 
     def _run_real_time(self) -> None:
         if self._now is None:
