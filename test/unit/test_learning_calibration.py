@@ -188,12 +188,15 @@ def test_too_little_is_a_state_with_a_reason_and_a_next_step(data: OwnAttempts, 
 
 
 def test_attempts_with_another_engine_are_left_out_and_told() -> None:
-    mixed = OwnAttempts((*found(17, 2).attempts, *(attempt(seed, engine="sync") for seed in range(5))))
+    others = [*(attempt(seed, engine="sync") for seed in range(5)), attempt(1, drive="real_time")]
+    mixed = OwnAttempts((*found(17, 2).attempts, *others))
     made = calibrate(mixed, INFO)
     assert made.calibration.engine == "rtc"
-    assert made.left_out == {"with another engine than rtc": 5}
+    assert made.left_out == {"with another engine or drive than rtc, stepped": 6}
     with pytest.raises(CannotCalibrateError, match="5 successes"):
         calibrate(mixed, INFO, engine="sync")
+    with pytest.raises(CannotCalibrateError, match="none of its 23 successes was with the engine temporal"):
+        calibrate(mixed, INFO, engine="temporal_ensembling")
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, 2.0])
@@ -245,7 +248,9 @@ def test_an_audit_says_when_the_promise_is_not_kept_and_when_nothing_is_known() 
 def test_in_words() -> None:
     from dataclasses import replace
 
-    assert in_words(INFO, "rtc").startswith("not calibrated")
+    assert in_words(INFO, "rtc", "stepped").startswith("not calibrated")
     known = replace(INFO, calibration=calibration())
-    assert "alpha 0.1, n 1" in in_words(known, "rtc")
-    assert "for engine rtc alone, not for sync" in in_words(known, "sync")
+    assert "alpha 0.1, n 1" in in_words(known, "rtc", "stepped")
+    assert "not promised" not in in_words(known, "rtc", "stepped")
+    assert "in the drive stepped, so alpha is not promised here" in in_words(known, "rtc", "real_time")
+    assert "for engine rtc alone, not for sync" in in_words(known, "sync", "stepped")

@@ -71,6 +71,8 @@ def test_a_policy_is_calibrated_on_its_own_successes_alone(folder: Folder) -> No
     folder.add(source=Source.RECOVERY)
     folder.add("unknown")
     folder.add(parameters={"temperature": 2.0})
+    folder.add(parameters={"control": "calm"})
+    folder.add(tags=["targeted"])
     before = folder.checkpoint.read_bytes()
     told = run("calibrate", "--model", folder.checkpoint, "--data", folder.data)
     assert told.exit_code == 0, told.output
@@ -88,7 +90,8 @@ def test_a_policy_is_calibrated_on_its_own_successes_alone(folder: Folder) -> No
         "somebody helped": 1,
         "a recovery drove": 1,
         "its outcome is not known": 1,
-        "made with another temperature or under constraints": 1,
+        "made with another temperature or under constraints": 2,
+        "disturbed on purpose, or from starts that were chosen for a failure": 1,
     }
     assert found["alarm"]["failures"] == 1
     assert folder.checkpoint.read_bytes() == before

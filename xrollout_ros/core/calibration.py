@@ -41,6 +41,7 @@ class Calibration(Strict):
     robot: str
     task: str
     engine: str = Field(description="inference engine of the rollouts: the alarm is for this one alone")
+    drive: str = Field(description="stepped or real_time, as in the rollouts")
     alpha: Annotated[float, Field(gt=0, lt=1)] = Field(description="nominal share of successes with a false alarm")
     detectors: tuple[Usual, ...] = Field(min_length=1)
     ewma: Annotated[float, Field(gt=0, le=1)] = Field(description="weight of the newest value")

@@ -131,7 +131,7 @@ class InferenceNode(GraphNode):
         told = f"; it {how}" if engine.name == "rtc" else ""
         what = self.get_name().replace("_", " ")
         self.get_logger().info(f"{what} {info.policy_id} ready ({path}), engine {engine.name}{told}")
-        self.get_logger().info(f"{what} {info.policy_id} is {in_words(info, engine.name)}")
+        self.get_logger().info(f"{what} {info.policy_id} is {in_words(info, engine.name, self.text('drive'))}")
 
     # --- inference ----------------------------------------------------------------------------------------------
 

@@ -119,12 +119,18 @@ def calibrate(
         CannotCalibrateError: there are too few successes, or none.
     """
     check_alpha(alpha)
-    engine = engine or _most_common([each.engine for each in found.successes])
-    ours = [each for each in found.attempts if each.engine == engine]
+    asked = engine
+    engine, drive = _most_common([each for each in found.successes if engine in (None, each.engine)])
+    ours = [each for each in found.attempts if (each.engine, each.drive) == (engine, drive)]
     left_out = dict(found.left_out)
-    if len(ours) < len(found.attempts):
-        left_out[f"with another engine than {engine}"] = len(found.attempts) - len(ours)
+    if 0 < len(ours) < len(found.attempts):
+        left_out[f"with another engine or drive than {engine}, {drive}"] = len(found.attempts) - len(ours)
     successes = {each.episode_id: each for each in ours if each.succeeded}
+    if asked is not None and not ours and found.successes:
+        reason = f"none of its {len(found.successes)} successes was with the engine {asked}"
+        raise CannotCalibrateError(
+            State.NO_SUCCESSES, reason, f"Deploy with engine:={asked}, or leave --engine out.", 0, needed(alpha)
+        )
     _refuse(found, info, len(successes), alpha, left_out)
     first, second = halves(list(successes), seed)
     normal = [usual(name, [successes[each].scored for each in first]) for name in info.detectors]
@@ -144,6 +150,7 @@ def calibrate(
         robot=info.robot,
         task=info.task,
         engine=engine,
+        drive=drive,
         alpha=alpha,
         detectors=known,
         ewma=EWMA,
@@ -187,8 +194,9 @@ def told(failures: Sequence[tuple[OwnAttempt, Array]]) -> Told:
     return Told(len(failures), len(lead), tuple(lead), tuple(before))
 
 
-def _most_common(engines: Sequence[str]) -> str:
-    return Counter(engines).most_common(1)[0][0] if engines else ""
+def _most_common(attempts: Sequence[OwnAttempt]) -> tuple[str, str]:
+    """Engine and drive."""
+    return Counter((each.engine, each.drive) for each in attempts).most_common(1)[0][0] if attempts else ("", "")
 
 
 def _refuse(found: OwnAttempts, info: PolicyInfo, successes: int, alpha: float, left_out: dict[str, int]) -> None:

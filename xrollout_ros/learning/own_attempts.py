@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from xrollout_ros.core.calibration import ALARM
-from xrollout_ros.core.episode import CONTROL, TEMPERATURE, Outcome
+from xrollout_ros.core.episode import CONTROL, PERTURBATION, TEMPERATURE, Outcome
 from xrollout_ros.core.errors import DataError, XRolloutError
 from xrollout_ros.core.modes import Severity, Source
 from xrollout_ros.core.ports import Policy, PolicyInfo
@@ -16,10 +16,14 @@ from xrollout_ros.core.safety import ScoreSpec
 from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.episodes.catalog.filters import Condition, equal, parse
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
-from xrollout_ros.learning.scored import Scored, engine_of, scored
+from xrollout_ros.learning.scored import Scored, drive_of, engine_of, scored
+from xrollout_ros.mining.collection import TARGETED
+from xrollout_ros.runtime.action_control import Limits
 
 MOST = 500
 """So many attempts are read, the newest."""
+_CHOSEN = frozenset({PERTURBATION, TARGETED})
+"""Tags of attempts that are not like those of a deployment."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,7 @@ class OwnAttempt:
     episode_id: str
     start: str
     engine: str
+    drive: str
     started_at: str
     succeeded: bool
     duration_s: float
@@ -71,7 +76,7 @@ def own_attempts(
     """The attempts of exactly this checkpoint, in which nobody and nothing kept it from what it would have done.
 
     Demonstrations are none, nor are attempts that somebody helped with, in which a recovery drove or an alarm was acted
-    on, or which were made with another sampling temperature or under constraints.
+    on, or which were made with another sampling temperature, under constraints, or from starts chosen for a failure.
 
     Args:
         catalog: up to date.
@@ -122,8 +127,10 @@ def _why_not(outcome: str, helped: bool, episode: EpisodeData, info: PolicyInfo)
         return "somebody helped"
     if (episode.source == Source.RECOVERY).any():
         return "a recovery drove"
-    if float(meta.parameters.get(TEMPERATURE, 1.0)) != 1.0 or meta.parameters.get(CONTROL):
+    if float(meta.parameters.get(TEMPERATURE, 1.0)) != 1.0 or meta.parameters.get(CONTROL, Limits.name) != Limits.name:
         return "made with another temperature or under constraints"
+    if not _CHOSEN.isdisjoint(meta.tags):
+        return "disturbed on purpose, or from starts that were chosen for a failure"
     return ""
 
 
@@ -137,6 +144,7 @@ def _attempt(episode: EpisodeData, policy: Policy, outcome: str, failed_at_s: fl
         episode_id=meta.episode_id,
         start=meta.start,
         engine=engine_of(episode),
+        drive=drive_of(episode),
         started_at=meta.started_at,
         succeeded=outcome == Outcome.SUCCESS.value,
         duration_s=float(episode.stamp_s[-1]),

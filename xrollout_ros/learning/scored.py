@@ -53,6 +53,11 @@ def engine_of(episode: EpisodeData) -> str:
     return str(episode.meta.parameters.get(ENGINE) or DEFAULT_ENGINE)
 
 
+def drive_of(episode: EpisodeData) -> str:
+    """Whether simulated time or the clock drove an attempt."""
+    return str(episode.meta.parameters.get("drive") or "stepped")
+
+
 def recorded(episode: EpisodeData) -> Scored:
     """What the bag says, each chunk once.
 

@@ -79,8 +79,14 @@ class Alarm:
         }
 
 
-def in_words(info: PolicyInfo, engine: str) -> str:
-    """Whether a policy is calibrated, for its node's log."""
+def in_words(info: PolicyInfo, engine: str, drive: str) -> str:
+    """Whether a policy is calibrated, for its node's log.
+
+    Args:
+        info: the policy.
+        engine: its inference engine.
+        drive: ``stepped`` or ``real_time``.
+    """
     made = info.calibration
     if made is None:
         return (
@@ -89,7 +95,8 @@ def in_words(info: PolicyInfo, engine: str) -> str:
         )
     if made.engine != engine:
         return f"calibrated for engine {made.engine} alone, not for {engine}: its scores are only logged"
+    other = "" if made.drive == drive else f"; of attempts in the drive {made.drive}, so alpha is not promised here"
     return (
-        f"calibrated: alpha {made.alpha:g}, n {made.n} (made {made.created_at}); alarms are what the RobotSpec makes of "
-        f"the score {ALARM!r}"
+        f"calibrated: alpha {made.alpha:g}, n {made.n} (made {made.created_at}){other}; alarms are what the RobotSpec "
+        f"makes of the score {ALARM!r}"
     )

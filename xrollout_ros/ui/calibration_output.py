@@ -29,7 +29,7 @@ def show(console: Console, found: Calibrated, path: Path) -> None:
     """What was calibrated, what it promises, and what it would have told."""
     made = found.calibration
     starts = ", ".join(f"{name} {count}" for name, count in sorted(made.starts.items()))
-    console.print(f"{made.task} on {made.robot}, policy {made.policy_id}, engine {made.engine}", soft_wrap=True)
+    console.print(f"{made.task} on {made.robot}, policy {made.policy_id}, engine {made.engine}, {made.drive}", soft_wrap=True)
     console.print(
         f"successes: {made.time_n} (starts: {starts}): {len(made.normalized_on)} normalize, {made.n} give the threshold"
     )
