@@ -37,7 +37,7 @@ class OwnAttempt:
     started_at: str
     succeeded: bool
     duration_s: float
-    """From the first command to the last."""
+    """From the first command to the last, or to its end."""
     failed_at_s: float | None
     """When it went wrong, where that was judged."""
     scored: Scored
@@ -147,7 +147,8 @@ def _attempt(episode: EpisodeData, policy: Policy, outcome: str, failed_at_s: fl
         drive=drive_of(episode),
         started_at=meta.started_at,
         succeeded=outcome == Outcome.SUCCESS.value,
-        duration_s=float(episode.stamp_s[-1]),
+        # In real time commands go on for a moment when it is over.
+        duration_s=min(float(episode.stamp_s[-1]), meta.duration_s or float("inf")),
         failed_at_s=failed_at_s,
         scored=found,
     )
