@@ -14,8 +14,11 @@ from xrollout_ros.core.resources import share_dir
 from xrollout_ros.graph.arguments import ARGUMENTS
 from xrollout_ros.graph.description import GraphDescription, describe
 from xrollout_ros.graph.starter import command_of
+from xrollout_ros.learning.metadata import sha256
+from xrollout_ros.learning.sidecar import write_calibration
 
 from ..checkpoints import make_checkpoint
+from .calibrations import calibration
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +137,15 @@ def test_a_missing_model_and_one_with_code_in_it_are_refused(tmp_path: Path) -> 
     with pytest.raises(CheckpointError, match=r"evil\.pt"):
         describe("deploy", {"model": str(tmp_path / "evil.pt")})
     assert not (tmp_path / "was_here").exists()
+
+
+def test_a_calibration_of_another_checkpoint_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    model = make_checkpoint(tmp_path / "checkpoint.pt")
+    write_calibration(calibration(), model)
+    with pytest.raises(CheckpointError, match="of another checkpoint"):
+        describe("deploy", {"model": str(model), "data": str(tmp_path / "data")})
+    write_calibration(calibration(checkpoint_hash=sha256(model.read_bytes())), model)
+    assert describe("deploy", {"model": str(model), "data": str(tmp_path / "data")})
 
 
 def test_unknown_graph() -> None:

@@ -7,8 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("torch")
-
 from xrollout_ros.core.calibration import ALARM, CONSISTENCY, OVERTIME, Usual
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.learning.audit import Verdict, audit
