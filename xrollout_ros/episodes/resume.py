@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,6 +55,12 @@ def made_before(data: Path, like: EpisodeMeta, total: int, starts: StartList | N
             _check_rate(meta, like, data)
             found[key] = meta.result()
     return Made(found)
+
+
+def made_of(starts: StartList, episodes: Iterable[EpisodeMeta]) -> dict[int, EpisodeMeta]:
+    """Of a list of starts what was made, by number; what the system cut short is not."""
+    found = (meta for meta in episodes if meta.parameters.get(LIST) == starts.id and meta.kind.counts)
+    return {int(meta.parameters[NUMBER]): meta for meta in found if meta.outcome_source is not OutcomeSource.SYSTEM}
 
 
 def _same(meta: EpisodeMeta, like: EpisodeMeta, *, listed: bool) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -79,6 +79,15 @@ class StartList(Strict):
         if self.list_id:
             return self.list_id
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    def without(self, numbers: Collection[int]) -> StartList | None:
+        """The same list, but for these numbers; None: none is left."""
+        left = [
+            each.model_copy(update={"number": number})
+            for each, number in zip(self.starts, self.numbers, strict=True)
+            if number not in numbers
+        ]
+        return self.model_copy(update={"list_id": self.id, "starts": tuple(left)}) if left else None
 
     def parameters_of(self, place: int) -> dict[str, Any]:
         """What is kept with the episode of the start at this place, counted from 0."""

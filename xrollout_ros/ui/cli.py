@@ -41,6 +41,10 @@ ENTRIES = {
         "xrollout_ros.ui.commands.collect:collect",
         "Collect demonstrations from where attempts failed, or recoveries from failures that are about to happen.",
     ),
+    "generate": Entry(
+        "xrollout_ros.ui.commands.generate:generate",
+        "Let a policy make rollouts in simulation, as new candidates for training.",
+    ),
     "tag": Entry("xrollout_ros.ui.commands.tag:tag", "Put tags and properties on an episode, or on all that fit."),
     "untag": Entry("xrollout_ros.ui.commands.tag:untag", "Take tags and properties off, or take back what was said."),
     "review": Entry(

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from xrollout_ros.core.episode import CONTROL, PERTURBATION, EpisodeMeta, OutcomeSource
+from xrollout_ros.core.episode import CONTROL, PERTURBATION, EpisodeMeta
 from xrollout_ros.core.errors import DataError, SpecError
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
+from xrollout_ros.episodes.resume import made_of
 from xrollout_ros.episodes.store import bags_below
 from xrollout_ros.mining.collection import can_be_made, check_plan, collected, listed, wanted
 from xrollout_ros.mining.plan import CollectionPlan
 from xrollout_ros.runtime.action_control import Assisted
 from xrollout_ros.runtime.operators.specs import HUMAN, load_operators
-from xrollout_ros.runtime.start_list import LIST, NUMBER, ListedStart, StartList
+from xrollout_ros.runtime.start_list import ListedStart, StartList
 from xrollout_ros.sim.faults import faults_json, parse_faults, sparing
 from xrollout_ros.ui.records import Record, read_records
 
@@ -88,8 +88,7 @@ class Session:
         records = self._records()
         if self.plan is not None:
             return collected(self.plan, ((each.meta, each.effective.outcome) for each in records))
-        found = (each.meta for each in records if each.meta.parameters.get(LIST) == self.starts.id)
-        return {int(meta.parameters[NUMBER]): meta for meta in found if meta.outcome_source is not OutcomeSource.SYSTEM}
+        return made_of(self.starts, (each.meta for each in records))
 
     def _records(self) -> tuple[Record, ...]:
         return read_records(self.options.data).records if self.options.data.is_dir() else ()
@@ -98,16 +97,6 @@ class Session:
         """Numbers of what is not there."""
         there = self.there()
         return tuple(number for number in self.starts.numbers if number not in there)
-
-    def without(self, numbers: Iterable[int]) -> StartList | None:
-        """The starts but these; None: none is left."""
-        gone = set(numbers)
-        left = [
-            each.model_copy(update={"number": number})
-            for each, number in zip(self.starts.starts, self.starts.numbers, strict=True)
-            if number not in gone
-        ]
-        return self.starts.model_copy(update={"list_id": self.starts.id, "starts": tuple(left)}) if left else None
 
     def graph(self, starts: Path) -> tuple[str, dict[str, str]]:
         """The graph that makes the starts in this file, and its arguments."""

@@ -87,7 +87,7 @@ def collect(
         session = counted(Counted(start, 3000 if seed is None else seed, episodes or 10), options)
     console = output()
     there = {} if again else session.there()
-    left = session.without(there)
+    left = session.starts.without(there)
     if left is None:
         show_nothing_left(console, session)
         return

@@ -1,0 +1,164 @@
+"""Generating: a policy's rollouts in simulation as new candidates for training, and what they are made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from xrollout_ros.core.episode import CONTROL, TEMPERATURE, EpisodeMeta, Outcome, OutcomeSource
+from xrollout_ros.core.errors import SpecError
+from xrollout_ros.core.resources import load_robot, load_task
+from xrollout_ros.episodes.resume import made_of
+from xrollout_ros.episodes.store import find_episodes
+from xrollout_ros.graph.description import GraphDescription, describe
+from xrollout_ros.mining.collection import PLAN
+from xrollout_ros.mining.plan import CollectionPlan
+from xrollout_ros.mining.statistics import success_rate_of
+from xrollout_ros.runtime.action_control import VALUE
+from xrollout_ros.runtime.start_list import StartList
+from xrollout_ros.sim.generation import GENERATION, TRIES, Generation, Ground
+from xrollout_ros.ui import text
+
+GENERATED = "generated"
+"""Tag of such rollouts."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for."""
+
+    model: Path
+    episodes: int
+    data: Path
+    start: str = ""
+    seed: int = 5000
+    task: str = ""
+    robot: str = ""
+    control: str = ""
+    engine: str = ""
+    camera: bool = False
+    plan: CollectionPlan | None = None
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """What is to be generated."""
+
+    options: Options
+    generation: Generation
+    starts: StartList
+
+    def made(self) -> dict[int, EpisodeMeta]:
+        """What of it is there, by number."""
+        data = self.options.data
+        found = find_episodes(data) if data.is_dir() else []
+        return made_of(self.starts, (each.meta for each in found if each.meta is not None))
+
+    def arguments(self, starts: Path) -> dict[str, str]:
+        """Of the graph that makes the starts in this file."""
+        options = self.options
+        return {
+            "model": str(options.model),
+            "task": options.task,
+            "robot": options.robot,
+            "data": str(options.data),
+            "engine": options.engine,
+            "camera": str(options.camera).lower(),
+            CONTROL: options.control,
+            TEMPERATURE: repr(self.generation.temperature),
+            "starts": str(starts),
+        }
+
+
+def rollouts(generation: Generation, options: Options) -> Rollouts:
+    """What a generation makes of a policy.
+
+    Raises:
+        SpecError: the robot is a real one, the plan is for another task, or its starts do not suffice.
+        CheckpointError: the model is missing or damaged.
+    """
+    from xrollout_ros.learning.metadata import read_bytes, read_meta, sha256
+
+    meta = read_meta(options.model)
+    robot, task = load_robot(options.robot or meta.robot), load_task(options.task or meta.task)
+    if robot.sim is None:
+        raise SpecError(
+            f"robot {robot.id!r} is a real one: rollouts are generated in simulation",
+            "Deploy it under supervision instead: xrollout up deploy model:=checkpoint.pt operator:=keyboard.",
+        )
+    if options.plan is not None and (options.plan.task, options.plan.robot) != (task.id, robot.id):
+        raise SpecError(
+            f"the plan {options.plan.plan_id} is for {options.plan.task!r} on {options.plan.robot!r}, and the policy "
+            f"does {task.id!r} on {robot.id!r}",
+            "Give the plan of this task and robot.",
+        )
+    start = options.start or task.default_start
+    if start not in task.starts:
+        raise SpecError(f"task {task.id!r} has no start {start!r}", f"It has {', '.join(sorted(task.starts))}.")
+    chosen = generation.starts(Ground(robot, task, start, options.seed, options.plan), options.episodes)
+    plan = "" if options.plan is None else options.plan.plan_id
+    made_of_these = [
+        sha256(read_bytes(options.model)), task.id, robot.id, generation.name, generation.temperature, generation.tries,
+        start, options.seed, plan, options.control, options.engine,
+    ]  # fmt: skip
+    starts = StartList(
+        # How many of them is no part of it: more of the same goes on from where it was.
+        list_id=hashlib.sha256(json.dumps(made_of_these).encode()).hexdigest()[:16],
+        tags=(GENERATED,),
+        parameters={GENERATION: generation.name, TRIES: generation.tries, **({PLAN: plan} if plan else {})},
+        starts=chosen,
+    )
+    starts.check(task, robot, "the plan" if plan else "the generation")
+    return Rollouts(options, generation, starts)
+
+
+def described(wanted: Rollouts, left: StartList, folder: Path) -> GraphDescription:
+    """The graph that makes what is left; its list of starts is written into the folder."""
+    file = folder / "starts.json"
+    file.write_text(left.model_dump_json(), encoding="utf-8")
+    return describe("deploy", wanted.arguments(file))
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder for as long as a graph runs."""
+    return tempfile.TemporaryDirectory(prefix="xrollout-")
+
+
+def show(console: Console, wanted: Rollouts, metas: Sequence[EpisodeMeta]) -> None:
+    """What came of it, by what the stages were.
+
+    Args:
+        console: where.
+        wanted: what was asked for.
+        metas: all rollouts of it that are there.
+    """
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=False)
+    rate = success_rate_of(meta.result() for meta in metas)
+    by_start: dict[tuple[str, int | None], set[Outcome]] = {}
+    for meta in metas:
+        by_start.setdefault((meta.start, meta.seed), set()).add(meta.outcome)
+    both = sum({Outcome.SUCCESS, Outcome.FAILURE} <= outcomes for outcomes in by_start.values())
+    stopped = sum(meta.outcome_source is OutcomeSource.SAFETY for meta in metas)
+    generation, [first, *_] = wanted.generation, metas
+    for name, value in (
+        ("generation", f"{generation.name}: temperature {generation.temperature:g}, tries {generation.tries}"),
+        ("control", _control(first)),
+        ("rollouts", f"{len(metas)} from {text.plural(len(by_start), 'start')}: {rate}"),
+        ("both ways", f"{both} of {len(by_start)} starts, where a success lies beside a failure"),
+        ("stopped", f"{stopped} by the supervisor"),
+    ):
+        table.add_row(name, Text(value))
+    console.print(table)
+
+
+def _control(meta: EpisodeMeta) -> str:
+    known = meta.parameters
+    return " ".join([str(known[CONTROL]), *(f"{known[name]:g}" for name in (VALUE,) if name in known)])
