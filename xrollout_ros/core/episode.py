@@ -15,8 +15,9 @@ PERTURBATION = "perturbation"
 """Tag of an attempt in which somebody or something disturbed the robot on purpose."""
 ENGINE, DELAY_STEPS = "engine", "delay_steps"
 """Where an episode's parameters say how the policy was asked, and with which simulated delay, in policy steps."""
-TEMPERATURE, CONTROL = "temperature", "control"
-"""Where they say by how much the policy's noise was scaled, and by which constraints it was held while it acted."""
+GENERATION, TEMPERATURE, CONTROL = "generation", "temperature", "control"
+"""Where they say how a rollout came about that was generated for training, by how much the policy's noise was scaled,
+and by which constraints the policy was held while it acted."""
 
 
 class EpisodeKind(str, Enum):

@@ -19,9 +19,8 @@ from xrollout_ros.mining.starts import Axis, farthest_points, names_of_starts, s
 from xrollout_ros.runtime.start_list import ListedStart
 from xrollout_ros.sim.robot import make_sim_robot
 
-GENERATION, TRIES, TRY = "generation", "tries", "try"
-"""Where an episode's parameters say how its rollout came about, with how many tries from each start, and which of them
-it is."""
+TRIES, TRY = "tries", "try"
+"""Where an episode's parameters say how many tries there were from each start, and which of them it is."""
 POOL = 128
 """Starts among which those are chosen that are far from one another."""
 _APART = 1_000_003

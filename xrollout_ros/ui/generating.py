@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from xrollout_ros.core.episode import CONTROL, TEMPERATURE, EpisodeMeta, Outcome, OutcomeSource
+from xrollout_ros.core.episode import CONTROL, GENERATION, TEMPERATURE, EpisodeMeta, Outcome, OutcomeSource
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.episodes.resume import made_of
@@ -24,7 +24,7 @@ from xrollout_ros.mining.plan import CollectionPlan
 from xrollout_ros.mining.statistics import success_rate_of
 from xrollout_ros.runtime.action_control import VALUE
 from xrollout_ros.runtime.start_list import StartList
-from xrollout_ros.sim.generation import GENERATION, TRIES, Generation, Ground
+from xrollout_ros.sim.generation import TRIES, Generation, Ground
 from xrollout_ros.ui import text
 
 GENERATED = "generated"

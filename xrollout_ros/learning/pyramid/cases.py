@@ -10,7 +10,15 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from xrollout_ros.core.episode import FAILURE_RECOVERY, EpisodeKind, EpisodeMeta, Outcome
+from xrollout_ros.core.episode import (
+    CONTROL,
+    FAILURE_RECOVERY,
+    GENERATION,
+    TEMPERATURE,
+    EpisodeKind,
+    EpisodeMeta,
+    Outcome,
+)
 from xrollout_ros.episodes.journal_entry import Effective, JournalEntry, PropertySet, effective, retracted_ids
 from xrollout_ros.learning.frames import Frame, frames_of
 from xrollout_ros.learning.runs import runs
@@ -18,16 +26,14 @@ from xrollout_ros.learning.shards.facts import HOLE, Facts
 from xrollout_ros.learning.shards.layout import CAMERA, ROW_ARRAYS, combined
 from xrollout_ros.learning.shards.manifest import Span
 from xrollout_ros.learning.shards.store import Kept, Store
+from xrollout_ros.mining.collection import MODE, PLAN
 from xrollout_ros.mining.review.decisions import HUMAN
 from xrollout_ros.mining.taxonomy import FailureMode, tag_of
 from xrollout_ros.mining.verification import Basis, outcome_basis
+from xrollout_ros.runtime.start_list import LIST
 
 LEVEL_PROPERTY = "pyramid_level"
 """Property by which a person puts an episode into a level, whatever the rules say; 0: into none."""
-PLAN_ID, PLAN_MODE = "plan_id", "plan_mode"
-"""Where the parameters of an episode that was collected for a plan say which, and for which failure mode."""
-START_LIST, TEMPERATURE, CONTROL = "start_list", "temperature", "control"
-"""Where they say which list of starts it was made from, how the policy's noise was scaled, what held it."""
 UNCONSTRAINED = "limits"
 """The control stage that adds nothing to the robot's own limits."""
 Floats = npt.NDArray[np.float64]
@@ -107,18 +113,19 @@ class Case:
     @property
     def plan_id(self) -> str:
         """The plan that it was collected for; empty: none."""
-        return str(self.holds.properties.get(PLAN_ID) or "")
+        return str(self.holds.properties.get(PLAN) or "")
 
     @property
     def cluster(self) -> str:
         """The failure mode that it was collected for, else the one that it shows; empty: none."""
-        return str(self.holds.properties.get(PLAN_MODE) or "") or self.holds.failure_mode
+        return str(self.holds.properties.get(MODE) or "") or self.holds.failure_mode
 
     @property
     def generation(self) -> str:
         """How its start was chosen, and how far the policy's noise was scaled."""
         said = self.meta.parameters
-        starts = "plan" if self.plan_id else "start list" if said.get(START_LIST) else "seeds"
+        chosen = "plan" if self.plan_id else "start list" if said.get(LIST) else "seeds"
+        starts = str(said.get(GENERATION) or chosen)
         temperature = said.get(TEMPERATURE, 1.0)
         return starts if temperature == 1.0 else f"{starts}, temperature {temperature}"
 
