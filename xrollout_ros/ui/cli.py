@@ -53,7 +53,7 @@ ENTRIES = {
     ),
     "label": Entry(
         "xrollout_ros.ui.commands.label:label",
-        "Label attempts whose outcome nobody has said, by a classifier of what somebody has.",
+        "Label the attempts whose outcome nobody has said: success or failure, where the classifier is sure.",
     ),
     "lineage": Entry(
         "xrollout_ros.ui.commands.lineage:lineage",

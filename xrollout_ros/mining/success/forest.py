@@ -16,7 +16,7 @@ import numpy.typing as npt
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.mining.signals import Floats
 
-TREES, LEAST_LEAF = 200, 2
+TREES, LEAST_LEAF = 100, 2
 _LIMIT = 1e-3
 """A share of the trees' votes is kept so far from 0 and 1, where its log-odds would be infinite."""
 Ints = npt.NDArray[np.int32]

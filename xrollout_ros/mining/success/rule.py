@@ -27,6 +27,9 @@ class RuleState(str, Enum):
     """They do not: no more labels until the classifier is trained anew."""
 
 
+_NOTHING = "nobody has checked a label yet"
+
+
 @dataclass(frozen=True)
 class Rule:
     """The numbers of the rule."""
@@ -125,20 +128,26 @@ def standing(tally: Tally, rule: Rule | None = None) -> Standing:
     seen = f"people say otherwise of {wrong} of {n} checked labels"
     if n:
         seen += f" ({rate:.1%}, {rule.confidence:.0%} interval {low:.1%} to {high:.1%})"
-    share, review = rule.sample, "Check more labels: `xrollout review`."
+    left = tally.drawn - n - tally.undecided
+    share, step = rule.sample, "Check more labels: `xrollout review`."
+    if left <= 0:
+        step = "Every label of the sample is checked: record more attempts, and label them with `xrollout label`."
     if n and (low > rule.beyond or (n >= rule.least and rate > rule.beyond)):
         state, reason = RuleState.RETRAIN, f"{seen}, more than {rule.beyond:.0%}"
-        review = "Train it anew, with what people said since: `xrollout label train`; then `xrollout label`."
+        step = "Train it anew, with what people said since: `xrollout label train`; then `xrollout label`."
     elif n < rule.least:
-        state, reason = RuleState.GATHERING, f"{seen}; {rule.least} are wanted before anything is said"
+        state, reason = (
+            RuleState.GATHERING,
+            f"{seen if n else _NOTHING}; {rule.least} are wanted before anything is said",
+        )
     elif rate <= rule.within and high <= rule.beyond:
         state, share = RuleState.WIDEN, rule.widened
         reason = f"{seen}, within {rule.within:.0%}: {1 - share:.0%} of the labels need no person"
-        review = "Go on: `xrollout label`."
+        step = "Go on: `xrollout label`."
     else:
         state = RuleState.HOLD
         why = f"between {rule.within:.0%} and {rule.beyond:.0%}"
         if rate <= rule.within:
             why = f"within {rule.within:.0%}, but too few to exclude more than {rule.beyond:.0%}"
         reason = f"{seen}, {why}"
-    return Standing(state, tally, rate, low, high, share, reason, review)
+    return Standing(state, tally, rate, low, high, share, reason, step)

@@ -17,8 +17,13 @@ from xrollout_ros.ui.stopping import telling_stops
 
 _COMMANDS = "xrollout_ros.ui.commands.label_commands"
 ENTRIES = {
-    "train": Entry(f"{_COMMANDS}:train", "Train the success classifier from episodes that somebody vouches for."),
-    "undo": Entry(f"{_COMMANDS}:undo", "Take back the labels that no person has checked."),
+    "train": Entry(
+        f"{_COMMANDS}:train", "Train the success classifier of one task and robot, and say how far it can be believed."
+    ),
+    "undo": Entry(
+        f"{_COMMANDS}:undo",
+        "Take back what success classifiers say of one task's episodes, but for what people have checked.",
+    ),
 }
 SHORTCUTS = ("task", "robot", "policy", "scene", "start", "kind", "tag")
 _EPILOG = """\b

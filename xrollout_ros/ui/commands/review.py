@@ -21,7 +21,10 @@ ENTRIES = {
     "list": Entry(f"{_COMMANDS}:list_waiting", "List the episodes that wait, and why."),
     "say": Entry(f"{_COMMANDS}:say", "Decide about one episode."),
     "undo": Entry(f"{_COMMANDS}:undo", "Take back your last decision, or the one about an episode."),
-    "status": Entry("xrollout_ros.ui.commands.review_status:status", "Say how many wait, and who decided how much."),
+    "status": Entry(
+        "xrollout_ros.ui.commands.review_status:status",
+        "Say how many wait, who decided how much, and how far labels are relied on.",
+    ),
     "agreement": Entry("xrollout_ros.ui.commands.review_status:agreement", "Say how well two reviewers agree."),
 }
 REMEDY = (
@@ -71,5 +74,5 @@ def refuse_options_before(group: str, command: str) -> None:
     ctx = click.get_current_context()
     given = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if given:
-        option = f"--{given[0].replace('_', '-')}"
+        option = next(each.opts[0] for each in ctx.command.params if each.name == given[0])
         raise click.UsageError(f"{option} stands before {command!r}: write `xrollout {group} {command} {option} …`")
