@@ -377,6 +377,32 @@ def test_a_script_comes_when_help_is_wanted_and_asks_again_if_refused() -> None:
     assert asked(15, help_wanted=True) == [Request.TAKE_OVER]
 
 
+class Homing(Expert):
+    """Goes back while the state's first value is above 0, and is lost where the second one is."""
+
+    def strayed(self, state: Array) -> bool:
+        return bool(state[1] > 0)
+
+    def withdraw(self, state: Array) -> Array | None:
+        return np.array([-0.25, 1.0]) if state[0] > 0 else None
+
+
+def test_a_script_that_took_over_goes_back_to_where_it_is_at_home_before_it_does_its_task() -> None:
+    operator = ScriptedOperator(Homing(), DELTA, TakeoverRule(at_step=1))
+
+    def acts(step: int, away: float, lost: float = 0.0, **known: bool) -> float:
+        answer = operator.answer(Moment(step * DELTA.policy_period_ns, np.array([away, lost]), step, **known))
+        return float(answer.action[0])
+
+    assert acts(0, 1.0) == 0.0  # not yet
+    assert [acts(1, 1.0), acts(2, 1.0, driving=True), acts(3, 0.0, driving=True)] == [-0.25, -0.25, 0.5]
+    assert acts(4, 1.0, driving=True) == 0.5  # on its way it may pass there
+    assert [acts(5, 1.0, 1.0, driving=True), acts(6, 1.0, driving=True)] == [-0.25, -0.25]
+    operator.reset(0)
+    # Where it drives from the start it demonstrates its task and nothing else.
+    assert [acts(step, 1.0, 1.0, driving=True) for step in range(3)] == [0.5, 0.5, 0.5]
+
+
 def test_a_person_s_commands_are_sent_from_the_press_on_enabled_or_not() -> None:
     keyboard = KeyboardOperator(KeyboardSpec(source="keyboard"), DELTA_LIKE)
     session = TeleopSession(keyboard, stepped=False)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.errors import SpecError
+from xrollout_ros.core.modes import Source
+from xrollout_ros.core.ports import PolicyInfo, Prefix
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.graph.description import describe
-from xrollout_ros.sim.faults import FAULT_NAMES, Fault, faults_json, parse_faults
+from xrollout_ros.runtime.operators.scripted import TakeoverRule
+from xrollout_ros.sim.faults import FAULT_NAMES, Fault, faults_json, parse_faults, sparing
 from xrollout_ros.sim.faulty_robot import FaultyRobot
 from xrollout_ros.sim.loop import Attempt, run_attempt
 from xrollout_ros.sim.operators import make_operator
@@ -31,6 +36,19 @@ def sims() -> dict[str, FaultyRobot]:
     return {
         task: FaultyRobot(make_sim_robot(ROBOT, load_task(task), shapes=False), ROBOT, watch=True) for task in TASKS
     }
+
+
+class Idle:
+    """A policy that does nothing."""
+
+    info = PolicyInfo("p", "", ROBOT.id, "pick_and_place", 4, 4, ROBOT.state_dim, 4)
+    scores: Mapping[str, float] = {}
+
+    def reset(self, seed: int) -> None:
+        """Nothing is random."""
+
+    def predict(self, state: Any, prefix: Prefix | None = None) -> Any:
+        return np.zeros((4, 4), dtype=np.float32)
 
 
 def run(sim: FaultyRobot, task: str, faults: str, seed: int = 3) -> tuple[Attempt, PrivateLog]:
@@ -177,3 +195,30 @@ def test_a_graph_refuses_wrong_faults_before_it_starts(tmp_path: Path) -> None:
     assert "object_bump" in str(told["manager"]["faults"])
     assert [name for name, parameters in told.items() if "faults" in parameters] == ["manager"]
     assert "private_log" not in told["tagger"]
+
+
+@pytest.mark.parametrize("fault", ["gripper_slip", "action_noise", "wrong_goal", "object_bump"])
+def test_who_takes_over_may_be_spared(sims: dict[str, FaultyRobot], fault: str) -> None:
+    sim, task = sims["pick_and_place"], load_task("pick_and_place")
+    rule = TakeoverRule(at_step=0)
+    policy = Idle()
+
+    def made(faults: tuple[Fault, ...]) -> tuple[Attempt, PrivateLog]:
+        sim.inject(faults)
+        operator = make_operator("scripted", ROBOT, task, rule)
+        attempt = run_attempt(sim, ROBOT, 3, "nominal", policy=policy, operator=operator)
+        assert sim.log is not None
+        return attempt, sim.log
+
+    plain, _ = made(())
+    disturbed, log = made(parse_faults(fault))
+    assert "fault_begun" in what(log)
+    assert not np.array_equal(plain.actions, disturbed.actions)
+    spared, log = made(sparing(parse_faults(fault)))
+    first = next(n for n, command in enumerate(spared.commands) if command.source is Source.OPERATOR)
+    later = [event for event in log.events if event.what == "fault_begun" and event.step > first]
+    assert not later, "nothing begins for who has taken over"
+    assert what(log).count("fault_begun") == what(log).count("fault_ended")
+    assert spared.outcome is Outcome.SUCCESS
+    document = json.loads(faults_json(sparing(parse_faults(fault))))
+    assert document[0]["spares_operator"] is True

@@ -7,7 +7,9 @@ import warnings
 import numpy as np
 import pytest
 
+from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.errors import SpecError
+from xrollout_ros.core.ports import Withdraws
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.sim.operators import make_expert
@@ -103,3 +105,24 @@ def test_an_operator_refuses_a_robot_whose_observation_it_does_not_know(robot: R
     odd = robot.model_copy(update={"sim": robot.sim.model_copy(update={"observation": slices})})
     with pytest.raises(SpecError, match=r"goal_position.*\[20, 23\]"):
         make_expert("metaworld", odd, load_task("push"))
+
+
+def test_after_a_takeover_it_comes_up_from_the_object_with_open_fingers_unless_it_holds_it(robot: RobotSpec) -> None:
+    expert = make_expert("scripted", robot, load_task("pick_and_place"))
+    assert isinstance(expert, Withdraws)
+
+    def state(hand_z: float, opening: float, thing_z: float = 0.02, beside: float = 0.0) -> Array:
+        values = {
+            "hand_position": [beside, 0.6, hand_z], "gripper_opening": [opening], "object_position": [0, 0.6, thing_z],
+            "object_orientation": [0, 0, 0, 1], "goal_position": [0, 0.8, 0.2],
+        }  # fmt: skip
+        return robot.state_vector(values)
+
+    stuck, closed, held, home = state(0.05, 0.4), state(0.3, 0.4), state(0.1, 0.4, thing_z=0.09), state(0.2, 1.0)
+    assert expert.withdraw(stuck).tolist() == [0, 0, 1, -1]
+    assert expert.withdraw(state(0.05, 1.0)).tolist() == [0, 0, 1, -1]
+    assert expert.withdraw(closed).tolist() == [0, 0, 0, -1]
+    assert expert.withdraw(state(0.05, 1.0, beside=0.2)) is None
+    assert expert.withdraw(held) is None
+    assert expert.withdraw(home) is None
+    assert [expert.strayed(each) for each in (stuck, closed, held, home)] == [False, True, False, False]

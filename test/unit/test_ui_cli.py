@@ -48,6 +48,7 @@ def imported_by(*arguments: str) -> set[str]:
 @pytest.mark.parametrize(
     "arguments",
     [("--help",), ("--version",), ("train", "--help"), ("demo", "--help"), ("up", "--help"), ("record", "--help"),
+     ("collect", "--help"), ("generate", "--help"),
      ("monitor", "--help"), ("episodes", "list", "--help"), ("episodes", "show", "--help"), ("replay", "--help")],
 )  # fmt: skip
 def test_looking_costs_no_heavy_import(arguments: tuple[str, ...]) -> None:
