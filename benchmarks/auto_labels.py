@@ -149,7 +149,9 @@ class Course:
     """Wrong labels of episodes after the change that were given until then."""
 
 
-def course(attempts: Attempts, view: str, order: Any, seed: int, slips: float, change: int | None = None) -> Course:
+def course(
+    attempts: Attempts, view: str, order: Any, seed: int, *, slips: float = 0.0, renew: bool, change: int | None = None
+) -> Course:
     """Live by the rule: review, train, label batch by batch, check the sample, train anew when the rule says so.
 
     Args:
@@ -158,6 +160,7 @@ def course(attempts: Attempts, view: str, order: Any, seed: int, slips: float, c
         order: (N,) in which they are recorded.
         seed: of the classifiers, and of people's mistakes.
         slips: share of the reviews in which a person says the wrong thing.
+        renew: train anew too when twice as many are verified as were learned from.
         change: place in the order from which on the world is another.
     """
     random = np.random.default_rng([seed, 7])
@@ -166,7 +169,7 @@ def course(attempts: Attempts, view: str, order: Any, seed: int, slips: float, c
     begin = len(_enough(order, word, BEGIN))
     reviewed = set(order[:begin].tolist())
     labels: dict[int, float] = {}
-    fitted = _trained(rows, word, reviewed, attempts.ids, seed)
+    fitted, learned = _trained(rows, word, reviewed, attempts.ids, seed), begin
     for at in range(begin, len(order), BATCH):
         waiting = [each for each in order[: at + BATCH].tolist() if each not in reviewed and each not in labels]
         probability = fitted.platt(fitted.forest.score(rows[waiting]))
@@ -189,10 +192,10 @@ def course(attempts: Attempts, view: str, order: Any, seed: int, slips: float, c
             done.wrong_until_caught = sum((labels[each] > 0.5) != truth[each] for each in given)
             if now.state is RuleState.RETRAIN and at + BATCH > change:
                 done.caught_after = min(at + BATCH, len(order)) - change
-        if now.state is RuleState.RETRAIN:
+        if now.state is RuleState.RETRAIN or (renew and len(reviewed) >= 2 * learned):
             # What nobody has checked is labelled anew by the new classifier, as `xrollout label` does.
             fitted = _trained(rows, word, reviewed, attempts.ids, seed)
-            labels = {}
+            labels, learned = {}, len(reviewed)
             done.trainings += 1
     unchecked = [each for each in labels if each not in reviewed]
     done.reviews = len(reviewed)
@@ -222,21 +225,23 @@ def schedule(every: dict[str, Attempts], seeds: int, slips: float) -> None:
     rows: list[list[object]] = []
     for task, attempts in every.items():
         for view in VIEWS:
-            runs = []
-            for seed in range(seeds):
-                order = np.random.default_rng([seed, 1]).permutation(len(attempts.ids))
-                runs.append(course(attempts, view, order, seed, slips))
-            minutes = [each.reviews * REVIEW_S / 60 for each in runs]
-            saved = [1 - each.reviews / each.episodes for each in runs]
-            labels, wrong = sum(each.labels for each in runs), sum(each.wrong for each in runs)
-            last = ", ".join(each.states[-1].value for each in runs)
-            widened = ", ".join("never" if each.widened_at is None else str(each.widened_at) for each in runs)
-            rows.append([
-                task, view, f"{runs[0].episodes * REVIEW_S / 60:.0f}", spread(minutes, 0), spread(saved, 2),
-                of_rate(wrong, labels), widened, ", ".join(str(each.trainings) for each in runs), last,
-            ])  # fmt: skip
-    columns = ["task", "observed", "min, all reviewed", "min by the rule", "share saved", "unchecked labels wrong",
-               "widened at episode", "trainings", "state at the end"]  # fmt: skip
+            for renew in (False, True):
+                runs = []
+                for seed in range(seeds):
+                    order = np.random.default_rng([seed, 1]).permutation(len(attempts.ids))
+                    runs.append(course(attempts, view, order, seed, slips=slips, renew=renew))
+                minutes = [each.reviews * REVIEW_S / 60 for each in runs]
+                saved = [1 - each.reviews / each.episodes for each in runs]
+                labels, wrong = sum(each.labels for each in runs), sum(each.wrong for each in runs)
+                last = ", ".join(each.states[-1].value for each in runs)
+                widened = ", ".join("never" if each.widened_at is None else str(each.widened_at) for each in runs)
+                rows.append([
+                    task, view, "at twice as many" if renew else "when told",
+                    f"{runs[0].episodes * REVIEW_S / 60:.0f}", spread(minutes, 0), spread(saved, 2),
+                    of_rate(wrong, labels), widened, ", ".join(str(each.trainings) for each in runs), last,
+                ])  # fmt: skip
+    columns = ["task", "observed", "trained anew", "min, all reviewed", "min by the rule", "share saved",
+               "unchecked labels wrong", "widened at episode", "trainings", "state at the end"]  # fmt: skip
     people = f"people err in {slips:.0%}" if slips else "people never err"
     table(f"Minutes of review at {REVIEW_S:g} s each, {seeds} seeds, {people}", columns, rows)
 
@@ -254,7 +259,7 @@ def changed(every: dict[str, Attempts], seeds: int, fault: str) -> None:
                 half = len(before) // 2
                 # From the change on every attempt with the fault comes, mixed with the others.
                 rest = np.random.default_rng([seed, 3]).permutation(np.r_[before[half:], order[new]])
-                runs.append(course(attempts, view, np.r_[before[:half], rest], seed, 0.0, change=half))
+                runs.append(course(attempts, view, np.r_[before[:half], rest], seed, renew=False, change=half))
                 after = len(rest)
             caught = ", ".join("no" if each.caught_after is None else str(each.caught_after) for each in runs)
             labels, wrong = sum(each.labels for each in runs), sum(each.wrong for each in runs)

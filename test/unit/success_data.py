@@ -31,6 +31,7 @@ def trajectory(robot: Any, success: bool, random: np.random.Generator) -> tuple[
 def attempt(bags: Any, number: int, success: bool, **values: Any) -> EpisodeMeta:
     """One bag; nobody has said how it ended unless ``values`` do."""
     known: dict[str, Any] = {
+        "episode_id": f"01M7Y4FQ9EP4WGGBQK{number:08d}",  # what is drawn by id is the same each time
         "seed": number,
         "policy_id": "01M7Y4FQ9EP4WGGBQK1BVJFSDV",
         "scene": "pick-place-v3",

@@ -30,6 +30,7 @@ def told(agreed: int, wrong: int) -> Tally:
         (30, 0, RuleState.HOLD),  # the interval still reaches 11 %
         (35, 0, RuleState.WIDEN),
         (95, 5, RuleState.HOLD),  # 5 % of 100: the interval reaches 11 %
+        (96, 4, RuleState.WIDEN),
         (190, 10, RuleState.WIDEN),
         (186, 14, RuleState.HOLD),
         (180, 20, RuleState.HOLD),  # 10 % is not more than 10 %
@@ -69,7 +70,15 @@ def test_the_rule_is_kept_whatever_was_said(agreed: int, wrong: int) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{"within": 0.2}, {"sample": 1.5}, {"widened": 0.5}, {"least": 0}, {"confidence": 1.0}, {"beyond": math.nan}],
+    [
+        {"within": 0.2},
+        {"sample": 1.5},
+        {"widened": 0.5},
+        {"least": 0},
+        {"newest": 20},
+        {"confidence": 1.0},
+        {"beyond": math.nan},
+    ],
 )
 def test_a_rule_that_is_none_is_refused(values: dict[str, float]) -> None:
     with pytest.raises(DataError):
@@ -97,3 +106,12 @@ def test_only_what_was_drawn_and_decided_counts() -> None:
     assert (found.labels, found.drawn, found.checked, found.undecided) == (8, 7, 5, 1)
     assert (found.agreed, found.false_successes, found.false_failures) == (2, 2, 1)
     assert found.expected == pytest.approx((3 * 0.05 + 2 * 0.02) / 5)
+
+
+def test_the_newest_labels_count() -> None:
+    good = [label(GOOD, GOOD) for _ in range(200)]
+    bad = [label(GOOD, BAD) for _ in range(20)]
+    late, early = tally([*good, *bad]), tally([*bad, *good])
+    assert (late.checked, late.disagreed, late.older) == (100, 20, 120)
+    assert (early.checked, early.disagreed) == (100, 0)
+    assert (standing(late).state, standing(early).state) == (RuleState.RETRAIN, RuleState.WIDEN)

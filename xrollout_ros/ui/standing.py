@@ -32,7 +32,9 @@ def show_standing(console: Console, each: ClassifierStanding) -> None:
     found = now.tally
     console.print(
         f"  {text.plural(found.labels, 'label')}, {each.unverified} unverified; in the human sample {found.drawn}, of "
-        f"these checked {found.checked}" + (f", undecided {found.undecided}" if found.undecided else ""),
+        f"these checked {found.checked}"
+        + (f", undecided {found.undecided}" if found.undecided else "")
+        + (f", {found.older} before these" if found.older else ""),
         soft_wrap=True,
     )
     for line in lines(now):
@@ -83,5 +85,6 @@ def rule_json(now: Standing) -> dict[str, Any]:
         "false_successes": found.false_successes,
         "false_failures": found.false_failures,
         "undecided": found.undecided,
+        "older": found.older,
         "expected_disagreement": found.expected if found.checked else None,
     }

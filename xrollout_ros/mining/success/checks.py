@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,32 +57,33 @@ def tally(labels: Iterable[Checked], rule: Rule | None = None) -> Tally:
     """Count what people say of the labels of one classifier.
 
     What was checked of labels that were not drawn counts for nothing: whoever chose them had a reason.
+
+    Args:
+        labels: in the order given.
+        rule: how many are drawn, and how many of the newest count.
     """
     rule = rule or Rule()
-    found, expected = Tally(), 0.0
-    for each in labels:
-        found = replace(found, labels=found.labels + 1)
-        if not drawn(each.episode_id, rule.sample, SALT):
-            continue
-        found = replace(found, drawn=found.drawn + 1)
-        if each.said is None:
-            continue
-        if each.said is Outcome.UNKNOWN:
-            found = replace(found, undecided=found.undecided + 1)
-            continue
-        expected += min(each.probability, 1 - each.probability)
-        success = each.said is Outcome.SUCCESS
-        if success is (each.label is Outcome.SUCCESS):
-            found = replace(found, agreed=found.agreed + 1)
-        elif success:
-            found = replace(found, false_failures=found.false_failures + 1)
-        else:
-            found = replace(found, false_successes=found.false_successes + 1)
-    return replace(found, expected=expected / found.checked if found.checked else 0.0)
+    every = list(labels)
+    inside = [each for each in every if drawn(each.episode_id, rule.sample, SALT)]
+    decided = [each for each in inside if each.said not in (None, Outcome.UNKNOWN)]
+    counting = decided[-rule.newest :]
+    wrong = [each for each in counting if (each.said is Outcome.SUCCESS) is not (each.label is Outcome.SUCCESS)]
+    false_successes = sum(each.label is Outcome.SUCCESS for each in wrong)
+    doubt = sum(min(each.probability, 1 - each.probability) for each in counting)
+    return Tally(
+        labels=len(every),
+        drawn=len(inside),
+        agreed=len(counting) - len(wrong),
+        false_successes=false_successes,
+        false_failures=len(wrong) - false_successes,
+        undecided=sum(each.said is Outcome.UNKNOWN for each in inside),
+        older=len(decided) - len(counting),
+        expected=doubt / len(counting) if counting else 0.0,
+    )
 
 
 def labels_of(connection: duckdb.DuckDBPyConnection) -> list[Checked]:
-    """Every label in force, with people's last word on it.
+    """Every label in force, with people's last word on it, in the order given.
 
     Args:
         connection: to the catalog, with annotations.
@@ -111,7 +112,7 @@ _LABELS = f"""
     FROM label l JOIN episodes e USING (episode_id) JOIN property p USING (episode_id)
     LEFT JOIN person h USING (episode_id)
     WHERE p.classifier IS NOT NULL AND p.probability IS NOT NULL
-    ORDER BY ALL
+    ORDER BY l.given
 """
 
 

@@ -1,7 +1,8 @@
 """The 5/10-point rule: how far labels of a success classifier are relied on, by what people say of a random sample.
 
 Pure. The number that is compared is the *disagreement*: among the labels that were drawn for the human sample, and that
-a person has decided about without seeing them, the share in which the person says something else. Perfect is 0.
+a person has decided about without seeing them, the share in which the person says something else, over the newest of
+them. Perfect is 0.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Rule:
     """One above this stops the labels."""
     least: int = 30
     """Checked labels before there is any other state than ``gathering``."""
+    newest: int = 100
+    """So many checked labels count, those given last: what was good long ago must not outweigh what is wrong now."""
     sample: float = 0.2
     """Share of the labels that people check."""
     widened: float = 0.1
@@ -51,11 +54,11 @@ class Rule:
         shares = (self.widened, self.sample, self.within, self.beyond)
         if not all(math.isfinite(each) and 0 <= each <= 1 for each in shares) or not 0 < self.confidence < 1:
             raise DataError(f"a share of the rule is none: {shares}, {self.confidence}", "Give shares from 0 to 1.")
-        if self.within > self.beyond or self.widened > self.sample or self.least < 1:
+        if self.within > self.beyond or self.widened > self.sample or not 1 <= self.least <= self.newest:
             raise DataError(
                 f"the rule contradicts itself: within {self.within}, beyond {self.beyond}, sample {self.sample}, "
-                f"widened {self.widened}, least {self.least}",
-                "within <= beyond, widened <= sample, least >= 1.",
+                f"widened {self.widened}, least {self.least}, newest {self.newest}",
+                "within <= beyond, widened <= sample, 1 <= least <= newest.",
             )
 
 
@@ -75,6 +78,8 @@ class Tally:
     """Drawn, labelled a failure, and a person says that it was a success."""
     undecided: int = 0
     """Drawn, and a person says that nobody can know; they count in nothing."""
+    older: int = 0
+    """Drawn and decided, but given before the newest that count."""
     expected: float = 0.0
     """Mean probability, by the classifier's own word, that a checked label is wrong."""
 
@@ -128,7 +133,7 @@ def standing(tally: Tally, rule: Rule | None = None) -> Standing:
     seen = f"people say otherwise of {wrong} of {n} checked labels"
     if n:
         seen += f" ({rate:.1%}, {rule.confidence:.0%} interval {low:.1%} to {high:.1%})"
-    left = tally.drawn - n - tally.undecided
+    left = tally.drawn - n - tally.undecided - tally.older
     share, step = rule.sample, "Check more labels: `xrollout review`."
     if left <= 0:
         step = "Every label of the sample is checked: record more attempts, and label them with `xrollout label`."
