@@ -10,7 +10,6 @@ python benchmarks/recoveries.py --results recoveries.jsonl        (goes on where
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -59,6 +58,7 @@ MOST = 4
 class Recovery:
     """What the expert showed after a perturbation, and what it took."""
 
+    kind: str
     take: Take
     begin: int
     """First row that trains."""
@@ -101,6 +101,8 @@ class Collection:
     def __init__(self, task: str, seed: int, whole: int, steps: int) -> None:
         self.ground, self.seed, self.whole, self._steps = Ground(task), seed, whole, steps
         self._clean: list[Take] = []
+        self._recovered: list[Recovery] = []
+        self._recovering = self._in_turn()
         self._coming = (
             take for start in starts(NOMINAL, seed, CLEAN, 3 * whole) if (take := self.ground.take(start)).success
         )
@@ -116,21 +118,21 @@ class Collection:
         shown = [training_rows(take) for take in self.clean(WEAK_DEMONSTRATIONS[self.ground.task.id])]
         return train(self.ground, [each for each in shown if each is not None], self.seed, steps=self._steps)
 
-    @cached_property
-    def recoveries(self) -> list[Recovery]:
-        """As many as any arm wants, the kinds taking turns."""
-        wanted = math.ceil(self.whole * max(arm.recoveries for arm in ARMS))
+    def recoveries(self, count: int) -> list[Recovery]:
+        """The first ones, the kinds taking turns."""
+        self._recovered += islice(self._recovering, max(0, count - len(self._recovered)))
+        return self._recovered[:count]
+
+    def _in_turn(self) -> Iterator[Recovery]:
         ways = {kind: self._of(kind, number) for number, kind in enumerate(KINDS)}
-        found: list[Recovery] = []
-        while ways and len(found) < wanted:
+        while ways:
             for kind in list(ways):
                 one = next(ways[kind], None)
                 if one is None:
                     print(f"{self.ground.task.id} {self.seed}: no further recovery of {kind}", flush=True)
                     del ways[kind]
                 else:
-                    found.append(one)
-        return found[:wanted]
+                    yield one
 
     def _of(self, kind: str, number: int) -> Iterator[Recovery]:
         count, spent = MOST * max(2, self.whole // 8), 0
@@ -141,7 +143,7 @@ class Collection:
             take, begin = made
             spent += len(take.expert_rows)
             if take.success and begin < len(take.episode):
-                yield Recovery(take, begin, spent)
+                yield Recovery(kind, take, begin, spent)
                 spent = 0
 
     def _disturbed(self, start: Start, kind: str) -> tuple[Take, int] | None:
@@ -171,13 +173,14 @@ class Collection:
             recoveries: list[Recovery] = []
         else:
             clean = self.clean(round(arm.clean * self.whole))
-            recoveries = self.recoveries[: round(arm.recoveries * self.whole)] if arm.recoveries else []
+            recoveries = self.recoveries(round(arm.recoveries * self.whole))
         frame = Frame.DEMONSTRATION if arm.weights == "uniform" else Frame.INTERVENTION
         shown = [each for take in clean if (each := training_rows(take)) is not None]
         shown += [recovery.episode(frame) for recovery in recoveries]
         rows = sum(each.rows for each in shown)
         spent = sum(len(take.episode) for take in clean) + sum(each.spent for each in recoveries)
-        return shown, {"clean": len(clean), "recoveries": len(recoveries), "rows": rows, "spent": spent}
+        kinds = {f"of {kind}": sum(each.kind == kind for each in recoveries) for kind in KINDS if recoveries}
+        return shown, {"clean": len(clean), "recoveries": len(recoveries), "rows": rows, "spent": spent, **kinds}
 
     def _cost(self, arm: Arm) -> int:
         return self.demonstrations(arm)[1]["spent"]

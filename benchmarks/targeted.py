@@ -46,6 +46,7 @@ DENSITY_ARM, NETWORK_ARM = Arm("active, density", by_density), Arm("active, RND"
 ALARM_ARM = Arm("gated, alarm", at_alarm)
 GATES = (
     Arm("gated, alarm; ramps left out", at_alarm, handover=False),
+    Arm("gated, alarm; ramps left out, uniform weights", at_alarm, weights="uniform", handover=False),
     Arm("gated, alarm; uniform weights", at_alarm, weights="uniform"),
     Arm("gated, alarm; own successes too", at_alarm, rollouts=True),
     Arm("gated, time alone", at_time),

@@ -147,7 +147,7 @@ def test_a_recovery_begins_with_the_perturbation(made: SimpleNamespace, ground: 
     take, begin = collection._disturbed(made.rounds.Start("nominal", 2), "object bump")
     assert 0 < begin < len(take.episode)
     assert take.success
-    episode = bench.Recovery(take, begin, 0).episode(bench.Frame.DEMONSTRATION)
+    episode = bench.Recovery("object bump", take, begin, 0).episode(bench.Frame.DEMONSTRATION)
     assert not episode.usable[:begin].any()
     assert episode.usable[begin:].all()
 
