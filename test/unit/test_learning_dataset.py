@@ -214,6 +214,7 @@ class Folder:
                 state=np.full((5, robot.state_dim), value),
                 action=np.zeros((5, robot.action_dim)),
                 source=np.full(5, source, dtype=np.uint8),
+                mode=np.ones(5, dtype=np.uint8),
                 stamp_s=np.arange(5) / robot.control_rate_hz,
             )
 

@@ -20,6 +20,7 @@ from xrollout_ros.core.modes import Source
 from xrollout_ros.core.processors import Entry, Processor
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.episodes import journal
+from xrollout_ros.episodes.intended import intended_actions
 from xrollout_ros.episodes.journal_entry import JournalEntry
 from xrollout_ros.episodes.paths import JOURNAL
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
@@ -48,7 +49,7 @@ class TrainingEpisode:
     state: Array
     """(T, I) float64, what the policy sees: the state, after the processors."""
     action: Array
-    """(T, A) float64, as sent to the robot."""
+    """(T, A) float64, as sent to the robot; during a handover as the operator commanded (``episodes.intended``)."""
     usable: npt.NDArray[np.bool_]
     """(T,)"""
     policy_step: Array | None = None
@@ -190,13 +191,14 @@ def select(data: EpisodeData, meta: EpisodeMeta, include: Include) -> TrainingEp
     usable = usable_rows(meta, data.source, include) & (frame != Frame.PRE_INTERVENTION)
     if not usable.any():
         return "no row was commanded by an operator"
-    if not (np.isfinite(data.state[usable]).all() and np.isfinite(data.action[usable]).all()):
+    action = intended_actions(data)
+    if not (np.isfinite(data.state[usable]).all() and np.isfinite(action[usable]).all()):
         return "values that are not finite"
     return TrainingEpisode(
         meta.episode_id,
         meta.task,
         data.state,
-        data.action,
+        action,
         usable,
         policy_steps(data.robot, data.stamp_s),
         frame=frame,

@@ -21,7 +21,7 @@ from xrollout_ros.learning.shards.smoothness import spectral_arc_length
 from xrollout_ros.mining.rules import Scene, make_rules
 from xrollout_ros.mining.signals import NotApplicableError
 
-VERSION = 3
+VERSION = 4
 """Raised when something is measured otherwise: bags are then read again."""
 HOLE = 5.0
 """Periods without a row after which the next one does not go on from the last: no window of actions reaches over it."""

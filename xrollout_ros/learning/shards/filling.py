@@ -14,6 +14,7 @@ from typing import Any
 from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes.catalog.workers import served
+from xrollout_ros.episodes.intended import intended_actions
 from xrollout_ros.episodes.reader import read_episode
 from xrollout_ros.learning.shards.facts import CameraFacts, measure, version_of
 from xrollout_ros.learning.shards.images import NoImagesError, images_at_rows
@@ -170,7 +171,7 @@ def read_for_shard(data: Path, bag: Wanted, cameras: Size | None, today: TaskTod
     episode = replace(episode, task=today(episode.task))
     rows: dict[str, Any] = {
         "state": episode.state,
-        "action": episode.action,
+        "action": intended_actions(episode),
         "stamp_s": episode.stamp_s,
         "source": episode.source,
     }

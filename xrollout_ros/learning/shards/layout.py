@@ -2,7 +2,7 @@
 
 shards/<name>/index.json      its episodes and arrays
 shards/<name>/state.npy       (N, D) float64
-shards/<name>/action.npy      (N, A) float64, as sent
+shards/<name>/action.npy      (N, A) float64, as sent; during a handover as the operator commanded
 shards/<name>/stamp_s.npy     (N,) float64, s since the episode's first row
 shards/<name>/source.npy      (N,) uint8, who each action came from
 shards/<name>/camera_<camera>.npy   (N, H, W, 3) uint8 RGB, the newest image at each row
