@@ -96,6 +96,16 @@ def test_an_attempt_leads_back_to_the_demonstrations_and_on_to_the_next_policy(w
     }
 
 
+def test_a_demonstration_leads_back_to_the_failure_that_it_was_collected_for(world: World, bags: Any) -> None:
+    kept = {"failed_attempt": world.attempts[2]}
+    shown = record(bags, kind="demonstration", outcome="success", parameters=kept)
+    back = links_of(world.walk(shown).came_from)
+    assert {(shown, "collected for", world.attempts[2]), (world.attempts[2], "driven by", world.first)} <= back
+    gone = record(bags, kind="demonstration", outcome="success", parameters={"failed_attempt": new_id()})
+    [branch] = world.walk(gone).came_from.branches
+    assert (branch.how, bool(branch.node.missing)) == ("collected for", True)
+
+
 def test_a_clip_a_dataset_and_a_hash_are_found_and_walked(world: World) -> None:
     clip = world.walk(world.clip)
     assert clip.root == Ref(Kind.CLIP, world.clip)

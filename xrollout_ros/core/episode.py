@@ -15,6 +15,8 @@ PERTURBATION = "perturbation"
 """Tag of an attempt in which somebody or something disturbed the robot on purpose."""
 ENGINE, DELAY_STEPS = "engine", "delay_steps"
 """Where an episode's parameters say how the policy was asked, and with which simulated delay, in policy steps."""
+FAILED_ATTEMPT = "failed_attempt"
+"""Where they say which attempt had failed from the start that a demonstration was collected from."""
 GENERATION, TEMPERATURE, CONTROL = "generation", "temperature", "control"
 """Where they say how a rollout came about that was generated for training, by how much the policy's noise was scaled,
 and by which constraints the policy was held while it acted."""

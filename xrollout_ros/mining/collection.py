@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome
+from xrollout_ros.core.episode import FAILED_ATTEMPT, EpisodeKind, EpisodeMeta, Outcome
 from xrollout_ros.core.errors import BagError, DataError, SpecError
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
@@ -17,7 +17,7 @@ from xrollout_ros.episodes.reader import read_episode
 from xrollout_ros.mining.plan import CollectionPlan, PlannedStart
 from xrollout_ros.runtime.start_list import LIST, NUMBER, ListedStart, Scalar, StartList
 
-PLAN, MODE, START, FAILED = "plan_id", "plan_mode", "plan_start", "failed_attempt"
+PLAN, MODE, START, FAILED = "plan_id", "plan_mode", "plan_start", FAILED_ATTEMPT
 """Where an episode's parameters say which plan it was collected for, which failure that is about, which of the plan's
 starts it began from, and which attempt had failed from there."""
 _DEPTH = 2

@@ -18,6 +18,8 @@ from xrollout_ros.ui import text
 from xrollout_ros.ui.collecting import Session
 from xrollout_ros.ui.records import Record
 
+_SHORT_ID = 10
+"""Last characters of a ULID: they tell the episodes of a day apart."""
 _PEOPLE = (
     "the policy drives; when the robot asks, or when you see it go wrong: take over, bring it back to where it is at "
     "home, do the rest, and mark the end (keys and buttons: docs/operators.md)"
@@ -29,7 +31,9 @@ def show_begin(console: Console, session: Session, left: int) -> None:
     plan, options = session.plan, session.options
     if plan is not None:
         what = f"{plan.target.mode} ({plan.target.meaning})" if plan.target.meaning else plan.target.mode
-        console.print(f"plan {plan.plan_id}: {text.plural(plan.demonstrations, 'demonstration')} for {what}")
+        console.print(
+            f"plan {plan.plan_id}: {text.plural(plan.demonstrations, 'demonstration')} for {what}", soft_wrap=True
+        )
         for each in wanted(plan):
             if not can_be_made(plan, each):
                 console.print(f"start {each.number} is left out: it has no seed", style="yellow")
@@ -86,7 +90,7 @@ def _table(records: Sequence[Record]) -> Table:
         begins = [span.begin_s for span in meta.interventions]
         table.add_row(
             str(meta.parameters[NUMBER]),
-            meta.episode_id,
+            meta.episode_id[-_SHORT_ID:],
             Text(meta.start),
             "–" if meta.seed is None else str(meta.seed),
             record.effective.outcome.value,
@@ -103,10 +107,12 @@ def _show_help(console: Console, session: Session, records: Sequence[Record]) ->
         return
     helped = sum(record.result.helped for record in records)
     alone = sum(record.result.success for record in records)
-    console.print(f"taken over: {helped} of {len(records)}; without help succeeded {alone}, which show no recovery")
+    alone_too = f"; {alone} succeeded without, which shows no recovery" if alone else ""
+    console.print(f"taken over: {helped} of {len(records)}{alone_too}")
     if options.perturb:
         disturbed = sum(PERTURBATION in record.effective.tags for record in records)
-        console.print(f"disturbed: {disturbed} of {len(records)}; in the others nothing came about")
+        others = "; in the others nothing came about" if disturbed < len(records) else ""
+        console.print(f"disturbed: {disturbed} of {len(records)}{others}")
 
 
 def _show_starts(console: Console, session: Session, records: Sequence[Record]) -> None:

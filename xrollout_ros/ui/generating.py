@@ -19,7 +19,7 @@ from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.episodes.resume import made_of
 from xrollout_ros.episodes.store import find_episodes
 from xrollout_ros.graph.description import GraphDescription, describe
-from xrollout_ros.mining.collection import PLAN
+from xrollout_ros.mining.collection import PLAN, TARGETED
 from xrollout_ros.mining.plan import CollectionPlan
 from xrollout_ros.mining.statistics import success_rate_of
 from xrollout_ros.runtime.action_control import VALUE
@@ -112,7 +112,7 @@ def rollouts(generation: Generation, options: Options) -> Rollouts:
     starts = StartList(
         # How many of them is no part of it: more of the same goes on from where it was.
         list_id=hashlib.sha256(json.dumps(made_of_these).encode()).hexdigest()[:16],
-        tags=(GENERATED,),
+        tags=(GENERATED, TARGETED) if plan else (GENERATED,),
         parameters={GENERATION: generation.name, TRIES: generation.tries, **({PLAN: plan} if plan else {})},
         starts=chosen,
     )

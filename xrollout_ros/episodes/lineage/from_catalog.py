@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from xrollout_ros.core.episode import FAILED_ATTEMPT
 from xrollout_ros.episodes.catalog.live import Reading
 from xrollout_ros.episodes.lineage.graph import NOT_HERE, Direction, Kind, Links, Node, Ref
 
@@ -90,11 +91,12 @@ class FromCatalog:
         if ref.kind in (Kind.EPISODE, Kind.CLIP) and (row := self._row(ref.id)) is not None:
             if row["policy_id"]:
                 yield Links("driven by", [Ref(Kind.POLICY, row["policy_id"])], 1)
-            if ref.kind is Kind.CLIP:
-                (of,) = self._reading.rows(
-                    "SELECT json_extract(properties, '$.episode_id') FROM episodes WHERE episode_id = ?", (ref.id,)
-                )[0]
-                yield Links("shows", [Ref(Kind.EPISODE, str(of))] if of else [], int(bool(of)))
+            # A clip says which episode it shows, a demonstration which failure it was collected for.
+            how, name = ("shows", "episode_id") if ref.kind is Kind.CLIP else ("collected for", FAILED_ATTEMPT)
+            (of,) = self._reading.rows(
+                f"SELECT json_extract(properties, '$.{name}') FROM episodes WHERE episode_id = ?", (ref.id,)
+            )[0]
+            yield Links(how, [Ref(Kind.EPISODE, str(of))] if of else [], int(bool(of)))
         elif ref.kind is Kind.POLICY and self._counts(ref.id)[0]:
             # Episodes name the dataset of their policy, too: known even where nothing of the training is.
             version = self._of_policy(ref.id, 1)[0]["dataset_version"]
