@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from xrollout_ros.core.episode import EpisodeMeta, Outcome, OutcomeSource
+from xrollout_ros.core.episode import EpisodeMeta, FailureJudgement, Outcome, OutcomeSource
 from xrollout_ros.core.resources import load_robot
 from xrollout_ros.episodes import journal, paths
 from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.episodes.catalog.filters import parse
-from xrollout_ros.episodes.journal import Reviewed, Said
+from xrollout_ros.episodes.journal import Judged, Reviewed, Said
 from xrollout_ros.mining.review.api import Reviews
 from xrollout_ros.mining.review.queue import Criteria, Why, drawn
 from xrollout_ros.mining.success import checks, labelling, training
@@ -233,9 +233,17 @@ def test_the_reviewer_sees_nothing_of_the_label_until_it_is_decided(
     label(catalog)
     ann, bob = (Reviews(catalog, name, Criteria(sample=0, double=1.0)) for name in ("ann", "bob"))
     waits = next(each for each in ann.queue() if each.why[0] is Why.CHECK_OF_LABEL)
-    assert waits.outcome == ""
+    # The tagger has looked since, and knows of the label.
+    late = FailureJudgement(
+        episode_id=waits.episode_id, mode="near_miss", moment_s=0.1, severity=0.1, confidence=0.95, evidence="seen",
+        author="rule:near_miss",
+    )  # fmt: skip
+    catalog.say([Said(late.author, waits.episode_id, Judged(judgement=late))])
+    waits = next(each for each in ann.queue() if each.episode_id == waits.episode_id)
+    assert (waits.why, waits.outcome, waits.failure_mode) == ((Why.CHECK_OF_LABEL,), "", "")
     case = ann.case(waits.episode_id)
     assert case.sealed
+    assert case.judgements == ()
     shown = (case.holds.outcome, case.holds.source, case.holds.reason, case.holds.tags, case.holds.properties)
     assert shown == (Outcome.UNKNOWN, OutcomeSource.TIME_LIMIT, "", {}, {})
     assert case.label is not None

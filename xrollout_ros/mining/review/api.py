@@ -146,7 +146,7 @@ class Reviews:
         """What is known of an episode.
 
         Another reviewer's word on an episode that two are to see is held back until this reviewer has decided, and so
-        is a success classifier's until anybody has.
+        is a success classifier's: the episode is shown as it was before.
 
         Raises:
             DataError: there is no such episode, or several.
@@ -164,7 +164,7 @@ class Reviews:
         # What decides whether the classifier can be relied on must not hang on having seen its word.
         sealed = label is not None and not decisions_of(self.author, entries)
         if sealed:
-            shown = [entry for entry in shown if entry.author != AUTHOR]
+            shown = _before_label(shown)
         said = said_by(row)
         return Case(
             row,
@@ -309,6 +309,12 @@ def _entries(reading: Reading, episode_id: str) -> list[JournalEntry]:
 def _words(entries: Sequence[JournalEntry]) -> dict[str, Word]:
     gone = retracted_ids(entries)
     return last_words(entry for entry in entries if entry.id not in gone)
+
+
+def _before_label(entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+    """What had been said when no success classifier had spoken yet: what rules say since may rest on its word."""
+    first = next((number for number, entry in enumerate(entries) if entry.author == AUTHOR), len(entries))
+    return list(entries[:first])
 
 
 def _judgements(said: Stated, entries: Sequence[JournalEntry]) -> tuple[FailureJudgement, ...]:

@@ -81,7 +81,7 @@ class Waiting(NamedTuple):
     outcome: str
     """Empty: another reviewer or a success classifier has said it, and this one is to judge for himself."""
     failure_mode: str
-    """The same holds: then it is that of the rules and models."""
+    """The same holds: then it is that of the rules and models; of a label, which decides what they say, nothing."""
     confidence: float | None
     """Of the judgement that counts."""
     started_at: str
@@ -190,8 +190,8 @@ def _queue_sql(author: str, criteria: Criteria, where: Sequence[Condition], chec
         SELECT is_unsure, is_unknown, is_unexplained, is_disputed, has_several, is_low, is_checked, seen = 1,
             in_sample AND NOT is_ambiguous, episode_id, double, task, policy_id,
             CASE WHEN seen = 1 OR is_labelled THEN '' ELSE outcome END,
-            CASE WHEN seen = 1 OR is_labelled THEN coalesce(first_mode, '') ELSE failure_mode END,
-            CASE WHEN seen = 1 OR is_labelled THEN first_confidence ELSE failure_confidence END, started_at
+            CASE WHEN is_labelled THEN '' WHEN seen = 1 THEN coalesce(first_mode, '') ELSE failure_mode END,
+            CASE WHEN is_labelled THEN NULL WHEN seen = 1 THEN first_confidence ELSE failure_confidence END, started_at
         FROM sorted WHERE is_ambiguous OR is_checked OR in_sample OR seen = 1
         ORDER BY is_ambiguous DESC, is_checked DESC, started_at DESC, episode_id DESC
     """
