@@ -61,4 +61,5 @@ def _recolored(values: Tensor, color: float, generator: torch.Generator) -> Tens
     grey = (values * torch.tensor(_GREY, device=values.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
     values = grey + saturation * (values - grey)
     middle = grey.mean((-2, -1), keepdim=True)
-    return middle + contrast * (values - middle)
+    recolored: Tensor = middle + contrast * (values - middle)
+    return recolored
