@@ -22,11 +22,11 @@ from tagging_attempts import TASKS
 from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.threads import one_thread
 from xrollout_ros.core.wilson import wilson
-from xrollout_ros.mining.review.queue import drawn
+from xrollout_ros.mining.review.queue import to_check
 from xrollout_ros.mining.success.calibration import quality
 from xrollout_ros.mining.success.checks import SALT, Checked, tally
 from xrollout_ros.mining.success.classifier import CONFIDENCE
-from xrollout_ros.mining.success.rule import Rule, RuleState, Standing, standing
+from xrollout_ros.mining.success.rule import RuleState, Standing, standing
 from xrollout_ros.mining.success.training import LEAST, LEAST_OF_EACH, Fitted, fit
 
 REVIEW_S = 20.0
@@ -164,7 +164,7 @@ def course(
         change: place in the order from which on the world is another.
     """
     random = np.random.default_rng([seed, 7])
-    truth, rows, rule, done = attempts.success, attempts.rows[view], Rule(), Course(episodes=len(order))
+    truth, rows, done = attempts.success, attempts.rows[view], Course(episodes=len(order))
     word = np.where(random.random(len(truth)) < slips, ~truth, truth)
     begin = len(_enough(order, word, BEGIN))
     reviewed = set(order[:begin].tolist())
@@ -178,11 +178,12 @@ def course(
                 labels[each] = p
             else:
                 reviewed.add(each)
-        now = _standing(labels, reviewed, word, attempts.ids, rule)
+        which = f"{seed}.{done.trainings}"
+        now = _standing(labels, reviewed, word, attempts.ids, which)
         for each in labels:
-            if drawn(attempts.ids[each], now.share, SALT):
+            if to_check(attempts.ids[each], which, now.share, SALT):
                 reviewed.add(each)
-        now = _standing(labels, reviewed, word, attempts.ids, rule)
+        now = _standing(labels, reviewed, word, attempts.ids, which)
         done.states.append(now.state)
         if now.state is RuleState.WIDEN and done.widened_at is None:
             done.widened_at = at + BATCH
@@ -209,15 +210,15 @@ def _trained(rows: Any, word: Any, reviewed: set[int], ids: Sequence[str], seed:
     return fit(rows[known], word[known], [ids[each] for each in known], seed)
 
 
-def _standing(labels: dict[int, float], reviewed: set[int], word: Any, ids: Sequence[str], rule: Rule) -> Standing:
+def _standing(labels: dict[int, float], reviewed: set[int], word: Any, ids: Sequence[str], which: str) -> Standing:
     def outcome(success: bool) -> Outcome:
         return Outcome.SUCCESS if success else Outcome.FAILURE
 
     checked = [
-        Checked("", "", "", ids[each], outcome(p > 0.5), p, outcome(bool(word[each])) if each in reviewed else None)
+        Checked("", "", which, ids[each], outcome(p > 0.5), p, outcome(bool(word[each])) if each in reviewed else None)
         for each, p in labels.items()
     ]
-    return standing(tally(checked, rule), rule)
+    return standing(tally(checked))
 
 
 def schedule(every: dict[str, Attempts], seeds: int, slips: float) -> None:

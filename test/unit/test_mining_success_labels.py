@@ -15,7 +15,7 @@ from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.episodes.catalog.filters import parse
 from xrollout_ros.episodes.journal import Judged, Reviewed, Said
 from xrollout_ros.mining.review.api import Reviews
-from xrollout_ros.mining.review.queue import Criteria, Why, drawn
+from xrollout_ros.mining.review.queue import Criteria, Why, to_check
 from xrollout_ros.mining.success import checks, labelling, training
 from xrollout_ros.mining.success.checks import SALT
 from xrollout_ros.mining.success.classifier import load, place_of, save
@@ -176,7 +176,7 @@ def test_labels_are_said_in_one_go_and_can_be_taken_back(
     waits = {each.episode_id: each.why[0] for each in Reviews(catalog, "ann", Criteria(sample=0)).queue()}
     assert {name for name, why in waits.items() if why is Why.CLASSIFIER_UNSURE} == unsure
     assert {name for name, why in waits.items() if why is Why.CHECK_OF_LABEL} == {
-        name for name in sure if drawn(name, 0.2, SALT)
+        name for name in sure if to_check(name, found.classifier.id, 0.2, SALT)
     }
     again = label(catalog)
     assert (again.labels, again.already) == ((), len(truth))
@@ -301,6 +301,8 @@ def test_a_new_classifier_replaces_what_nobody_has_checked(
         found = checks.labels_of(connection)
     own = {each.episode_id for each in found if each.classifier == second.classifier.id}
     assert own == {each.episode_id for each in second.labels if each.outcome is not None}
+    # Those that were not drawn of the first may be of the second.
+    assert second.drawn > 0
     standings = {each.classifier: each.current for each in checks.standings(catalog)}
     assert standings[second.classifier.id] and not standings[first.classifier.id]
 

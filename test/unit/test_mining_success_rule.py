@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.ids import new_id
-from xrollout_ros.mining.review.queue import drawn
+from xrollout_ros.mining.review.queue import to_check
 from xrollout_ros.mining.success.checks import SALT, Checked, tally
 from xrollout_ros.mining.success.rule import Rule, RuleState, Tally, standing
 
@@ -86,7 +86,7 @@ def test_a_rule_that_is_none_is_refused(values: dict[str, float]) -> None:
 
 
 def label(label: Outcome, said: Outcome | None, probability: float = 0.95, *, inside: bool = True) -> Checked:
-    name = next(name for name in iter(new_id, None) if drawn(name, 0.2, SALT) is inside)
+    name = next(name for name in iter(new_id, None) if to_check(name, "c", 0.2, SALT) is inside)
     return Checked("t", "r", "c", name, label, probability, said)
 
 

@@ -115,8 +115,15 @@ def _limit(share: float) -> str:
     return "g" if share >= 1 else f"{int(share * 16**_DIGITS):0{_DIGITS}x}"
 
 
-def _drawn_sql(salt: str, share: float) -> tuple[str, list[str]]:
-    return f"left(md5(? || ':' || episode_id), {_DIGITS}) < ?", [salt, _limit(share)]
+def to_check(episode_id: str, classifier: str, share: float, salt: str) -> bool:
+    """Whether a label is in the random share that people check. Each classifier has a draw of its own: what nobody has
+    checked of one may be checked of the next.
+    """
+    return drawn(episode_id, share, f"{salt}:{classifier}")
+
+
+def _drawn_sql(salt: str, share: float, own: str = "") -> tuple[str, list[str]]:
+    return f"left(md5(? || ':' || {own}episode_id), {_DIGITS}) < ?", [salt, _limit(share)]
 
 
 def waiting(
@@ -155,8 +162,9 @@ def _waiting(row: tuple[object, ...]) -> Waiting:
 
 def _queue_sql(author: str, criteria: Criteria, where: Sequence[Condition], checks: Checks) -> tuple[str, list[object]]:
     sampled, sampled_values = _drawn_sql(criteria.salt, criteria.sample)
-    narrow, narrow_values = _drawn_sql(checks.salt, checks.widened)
-    wide, wide_values = _drawn_sql(checks.salt, checks.sample)
+    by = "c.classifier || ':' || "
+    narrow, narrow_values = _drawn_sql(checks.salt, checks.widened, by)
+    wide, wide_values = _drawn_sql(checks.salt, checks.sample, by)
     trusted = ", ".join("?" * len(checks.classifiers)) or "NULL"
     double, double_values = _drawn_sql(f"{criteria.salt}:double", criteria.double)
     test = conjunction(where, Dialect.DUCKDB)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from xrollout_ros.core.episode import Outcome
 from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.mining.review.decisions import HUMAN, LAYER
-from xrollout_ros.mining.review.queue import Checks, drawn
+from xrollout_ros.mining.review.queue import Checks, to_check
 from xrollout_ros.mining.success.classifier import FOLDER, load
 from xrollout_ros.mining.success.label import AUTHOR, CLASSIFIER, PROBABILITY
 from xrollout_ros.mining.success.rule import Rule, RuleState, Standing, Tally, standing
@@ -64,7 +64,7 @@ def tally(labels: Iterable[Checked], rule: Rule | None = None) -> Tally:
     """
     rule = rule or Rule()
     every = list(labels)
-    inside = [each for each in every if drawn(each.episode_id, rule.sample, SALT)]
+    inside = [each for each in every if to_check(each.episode_id, each.classifier, rule.sample, SALT)]
     decided = [each for each in inside if each.said not in (None, Outcome.UNKNOWN)]
     counting = decided[-rule.newest :]
     wrong = [each for each in counting if (each.said is Outcome.SUCCESS) is not (each.label is Outcome.SUCCESS)]

@@ -12,7 +12,7 @@ from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.episodes.catalog.filters import Condition
 from xrollout_ros.episodes.locking import alone
 from xrollout_ros.mining.review.api import LOCK
-from xrollout_ros.mining.review.queue import drawn
+from xrollout_ros.mining.review.queue import to_check
 from xrollout_ros.mining.success.checks import SALT, standing_of
 from xrollout_ros.mining.success.classifier import SuccessClassifier, load, place_of
 from xrollout_ros.mining.success.examples import (
@@ -60,7 +60,8 @@ class Labelled:
     def drawn(self) -> int:
         """Labels that are in the human sample."""
         share = self.standing.share
-        return sum(each.outcome is not None and drawn(each.episode_id, share, SALT) for each in self.labels)
+        sure = [each for each in self.labels if each.outcome is not None]
+        return sum(to_check(each.episode_id, each.classifier, share, SALT) for each in sure)
 
 
 def label(
