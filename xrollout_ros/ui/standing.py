@@ -26,10 +26,16 @@ def show_standing(console: Console, each: ClassifierStanding) -> None:
     if each.problem:
         console.print(Text.assemble(f"{what}: ", (each.problem, "red")), soft_wrap=True)
         return
-    of = f"classifier {each.classifier}" + ("" if each.current else ", an earlier one")
-    now = each.standing
-    console.print(Text.assemble(f"{what}, {of}: ", (now.state.value, f"bold {STYLE[now.state]}")), soft_wrap=True)
-    found = now.tally
+    now, found = each.standing, each.standing.tally
+    if not each.current:
+        console.print(
+            f"{what}, classifier {each.classifier}, an earlier one: {text.plural(found.labels, 'label')} in force, "
+            f"{each.unverified} unverified" + ("; `xrollout label` replaces these" if each.unverified else ""),
+            soft_wrap=True,
+        )
+        return
+    state = (now.state.value, f"bold {STYLE[now.state]}")
+    console.print(Text.assemble(f"{what}, classifier {each.classifier}: ", state), soft_wrap=True)
     console.print(
         f"  {text.plural(found.labels, 'label')}, {each.unverified} unverified; in the human sample {found.drawn}, of "
         f"these checked {found.checked}"
