@@ -24,13 +24,13 @@ from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.core.threads import one_thread
-from xrollout_ros.learning.augment import AugmentSpec, make_augmenter
+from xrollout_ros.learning.augment.spec import AugmentSpec, make_augmenter
 from xrollout_ros.learning.dataset import TrainingEpisode, TrainingSet
-from xrollout_ros.learning.fit import Recipe, fit
-from xrollout_ros.learning.loader import Samples
 from xrollout_ros.learning.policies import ChunkPolicy
-from xrollout_ros.learning.train_options import DEFAULT_STEPS, TrainOptions
-from xrollout_ros.learning.train_plan import make_model, reconcile
+from xrollout_ros.learning.training.fit import Recipe, fit
+from xrollout_ros.learning.training.loader import Samples
+from xrollout_ros.learning.training.options import DEFAULT_STEPS, TrainOptions
+from xrollout_ros.learning.training.plan import make_model, reconcile
 from xrollout_ros.learning.windows import windows
 from xrollout_ros.mining.statistics import success_rate
 from xrollout_ros.sim.loop import run_attempt

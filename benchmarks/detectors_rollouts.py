@@ -16,8 +16,8 @@ from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.safety import NoProgressSpec
 from xrollout_ros.episodes.reader import EpisodeData
+from xrollout_ros.learning.calibration.scored import Scored, computed
 from xrollout_ros.learning.policies import ChunkPolicy
-from xrollout_ros.learning.scored import Scored, computed
 from xrollout_ros.learning.scores import DROPOUT, FITTED
 from xrollout_ros.mining.rules import judge
 from xrollout_ros.runtime.detectors import AttemptFacts, Moment, NoProgressDetector

@@ -22,10 +22,10 @@ from xrollout_ros.core.ports import PolicyInfo
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.threads import one_thread
 from xrollout_ros.learning.dataset import TrainingEpisode
-from xrollout_ros.learning.fit import Recipe, fit
 from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, build_model
 from xrollout_ros.learning.policies import ChunkPolicy
-from xrollout_ros.learning.train_options import DEFAULT_HORIZON, DEFAULT_STEPS
+from xrollout_ros.learning.training.fit import Recipe, fit
+from xrollout_ros.learning.training.options import DEFAULT_HORIZON, DEFAULT_STEPS
 from xrollout_ros.learning.windows import windows
 from xrollout_ros.mining.statistics import success_rate
 from xrollout_ros.runtime.processors import state_entries

@@ -25,12 +25,12 @@ from xrollout_ros.core.ports import PolicyInfo, SimObservation
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.threads import one_thread
-from xrollout_ros.learning.augment_images import augment_images
+from xrollout_ros.learning.augment.images import augment_images
 from xrollout_ros.learning.dataset import TrainingEpisode
-from xrollout_ros.learning.fit import Recipe, fit
-from xrollout_ros.learning.loader import Samples
 from xrollout_ros.learning.models import ChunkModel, build_model
 from xrollout_ros.learning.policies import ChunkPolicy
+from xrollout_ros.learning.training.fit import Recipe, fit
+from xrollout_ros.learning.training.loader import Samples
 from xrollout_ros.learning.windows import Windows, windows
 from xrollout_ros.mining.statistics import success_rate
 from xrollout_ros.runtime.processors import state_entries

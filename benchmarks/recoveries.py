@@ -26,8 +26,8 @@ from xrollout_ros.core.safety import HandoverSpec
 from xrollout_ros.learning.dataset import TrainingEpisode
 from xrollout_ros.learning.frames import Frame
 from xrollout_ros.learning.policies import ChunkPolicy
-from xrollout_ros.learning.train_options import DEFAULT_STEPS
-from xrollout_ros.learning.weights import Scheme
+from xrollout_ros.learning.training.options import DEFAULT_STEPS
+from xrollout_ros.learning.training.weights import Scheme
 from xrollout_ros.runtime.operators.scripted import TakeoverRule
 from xrollout_ros.sim.faults import parse_faults
 

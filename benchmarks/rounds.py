@@ -28,15 +28,15 @@ from xrollout_ros.learning.dataset import (
     usable_rows,
     why_not,
 )
-from xrollout_ros.learning.fit import Recipe, fit
 from xrollout_ros.learning.frames import Frame, frames_of
 from xrollout_ros.learning.policies import ChunkPolicy
-from xrollout_ros.learning.replay import make_replay
 from xrollout_ros.learning.runs import runs
 from xrollout_ros.learning.scores import FITTED, detectors_of
-from xrollout_ros.learning.train_options import DEFAULT_STEPS, TrainOptions
-from xrollout_ros.learning.train_plan import make_model, reconcile
-from xrollout_ros.learning.weights import Scheme
+from xrollout_ros.learning.training.fit import Recipe, fit
+from xrollout_ros.learning.training.options import DEFAULT_STEPS, TrainOptions
+from xrollout_ros.learning.training.plan import make_model, reconcile
+from xrollout_ros.learning.training.replay import make_replay
+from xrollout_ros.learning.training.weights import Scheme
 from xrollout_ros.learning.windows import windows
 from xrollout_ros.runtime.novelty import Novelty, Steps
 from xrollout_ros.runtime.novelty_fit import fit as fit_novelty

@@ -25,9 +25,9 @@ from xrollout_ros.core.modes import Source
 from xrollout_ros.core.ports import PolicyInfo
 from xrollout_ros.core.resources import load_robot, load_task, share_dir
 from xrollout_ros.learning.dataset import TrainingEpisode
-from xrollout_ros.learning.fit import Recipe, fit
 from xrollout_ros.learning.models import ChunkModel, build_model
 from xrollout_ros.learning.policies import ChunkPolicy
+from xrollout_ros.learning.training.fit import Recipe, fit
 from xrollout_ros.learning.windows import windows
 from xrollout_ros.mining.statistics import success_rate
 from xrollout_ros.runtime.engines import ENGINES, Engine

@@ -12,10 +12,10 @@ from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.ports import PolicyInfo
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.learning.dataset import TrainingEpisode
-from xrollout_ros.learning.fit import Recipe, fit
 from xrollout_ros.learning.models import build_model
 from xrollout_ros.learning.policies import ChunkPolicy
 from xrollout_ros.learning.scores import detectors_of
+from xrollout_ros.learning.training.fit import Recipe, fit
 from xrollout_ros.learning.windows import windows
 from xrollout_ros.runtime.novelty import Kind, Steps
 from xrollout_ros.runtime.novelty_fit import fit as fit_novelty

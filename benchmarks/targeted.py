@@ -31,7 +31,7 @@ from targeted_ways import (
 )
 
 from xrollout_ros.core.errors import SpecError
-from xrollout_ros.learning.train_options import DEFAULT_STEPS
+from xrollout_ros.learning.training.options import DEFAULT_STEPS
 
 SETTINGS = {
     "pick_and_place": Setting(8, 600, (300, 1200, 2400)),

@@ -31,10 +31,10 @@ from xrollout_ros.episodes.images import decode_compressed
 from xrollout_ros.episodes.reader import COMMAND_TOPIC
 from xrollout_ros.episodes.store import find_episodes
 from xrollout_ros.learning.dataset import TrainingEpisode, TrainingSet
-from xrollout_ros.learning.fit import Recipe, fit
-from xrollout_ros.learning.loader import Samples
 from xrollout_ros.learning.models import ChunkModel, build_model
 from xrollout_ros.learning.shards.reader import open_dataset
+from xrollout_ros.learning.training.fit import Recipe, fit
+from xrollout_ros.learning.training.loader import Samples
 from xrollout_ros.learning.windows import windows
 from xrollout_ros.runtime.image_processors import resize
 

@@ -12,10 +12,10 @@ from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.modes import Severity
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.safety import ScoreSpec
+from xrollout_ros.learning.calibration.scored import computed, recorded
+from xrollout_ros.learning.calibration.sidecar import write_calibration
 from xrollout_ros.learning.checkpoint import load_policy
 from xrollout_ros.learning.metadata import read_meta, sha256
-from xrollout_ros.learning.scored import computed, recorded
-from xrollout_ros.learning.sidecar import write_calibration
 from xrollout_ros.sim.loop import run_attempt
 from xrollout_ros.sim.robot import make_sim_robot
 

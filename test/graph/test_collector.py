@@ -81,8 +81,8 @@ def collect(collector: ROS2DataCollector, leading: Leader, actions: int, **end: 
 
 def test_what_is_collected_lists_reads_and_trains(data: Path, tmp_path: Path) -> None:
     from xrollout_ros.learning.checkpoint import load_policy
-    from xrollout_ros.learning.train import train
-    from xrollout_ros.learning.train_options import TrainOptions
+    from xrollout_ros.learning.training.options import TrainOptions
+    from xrollout_ros.learning.training.train import train
 
     with (
         leader() as leading,

@@ -9,8 +9,8 @@ import numpy as np
 from xrollout_ros.core.calibration import Calibration, Usual
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.ports import PolicyInfo
-from xrollout_ros.learning.own_attempts import OwnAttempt
-from xrollout_ros.learning.scored import Scored
+from xrollout_ros.learning.calibration.own_attempts import OwnAttempt
+from xrollout_ros.learning.calibration.scored import Scored
 
 HASH = "ab" * 32
 POLICY = "01JD0000000000000000000001"

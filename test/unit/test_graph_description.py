@@ -14,8 +14,8 @@ from xrollout_ros.core.resources import share_dir
 from xrollout_ros.graph.arguments import ARGUMENTS
 from xrollout_ros.graph.description import GraphDescription, describe
 from xrollout_ros.graph.starter import command_of
+from xrollout_ros.learning.calibration.sidecar import write_calibration
 from xrollout_ros.learning.metadata import sha256
-from xrollout_ros.learning.sidecar import write_calibration
 
 from ..checkpoints import make_checkpoint
 from .calibrations import calibration

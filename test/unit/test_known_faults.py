@@ -47,7 +47,10 @@ def test_no_stride_drops_a_human_frame(sources: list[Source], horizon: int, step
     source = np.array([int(each) for each in sources], dtype=np.uint8)
     count = np.arange(len(source), dtype=float)[:, None]
     usable = usable_rows(META, source, Include.DEMONSTRATIONS)
-    found = windows([TrainingEpisode(META.episode_id, META.task, count, count, usable, policy_step=count[:, 0] * steps_per_row)], horizon)
+    found = windows(
+        [TrainingEpisode(META.episode_id, META.task, count, count, usable, policy_step=count[:, 0] * steps_per_row)],
+        horizon,
+    )
     assert found.state[:, 0].tolist() == np.flatnonzero(source == Source.OPERATOR).tolist()
     assert found.mask[:, 0].all()
     assert np.array_equal(found.actions[:, 0, 0], found.state[:, 0])

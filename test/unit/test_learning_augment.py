@@ -19,10 +19,10 @@ from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.mirror import MirrorSpec
 from xrollout_ros.core.resources import load_robot
 from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.learning.augment import AugmentSpec, make_augmenter
-from xrollout_ros.learning.augment_inputs import Inputs
-from xrollout_ros.learning.augment_moves import Warp, leading
-from xrollout_ros.learning.augment_windows import Augmenter
+from xrollout_ros.learning.augment.inputs import Inputs
+from xrollout_ros.learning.augment.moves import Warp, leading
+from xrollout_ros.learning.augment.spec import AugmentSpec, make_augmenter
+from xrollout_ros.learning.augment.windows import Augmenter
 from xrollout_ros.runtime.processors import Pipeline
 
 from .robots import JOINTS, SMOOTH, dim, robot

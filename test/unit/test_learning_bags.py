@@ -22,8 +22,8 @@ from xrollout_ros.episodes import journal, paths
 from xrollout_ros.learning.checkpoint import load_policy
 from xrollout_ros.learning.dataset import Include, load_training_set
 from xrollout_ros.learning.frames import Frame
-from xrollout_ros.learning.train import train
-from xrollout_ros.learning.train_options import TrainOptions
+from xrollout_ros.learning.training.options import TrainOptions
+from xrollout_ros.learning.training.train import train
 from xrollout_ros.learning.windows import windows
 from xrollout_ros.runtime.processors import Pipeline
 from xrollout_ros.sim.loop import run_attempt

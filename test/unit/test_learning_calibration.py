@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from xrollout_ros.core.calibration import ALARM, CONSISTENCY, OVERTIME, Usual
 from xrollout_ros.core.errors import SpecError
-from xrollout_ros.learning.audit import Verdict, audit
-from xrollout_ros.learning.calibrating import CannotCalibrateError, State, alarm_of, calibrate
-from xrollout_ros.learning.calibration import conformal, halves, least, needed, rank_of, smoothed, usual
-from xrollout_ros.learning.own_attempts import OwnAttempts
-from xrollout_ros.learning.scored import Scored
+from xrollout_ros.learning.calibration.audit import Verdict, audit
+from xrollout_ros.learning.calibration.calibrating import CannotCalibrateError, State, alarm_of, calibrate
+from xrollout_ros.learning.calibration.document import conformal, halves, least, needed, rank_of, smoothed, usual
+from xrollout_ros.learning.calibration.own_attempts import OwnAttempts
+from xrollout_ros.learning.calibration.scored import Scored
 from xrollout_ros.runtime.alarm import CLIP, Alarm, Smoothed, combined, in_words
 
 from .calibrations import INFO, attempt, calibration, scored

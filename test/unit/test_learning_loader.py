@@ -14,8 +14,8 @@ import torch
 
 from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.learning.dataset import TrainingEpisode
-from xrollout_ros.learning.loader import Samples, batches
 from xrollout_ros.learning.models import build_model
+from xrollout_ros.learning.training.loader import Samples, batches
 from xrollout_ros.learning.windows import windows
 
 SIZES = {"state_dim": 1, "action_dim": 1, "horizon": 2, "width": 8, "depth": 1}

@@ -16,10 +16,10 @@ import torch
 
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.ports import Policy, PolicyInfo
-from xrollout_ros.learning.fit import Recipe, fit
 from xrollout_ros.learning.models import ARCHITECTURES, build_model
-from xrollout_ros.learning.networks import Normalizer
+from xrollout_ros.learning.models.networks import Normalizer
 from xrollout_ros.learning.policies import ChunkPolicy
+from xrollout_ros.learning.training.fit import Recipe, fit
 from xrollout_ros.learning.windows import Windows
 
 SIZES = {"state_dim": 14, "action_dim": 4, "horizon": 8}

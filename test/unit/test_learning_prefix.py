@@ -20,11 +20,11 @@ from xrollout_ros.core.ports import PolicyInfo, Prefix
 from xrollout_ros.learning.checkpoint import load_policy
 from xrollout_ros.learning.devices import WORTH_A_GPU, choose_device
 from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, FlowModel, build_model
-from xrollout_ros.learning.networks import ParallelMLP
+from xrollout_ros.learning.models.networks import ParallelMLP
+from xrollout_ros.learning.models.prefix import LARGEST_GAIN, Given, draw_lengths, guidance_gain, soft_weights
 from xrollout_ros.learning.policies import ChunkPolicy
-from xrollout_ros.learning.prefix import LARGEST_GAIN, Given, draw_lengths, guidance_gain, soft_weights
-from xrollout_ros.learning.train_options import TrainOptions
-from xrollout_ros.learning.train_plan import _prefix
+from xrollout_ros.learning.training.options import TrainOptions
+from xrollout_ros.learning.training.plan import _prefix
 
 from ..checkpoints import make_checkpoint
 

@@ -15,7 +15,7 @@ from xrollout_ros.core.mirror import MirrorSpec
 from xrollout_ros.core.modes import Mode
 from xrollout_ros.episodes import journal, paths
 from xrollout_ros.episodes.journal import PropertySet, Tagged
-from xrollout_ros.learning.augment import AugmentSpec
+from xrollout_ros.learning.augment.spec import AugmentSpec
 from xrollout_ros.learning.frames import Frame
 from xrollout_ros.learning.pyramid.build import Built
 from xrollout_ros.learning.pyramid.opening import read_episodes, read_report

@@ -14,11 +14,11 @@ pytest.importorskip("torch")
 import torch
 
 from xrollout_ros.core.errors import SpecError
-from xrollout_ros.learning.curriculum import LEAST, Curriculum
 from xrollout_ros.learning.dataset import TrainingEpisode
 from xrollout_ros.learning.frames import Frame
-from xrollout_ros.learning.replay import REPLAYS, Prioritized, Weighted, make_replay, systematic
-from xrollout_ros.learning.weights import SCHEMES, class_shares, window_weights
+from xrollout_ros.learning.training.curriculum import LEAST, Curriculum
+from xrollout_ros.learning.training.replay import REPLAYS, Prioritized, Weighted, make_replay, systematic
+from xrollout_ros.learning.training.weights import SCHEMES, class_shares, window_weights
 from xrollout_ros.learning.windows import Windows, windows
 
 DEMONSTRATION, ROLLOUT, INTERVENTION = Frame.DEMONSTRATION, Frame.ROLLOUT, Frame.INTERVENTION

@@ -15,11 +15,11 @@ pytest.importorskip("torch")
 import torch
 
 from xrollout_ros.core.errors import DataError, TrainingDivergedError
-from xrollout_ros.learning import fit as fit_module
-from xrollout_ros.learning.fit import Fitted, Progress, Recipe, fit
 from xrollout_ros.learning.models import build_model
-from xrollout_ros.learning.replay import Prioritized
-from xrollout_ros.learning.resume import TrainingState, fingerprint, state_path
+from xrollout_ros.learning.training import fit as fit_module
+from xrollout_ros.learning.training.fit import Fitted, Progress, Recipe, fit
+from xrollout_ros.learning.training.replay import Prioritized
+from xrollout_ros.learning.training.resume import TrainingState, fingerprint, state_path
 from xrollout_ros.learning.windows import Windows
 
 EPOCHS = 6

@@ -20,11 +20,11 @@ from xrollout_ros.core.calibration import ALARM, OVERTIME, Calibration, Usual
 from xrollout_ros.core.chunk import Observation
 from xrollout_ros.core.errors import CheckpointError
 from xrollout_ros.core.resources import load_robot
+from xrollout_ros.learning.calibration.scored import computed
+from xrollout_ros.learning.calibration.sidecar import read_calibration, sidecar_of, write_calibration
 from xrollout_ros.learning.checkpoint import load_policy
 from xrollout_ros.learning.metadata import read_meta, sha256
-from xrollout_ros.learning.scored import computed
 from xrollout_ros.learning.scores import DROPOUT, dropout_variance
-from xrollout_ros.learning.sidecar import read_calibration, sidecar_of, write_calibration
 from xrollout_ros.runtime.engines import make_engine
 
 from ..checkpoints import make_checkpoint
@@ -60,7 +60,7 @@ def test_it_is_found_with_its_checkpoint_which_stays_as_it_is(checkpoint: Path) 
 def test_it_is_read_without_torch(checkpoint: Path) -> None:
     write_calibration(own(checkpoint), checkpoint)
     code = (
-        "import sys; from pathlib import Path; from xrollout_ros.learning.sidecar import read_calibration;"
+        "import sys; from pathlib import Path; from xrollout_ros.learning.calibration.sidecar import read_calibration;"
         f"assert read_calibration(Path({str(checkpoint)!r}), {sha256(checkpoint.read_bytes())!r}).n == 1;"
         "assert 'torch' not in sys.modules"
     )
@@ -163,7 +163,7 @@ def test_a_flow_s_own_loss_is_small_where_it_has_learned_and_the_same_for_the_sa
 def test_scores_computed_again_are_those_that_were_recorded(checkpoint: Path, bags: Any) -> None:
     """Written as the graph would have written them: chunk by chunk, from the very engine."""
     from xrollout_ros.episodes.reader import read_episode
-    from xrollout_ros.learning.scored import recorded, scored
+    from xrollout_ros.learning.calibration.scored import recorded, scored
 
     policy = load_policy(checkpoint)
     meta = bags.meta(policy_id=policy.info.policy_id, checkpoint_hash=policy.info.checkpoint_hash)

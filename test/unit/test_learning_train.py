@@ -19,15 +19,15 @@ from xrollout_ros.core.resources import load_robot
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.threads import one_thread
 from xrollout_ros.episodes.lineage import records as lineage
-from xrollout_ros.learning import train as train_module
+from xrollout_ros.learning.calibration.sidecar import sidecar_of
 from xrollout_ros.learning.checkpoint import load_checkpoint, load_policy
 from xrollout_ros.learning.dataset import TrainingEpisode, TrainingSet
-from xrollout_ros.learning.fit import Progress
 from xrollout_ros.learning.lineage import record_in, records_in
 from xrollout_ros.learning.metadata import read_meta
-from xrollout_ros.learning.sidecar import sidecar_of
-from xrollout_ros.learning.train import TrainResult, train
-from xrollout_ros.learning.train_options import TrainOptions
+from xrollout_ros.learning.training import train as train_module
+from xrollout_ros.learning.training.fit import Progress
+from xrollout_ros.learning.training.options import TrainOptions
+from xrollout_ros.learning.training.train import TrainResult, train
 
 ROBOT = load_robot("metaworld_sawyer")
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from xrollout_ros.core.threads import one_thread
-from xrollout_ros.learning.augment_images import augment_images
-from xrollout_ros.learning.vision import SpatialSoftmax, Vision
+from xrollout_ros.learning.augment.images import augment_images
+from xrollout_ros.learning.models.vision import SpatialSoftmax, Vision
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -14,8 +14,8 @@ pytest.importorskip("torch")
 
 from xrollout_ros.core.modes import Source
 from xrollout_ros.episodes import paths
+from xrollout_ros.learning.calibration.sidecar import sidecar_of
 from xrollout_ros.learning.checkpoint import load_policy
-from xrollout_ros.learning.sidecar import sidecar_of
 from xrollout_ros.mining.plan import UNSURE, read_plan
 from xrollout_ros.ui.cli import cli
 

@@ -105,9 +105,9 @@ def describe(graph: str, arguments: Mapping[str, str]) -> GraphDescription:
 
 
 def _deploy(given: Mapping[str, str]) -> GraphDescription:
+    from xrollout_ros.learning.calibration.sidecar import read_calibration
     from xrollout_ros.learning.compatibility import check_driver, check_robot, check_task
     from xrollout_ros.learning.metadata import read_bytes, read_meta, sha256
-    from xrollout_ros.learning.sidecar import read_calibration
 
     if not given["model"]:
         raise SpecError("no model was given", "Give model:=checkpoint.pt; `xrollout train` makes one.")

@@ -16,6 +16,7 @@ from xrollout_ros.core.files import write_bytes, write_together
 from xrollout_ros.core.ports import PolicyInfo
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
+from xrollout_ros.learning.calibration.sidecar import read_calibration
 from xrollout_ros.learning.compatibility import check_driver, check_robot, check_task
 from xrollout_ros.learning.devices import choose_device
 from xrollout_ros.learning.metadata import (
@@ -29,7 +30,6 @@ from xrollout_ros.learning.metadata import (
 from xrollout_ros.learning.models import ChunkModel, build_model
 from xrollout_ros.learning.policies import ChunkPolicy
 from xrollout_ros.learning.scores import detectors_of, score_name
-from xrollout_ros.learning.sidecar import read_calibration
 from xrollout_ros.runtime.novelty import Novelty
 from xrollout_ros.runtime.novelty import read as read_novelty
 

@@ -25,7 +25,7 @@ from xrollout_ros.episodes.journal_entry import JournalEntry
 from xrollout_ros.episodes.paths import JOURNAL
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.episodes.store import find_episodes
-from xrollout_ros.learning.augment import AugmentSpec
+from xrollout_ros.learning.augment.spec import AugmentSpec
 from xrollout_ros.learning.frames import Frame, Frames, frames_of
 from xrollout_ros.mining.verification import outcome_basis
 from xrollout_ros.runtime.processors import Pipeline, process_rows

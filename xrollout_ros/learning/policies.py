@@ -12,7 +12,7 @@ from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.ports import PolicyInfo, Prefix
 from xrollout_ros.learning.models import ChunkModel
-from xrollout_ros.learning.prefix import Given
+from xrollout_ros.learning.models.prefix import Given
 from xrollout_ros.learning.scores import dropout_variance, novelty_scores
 from xrollout_ros.runtime.novelty import Novelty
 

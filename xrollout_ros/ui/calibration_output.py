@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from xrollout_ros.core.wilson import wilson
-from xrollout_ros.learning.audit import Audit, Share, Verdict
-from xrollout_ros.learning.calibrating import Calibrated, CannotCalibrateError, Told
+from xrollout_ros.learning.calibration.audit import Audit, Share, Verdict
+from xrollout_ros.learning.calibration.calibrating import Calibrated, CannotCalibrateError, Told
 from xrollout_ros.ui import text
 
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
@@ -29,7 +29,9 @@ def show(console: Console, found: Calibrated, path: Path) -> None:
     """What was calibrated, what it promises, and what it would have told."""
     made = found.calibration
     starts = ", ".join(f"{name} {count}" for name, count in sorted(made.starts.items()))
-    console.print(f"{made.task} on {made.robot}, policy {made.policy_id}, engine {made.engine}, {made.drive}", soft_wrap=True)
+    console.print(
+        f"{made.task} on {made.robot}, policy {made.policy_id}, engine {made.engine}, {made.drive}", soft_wrap=True
+    )
     console.print(
         f"successes: {made.time_n} (starts: {starts}): {len(made.normalized_on)} normalize, {made.n} give the threshold"
     )

@@ -19,8 +19,8 @@ from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.resources import load_task
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.graph.description import describe
-from xrollout_ros.learning.train import TrainResult
-from xrollout_ros.learning.train_options import TrainOptions
+from xrollout_ros.learning.training.options import TrainOptions
+from xrollout_ros.learning.training.train import TrainResult
 from xrollout_ros.ui import text
 from xrollout_ros.ui.console import heading
 from xrollout_ros.ui.deployment import Attempt, DeploymentSummary, StageTime, Training

@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from xrollout_ros.learning import fit
-from xrollout_ros.learning.resume import state_path
-from xrollout_ros.learning.train import TrainResult, train
-from xrollout_ros.learning.train_options import TrainOptions
+from xrollout_ros.learning.training import fit
+from xrollout_ros.learning.training.options import TrainOptions
+from xrollout_ros.learning.training.resume import state_path
+from xrollout_ros.learning.training.train import TrainResult, train
 from xrollout_ros.ui import text
 
 PLAIN_LINES = 10
@@ -19,7 +19,7 @@ def train_with_progress(options: TrainOptions, console: Console) -> TrainResult:
     """Train, showing epochs, loss and the time left; then say what was made and what was left out.
 
     Raises:
-        XRolloutError: as :func:`xrollout_ros.learning.train.train` does.
+        XRolloutError: as :func:`xrollout_ros.learning.training.train.train` does.
     """
     waiting = state_path(options.output)
     if waiting.exists() and not options.restart:

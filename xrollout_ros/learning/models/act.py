@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from xrollout_ros.learning.models.base import ChunkModel, Dim, ModelConfig, masked_mean
+from xrollout_ros.learning.models.prefix import Given
 from xrollout_ros.learning.models.transformer import Decoder, Encoder, places
-from xrollout_ros.learning.prefix import Given
 
 
 class ACTConfig(ModelConfig):

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.ports import Conditioning
-from xrollout_ros.learning.networks import Normalizer
-from xrollout_ros.learning.prefix import Given
-from xrollout_ros.learning.vision import Images, Vision
+from xrollout_ros.learning.models.networks import Normalizer
+from xrollout_ros.learning.models.prefix import Given
+from xrollout_ros.learning.models.vision import Images, Vision
 
 Dim = Annotated[int, Field(ge=1, le=4096)]
 Side = Annotated[int, Field(ge=16, le=512)]

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from xrollout_ros.core.ports import Conditioning
 from xrollout_ros.learning.models.base import ChunkModel, ModelConfig, masked_mean
-from xrollout_ros.learning.networks import VelocityNet
-from xrollout_ros.learning.prefix import Given, draw_lengths, guidance_gain, soft_weights
+from xrollout_ros.learning.models.networks import VelocityNet
+from xrollout_ros.learning.models.prefix import Given, draw_lengths, guidance_gain, soft_weights
 
 LOSS_DRAWS = 4
 """Noises and times at which a chunk's own loss is taken."""

@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 from xrollout_ros.learning.models.base import ChunkModel, ModelConfig, masked_mean
-from xrollout_ros.learning.networks import ParallelMLP, mlp
-from xrollout_ros.learning.prefix import Given
+from xrollout_ros.learning.models.networks import ParallelMLP, mlp
+from xrollout_ros.learning.models.prefix import Given
 
 
 class MLPConfig(ModelConfig):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from xrollout_ros.learning.networks import dropping
+from xrollout_ros.learning.models.networks import dropping
 
 
 class Attention(nn.Module):

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from xrollout_ros.core.document import Name, Strict
 from xrollout_ros.core.errors import SpecError, from_validation
 from xrollout_ros.core.resources import load_yaml, share_dir
-from xrollout_ros.learning.augment import AugmentSpec
+from xrollout_ros.learning.augment.spec import AugmentSpec
 from xrollout_ros.learning.frames import FRAME_NAMES, PRE_INTERVENTION_S
 from xrollout_ros.learning.pyramid.conditions import Condition
 

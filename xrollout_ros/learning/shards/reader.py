@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from xrollout_ros.core.errors import DataError, from_validation
 from xrollout_ros.core.mirror import MirrorSpec
-from xrollout_ros.learning.augment import AugmentSpec
+from xrollout_ros.learning.augment.spec import AugmentSpec
 from xrollout_ros.learning.dataset import TrainingEpisode, TrainingSet, policy_steps
 from xrollout_ros.learning.frames import Frame
 from xrollout_ros.learning.shards.layout import CAMERA, ROW_ARRAYS

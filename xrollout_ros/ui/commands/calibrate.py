@@ -15,7 +15,7 @@ from xrollout_ros.ui.options import data_option, json_option
 
 if TYPE_CHECKING:
     from xrollout_ros.core.calibration import Calibration
-    from xrollout_ros.learning.own_attempts import OwnAttempts
+    from xrollout_ros.learning.calibration.own_attempts import OwnAttempts
     from xrollout_ros.learning.policies import ChunkPolicy
 
 _EPILOG = """\b
@@ -48,7 +48,7 @@ def calibrate(
     passes that with a probability of ALPHA at most. Demonstrations, helped attempts and those in which an alarm was
     acted on are left out. The checkpoint is not changed.
     """
-    from xrollout_ros.learning.calibration import check_alpha
+    from xrollout_ros.learning.calibration.document import check_alpha
     from xrollout_ros.learning.checkpoint import load_policy
     from xrollout_ros.ui import calibration_output as shown
 
@@ -68,9 +68,9 @@ def calibrate(
         _audit(made, _found(policy, data, most, filters), as_json)
         return
     from xrollout_ros.core.files import check_writable
-    from xrollout_ros.learning.calibrating import CannotCalibrateError
-    from xrollout_ros.learning.calibrating import calibrate as calibrated_on
-    from xrollout_ros.learning.sidecar import sidecar_of, write_calibration
+    from xrollout_ros.learning.calibration.calibrating import CannotCalibrateError
+    from xrollout_ros.learning.calibration.calibrating import calibrate as calibrated_on
+    from xrollout_ros.learning.calibration.sidecar import sidecar_of, write_calibration
 
     check_writable(sidecar_of(model), "the calibration")
     try:
@@ -88,7 +88,7 @@ def calibrate(
 
 
 def _found(policy: ChunkPolicy, data: Path, most: int | None, filters: dict[str, Any]) -> OwnAttempts:
-    from xrollout_ros.learning.own_attempts import MOST, own_attempts
+    from xrollout_ros.learning.calibration.own_attempts import MOST, own_attempts
     from xrollout_ros.ui.progress import Bar
 
     with caught_up(data) as catalog, Bar("reading attempts", at_least=_WORTH_SHOWING) as bar:
@@ -96,7 +96,7 @@ def _found(policy: ChunkPolicy, data: Path, most: int | None, filters: dict[str,
 
 
 def _audit(made: Calibration, found: OwnAttempts, as_json: bool) -> None:
-    from xrollout_ros.learning.audit import audit
+    from xrollout_ros.learning.calibration.audit import audit
     from xrollout_ros.ui import calibration_output as shown
 
     counted = audit(found, made)

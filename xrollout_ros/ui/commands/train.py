@@ -89,7 +89,7 @@ def train(**options: Any) -> None:
     console = output()
     # PyTorch takes seconds to import, which `--help` and completion need not wait for.
     from xrollout_ros.core.resources import load_yaml
-    from xrollout_ros.learning.train_options import TrainOptions
+    from xrollout_ros.learning.training.options import TrainOptions
     from xrollout_ros.ui.training import train_with_progress
 
     if options["augment"] is not None:

@@ -110,8 +110,8 @@ def _read(data: Path) -> Finding:
 
 def _train(data: Path, output: Path) -> Finding:
     from xrollout_ros.learning.checkpoint import load_policy
-    from xrollout_ros.learning.train import train
-    from xrollout_ros.learning.train_options import TrainOptions
+    from xrollout_ros.learning.training.options import TrainOptions
+    from xrollout_ros.learning.training.train import train
 
     result = train(TrainOptions.of(data=data, output=output, epochs=EPOCHS, held_out=0.0), lambda progress: None)
     load_policy(output)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from xrollout_ros.learning.vision import Images
+from xrollout_ros.learning.models.vision import Images
 
 _GREY = (0.299, 0.587, 0.114)
 """Share of red, green and blue in what the eye calls bright (ITU-R BT.601)."""

@@ -15,7 +15,7 @@ import numpy as np
 from xrollout_ros.core.calibration import Usual
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.errors import SpecError
-from xrollout_ros.learning.scored import Scored
+from xrollout_ros.learning.calibration.scored import Scored
 from xrollout_ros.runtime.alarm import Smoothed
 
 ALPHA = 0.1

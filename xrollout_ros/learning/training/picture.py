@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from xrollout_ros.learning.fit import Progress
+from xrollout_ros.learning.training.fit import Progress
 
 
 def draw_losses(path: Path, history: Sequence[Progress], title: str, loss_name: str) -> None:

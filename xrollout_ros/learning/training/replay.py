@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from xrollout_ros.core.errors import SpecError
-from xrollout_ros.learning.curriculum import Curriculum, Order
 from xrollout_ros.learning.dataset import TrainingEpisode
 from xrollout_ros.learning.frames import Frame, Frames
-from xrollout_ros.learning.weights import Scheme, window_weights
+from xrollout_ros.learning.training.curriculum import Curriculum, Order
+from xrollout_ros.learning.training.weights import Scheme, window_weights
 from xrollout_ros.learning.windows import Windows
 
 ALPHA, BETA = 0.6, 0.4

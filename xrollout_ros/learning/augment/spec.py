@@ -14,7 +14,7 @@ from xrollout_ros.core.processors import Processor
 from xrollout_ros.core.robot import RobotSpec
 
 if TYPE_CHECKING:
-    from xrollout_ros.learning.augment_windows import Augmenter
+    from xrollout_ros.learning.augment.windows import Augmenter
 
 Deviation = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)]
@@ -82,6 +82,6 @@ def make_augmenter(
                 f"augment.{name}: the policy sees images ({', '.join(cameras)}), which would show something else",
                 f"Leave {name} out, or train a policy that sees states only.",
             )
-    from xrollout_ros.learning.augment_windows import Augmenter
+    from xrollout_ros.learning.augment.windows import Augmenter
 
     return Augmenter(spec, robot, mirror, processors)

@@ -16,7 +16,7 @@ from xrollout_ros.core.safety import ScoreSpec
 from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.episodes.catalog.filters import Condition, equal, parse
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
-from xrollout_ros.learning.scored import Scored, drive_of, engine_of, scored
+from xrollout_ros.learning.calibration.scored import Scored, drive_of, engine_of, scored
 from xrollout_ros.mining.collection import TARGETED
 from xrollout_ros.runtime.action_control import Limits
 

@@ -16,9 +16,9 @@ from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.mirror import MirrorSpec, Reflection
 from xrollout_ros.core.processors import Processor
 from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.learning.augment import AugmentSpec
-from xrollout_ros.learning.augment_inputs import Inputs
-from xrollout_ros.learning.augment_moves import Room, Warp, leading, spread
+from xrollout_ros.learning.augment.inputs import Inputs
+from xrollout_ros.learning.augment.moves import Room, Warp, leading, spread
+from xrollout_ros.learning.augment.spec import AugmentSpec
 
 
 class Augmenter:

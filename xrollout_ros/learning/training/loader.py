@@ -15,7 +15,7 @@ from torch import Tensor
 from xrollout_ros.core.clock import Clock
 from xrollout_ros.learning.dataset import TrainingEpisode
 from xrollout_ros.learning.models import ChunkModel
-from xrollout_ros.learning.vision import Images
+from xrollout_ros.learning.models.vision import Images
 from xrollout_ros.learning.windows import Windows
 
 AHEAD = 4

@@ -13,13 +13,13 @@ from xrollout_ros.core.errors import CheckpointError, DataError, SpecError
 from xrollout_ros.core.processors import Processor
 from xrollout_ros.core.resources import load_robot
 from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.learning.augment import AugmentSpec, make_augmenter
-from xrollout_ros.learning.augment_images import augment_images
+from xrollout_ros.learning.augment.images import augment_images
+from xrollout_ros.learning.augment.spec import AugmentSpec, make_augmenter
 from xrollout_ros.learning.checkpoint import Checkpoint
 from xrollout_ros.learning.dataset import TrainingEpisode, TrainingSet
-from xrollout_ros.learning.loader import Augment, AugmentImages
 from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, build_model
-from xrollout_ros.learning.train_options import DEFAULT_HORIZON, DEFAULT_POLICY, TrainOptions
+from xrollout_ros.learning.training.loader import Augment, AugmentImages
+from xrollout_ros.learning.training.options import DEFAULT_HORIZON, DEFAULT_POLICY, TrainOptions
 from xrollout_ros.learning.windows import windows
 from xrollout_ros.runtime.processors import state_entries
 

@@ -21,6 +21,7 @@ from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.processors import Processor
 from xrollout_ros.core.resources import load_robot
 from xrollout_ros.episodes.lineage.records import register
+from xrollout_ros.learning.calibration.sidecar import sidecar_of
 from xrollout_ros.learning.checkpoint import Checkpoint, encode_checkpoint, load_checkpoint
 from xrollout_ros.learning.compatibility import check_robot
 from xrollout_ros.learning.dataset import (
@@ -32,20 +33,19 @@ from xrollout_ros.learning.dataset import (
     split,
 )
 from xrollout_ros.learning.devices import choose_device
-from xrollout_ros.learning.fit import Fitted, Progress, Recipe, fit
 from xrollout_ros.learning.lineage import record_of
-from xrollout_ros.learning.loader import Samples
 from xrollout_ros.learning.metadata import CheckpointMeta, interface_of, sha256
 from xrollout_ros.learning.models import ChunkModel
-from xrollout_ros.learning.picture import draw_losses
-from xrollout_ros.learning.replay import Replay, make_replay
-from xrollout_ros.learning.resume import TrainingState, fingerprint, state_path
 from xrollout_ros.learning.scores import FITTED
 from xrollout_ros.learning.shards.manifest import is_dataset, read_manifest
 from xrollout_ros.learning.shards.reader import open_dataset
-from xrollout_ros.learning.sidecar import sidecar_of
-from xrollout_ros.learning.train_options import DEFAULT_STEPS, MIN_EPOCHS, TrainOptions
-from xrollout_ros.learning.train_plan import Plan, make_model, processors_of, reconcile, same_interface, variation
+from xrollout_ros.learning.training.fit import Fitted, Progress, Recipe, fit
+from xrollout_ros.learning.training.loader import Samples
+from xrollout_ros.learning.training.options import DEFAULT_STEPS, MIN_EPOCHS, TrainOptions
+from xrollout_ros.learning.training.picture import draw_losses
+from xrollout_ros.learning.training.plan import Plan, make_model, processors_of, reconcile, same_interface, variation
+from xrollout_ros.learning.training.replay import Replay, make_replay
+from xrollout_ros.learning.training.resume import TrainingState, fingerprint, state_path
 from xrollout_ros.learning.windows import windows
 from xrollout_ros.runtime.novelty import Novelty, Steps
 from xrollout_ros.runtime.novelty_fit import fit as fit_novelty

@@ -16,10 +16,10 @@ from torch import Tensor
 from xrollout_ros.core.clock import Clock, SystemClock, seconds
 from xrollout_ros.core.errors import DataError, TrainingDivergedError
 from xrollout_ros.core.threads import one_thread
-from xrollout_ros.learning.loader import Batch, Samples, batches
 from xrollout_ros.learning.models import ChunkModel
-from xrollout_ros.learning.replay import Replay, Weighted
-from xrollout_ros.learning.resume import TrainingState
+from xrollout_ros.learning.training.loader import Batch, Samples, batches
+from xrollout_ros.learning.training.replay import Replay, Weighted
+from xrollout_ros.learning.training.resume import TrainingState
 from xrollout_ros.learning.windows import Windows
 
 _VALIDATION_DRAWS = 4

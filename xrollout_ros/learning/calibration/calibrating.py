@@ -17,7 +17,7 @@ from xrollout_ros.core.clock import NS, Clock, SystemClock
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.ports import PolicyInfo
-from xrollout_ros.learning.calibration import (
+from xrollout_ros.learning.calibration.document import (
     ALPHA,
     EWMA,
     check_alpha,
@@ -28,8 +28,8 @@ from xrollout_ros.learning.calibration import (
     smoothed,
     usual,
 )
-from xrollout_ros.learning.own_attempts import OwnAttempt, OwnAttempts
-from xrollout_ros.learning.scored import Scored
+from xrollout_ros.learning.calibration.own_attempts import OwnAttempt, OwnAttempts
+from xrollout_ros.learning.calibration.scored import Scored
 
 _LEAST = 1e-6
 """A threshold is above 0."""

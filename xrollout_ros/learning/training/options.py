@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xrollout_ros.core.errors import from_validation
-from xrollout_ros.learning.augment import AugmentSpec
-from xrollout_ros.learning.curriculum import Order
+from xrollout_ros.learning.augment.spec import AugmentSpec
 from xrollout_ros.learning.dataset import Include
 from xrollout_ros.learning.models import ARCHITECTURES
-from xrollout_ros.learning.replay import REPLAYS, Weighted
-from xrollout_ros.learning.weights import Scheme
+from xrollout_ros.learning.training.curriculum import Order
+from xrollout_ros.learning.training.replay import REPLAYS, Weighted
+from xrollout_ros.learning.training.weights import Scheme
 
 DEFAULT_POLICY = "flow"
 DEFAULT_HORIZON = 8

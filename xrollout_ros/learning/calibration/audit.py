@@ -15,8 +15,8 @@ import numpy as np
 
 from xrollout_ros.core.calibration import ALARM, Calibration
 from xrollout_ros.core.wilson import wilson
-from xrollout_ros.learning.calibrating import Told, told
-from xrollout_ros.learning.own_attempts import OwnAttempt, OwnAttempts
+from xrollout_ros.learning.calibration.calibrating import Told, told
+from xrollout_ros.learning.calibration.own_attempts import OwnAttempt, OwnAttempts
 
 CONFIDENCE = 0.95
 

@@ -1,0 +1,1 @@
+"""How training data are varied, so that a policy meets more than was shown."""
