@@ -30,6 +30,7 @@ from xrollout_ros.sim.truth import FOLDER
 from xrollout_ros.ui.cli import cli
 from xrollout_ros.ui.collect_session import CollectRun
 from xrollout_ros.ui.collecting import Counted, Options, Session, counted, planned
+from xrollout_ros.ui.placing import Answer, ask
 
 from ..checkpoints import make_checkpoint
 from .plans import make_plan
@@ -90,6 +91,17 @@ def test_a_plan_is_a_list_of_starts_that_says_what_it_is_for(plan: CollectionPla
     assert (described.episodes, described.processes[-1].parameters["tags"]) == (4, "")
     real = listed(plan.model_copy(update={"simulated": False}))
     assert [each.seed for each in real.starts] == [None] * 4  # of no meaning where people put things
+
+
+def test_a_plan_of_starts_at_which_the_policy_is_unsure_is_for_no_failure(bags: Any) -> None:
+    target = {"mode": "unsure", "meaning": "", "cluster": None, "stability": None, "medoid": "", "members": []}
+    plan = make_plan([("wide", 6), ("wide", 0)], ["", ""], target=target, data="/somewhere/else")
+    session = planned(plan, Options(bags.data))  # no attempt says which folder is the right one
+    assert all(FAILED not in session.starts.parameters_of(place) for place in range(2))
+    assert session.starts.parameters_of(0)[MODE] == "unsure"
+    shown = io.StringIO()
+    assert ask(Console(file=shown), Keys("s"), plan.starts[0], "1 of 2", made_one=False, failed=False) is Answer.SKIP
+    assert "start 1 of 2: it stopped short" in shown.getvalue() and "failed from here" not in shown.getvalue()
 
 
 def test_a_damaged_plan_is_refused_by_a_graph_too(file: Path) -> None:
@@ -153,8 +165,8 @@ def test_a_plan_for_something_else_is_refused(bags: Any, plan: CollectionPlan, t
     real = tmp_path / "real.yaml"
     real.write_text(yaml.safe_dump(robot))
     refused("is for a simulated robot, and 'metaworld_sawyer' is a real one", robot=str(real))
-    refused("holds none of the 3 failed attempts", DataError, data=tmp_path)
-    refused("holds none of the 3 failed attempts", DataError, data=bags.data.parent)  # they lie deeper
+    refused("holds none of the 3 attempts", DataError, data=tmp_path)
+    refused("holds none of the 3 attempts", DataError, data=bags.data.parent)  # they lie deeper
     task = yaml.safe_load((share_dir() / "config/tasks/pick_and_place.yaml").read_text())
     for starts, said in (
         ({"nominal": {}}, "start 1 of the plan is of 'wide', and task 'pick_and_place' has no such start any more"),

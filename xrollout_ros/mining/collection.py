@@ -14,7 +14,7 @@ from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes.bag_reader import open_bag
 from xrollout_ros.episodes.reader import read_episode
-from xrollout_ros.mining.plan import CollectionPlan, PlannedStart
+from xrollout_ros.mining.plan import UNSURE, CollectionPlan, PlannedStart
 from xrollout_ros.runtime.start_list import LIST, NUMBER, ListedStart, Scalar, StartList
 
 PLAN, MODE, START, FAILED = "plan_id", "plan_mode", "plan_start", FAILED_ATTEMPT
@@ -23,7 +23,7 @@ starts it began from, and which attempt had failed from there."""
 _DEPTH = 2
 """Of bags in a data folder: ``<day>/<bag>``."""
 TARGETED = "targeted"
-"""Tag of what was collected for a failure."""
+"""Tag of what began at a start that was chosen: because attempts had failed there, or the policy was unsure."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ def can_be_made(plan: CollectionPlan, each: Wanted) -> bool:
     return not plan.simulated or each.start.seed is not None
 
 
+def has_failed(plan: CollectionPlan, start: PlannedStart) -> bool:
+    """Whether an attempt is known to have failed from there; where the policy is only unsure, none is."""
+    return plan.target.mode != UNSURE and bool(start.episode_id)
+
+
 def listed(plan: CollectionPlan, chosen: Sequence[Wanted] | None = None) -> StartList:
     """The plan's starts for a run.
 
@@ -55,7 +60,9 @@ def listed(plan: CollectionPlan, chosen: Sequence[Wanted] | None = None) -> Star
     """
     starts = []
     for each in wanted(plan) if chosen is None else chosen:
-        kept: dict[str, Scalar] = {START: each.start.number, FAILED: each.start.episode_id}
+        kept: dict[str, Scalar] = {START: each.start.number}
+        if has_failed(plan, each.start):
+            kept[FAILED] = each.start.episode_id
         # Where a real robot was put to was no matter of a seed.
         seed = each.start.seed if plan.simulated else None
         starts.append(ListedStart(start=each.start.start, seed=seed, number=each.number, parameters=kept))
@@ -92,7 +99,7 @@ def check_plan(plan: CollectionPlan, task: TaskSpec, robot: RobotSpec, bags: dic
 
     Raises:
         SpecError: it is for another task or robot, or one of its starts is not what it was when the attempt failed.
-        DataError: the failures that it is about are in another data folder.
+        DataError: the attempts that it is about are in another data folder.
     """
     for what, mine, other in (("task", plan.task, task.id), ("robot", plan.robot, robot.id)):
         if mine != other:
@@ -106,12 +113,12 @@ def check_plan(plan: CollectionPlan, task: TaskSpec, robot: RobotSpec, bags: dic
             f"the plan {plan.plan_id} is for a {there} robot, and {robot.id!r} is {here}",
             "Give the RobotSpec that the attempts were made with (--robot).",
         )
-    about = {*plan.target.members, *(start.episode_id for start in plan.starts)}
+    about = {*plan.target.members, *(start.episode_id for start in plan.starts)} - {""}
     # In a folder above the data folder they lie deeper.
     inside = {name for name, bag in bags.items() if len(bag.relative_to(data).parts) <= _DEPTH}
-    if not about & inside and data.resolve() != Path(plan.data).resolve():
+    if about and not about & inside and data.resolve() != Path(plan.data).resolve():
         raise DataError(
-            f"{data} holds none of the {len(about)} failed attempts that the plan {plan.plan_id} is about",
+            f"{data} holds none of the {len(about)} attempts that the plan {plan.plan_id} is about",
             f"It was mined from {plan.data}: leave out --data, or give the folder that has them.",
         )
     for start in plan.starts:

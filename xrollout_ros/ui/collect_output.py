@@ -12,7 +12,7 @@ from rich.text import Text
 from xrollout_ros.core.episode import PERTURBATION, Outcome
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes.store import find_episode
-from xrollout_ros.mining.collection import FAILED, began_alike, can_be_made, wanted
+from xrollout_ros.mining.collection import FAILED, began_alike
 from xrollout_ros.runtime.start_list import NUMBER
 from xrollout_ros.ui import text
 from xrollout_ros.ui.collecting import Session
@@ -34,9 +34,8 @@ def show_begin(console: Console, session: Session, left: int) -> None:
         console.print(
             f"plan {plan.plan_id}: {text.plural(plan.demonstrations, 'demonstration')} for {what}", soft_wrap=True
         )
-        for each in wanted(plan):
-            if not can_be_made(plan, each):
-                console.print(f"start {each.number} is left out: it has no seed", style="yellow")
+        for number in session.left_out:
+            console.print(f"start {number} is left out: it has no seed", style="yellow")
     where = f"{left} of {len(session.starts)}" if left < len(session.starts) else str(left)
     how = f"{options.operator} demonstrates" if options.model is None else f"{options.model.name} drives first"
     disturbed = f", disturbed by {options.perturb}" if options.perturb else ""
@@ -120,6 +119,8 @@ def _show_starts(console: Console, session: Session, records: Sequence[Record]) 
     data = session.options.data
     found = {}
     for record in records if session.plan is not None else ():
+        if FAILED not in record.meta.parameters:
+            continue  # nobody has tried from there
         try:
             failed = find_episode(data, record.meta.parameters[FAILED])
         except DataError:

@@ -15,7 +15,7 @@ from xrollout_ros.core.episode import FAILURE_RECOVERY, EpisodeMeta
 from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.episodes import paths
 from xrollout_ros.graph.description import GraphDescription, describe
-from xrollout_ros.mining.collection import wanted
+from xrollout_ros.mining.collection import has_failed, wanted
 from xrollout_ros.mining.plan import PlannedStart
 from xrollout_ros.mining.tagging import tag_episode
 from xrollout_ros.runtime.start_list import NUMBER, StartList
@@ -151,8 +151,10 @@ class CollectRun:
 
     def _ask(self, place: int, *, made_one: bool) -> Answer:
         number, total = self._starts.numbers[place], len(self._session.starts)
+        plan, start = self._session.plan, self._start(number)
+        failed = plan is not None and start is not None and has_failed(plan, start)
         with self._open_keys() as keys:
-            return ask(self._console, keys, self._start(number), f"{number} of {total}", made_one=made_one)
+            return ask(self._console, keys, start, f"{number} of {total}", made_one=made_one, failed=failed)
 
     def _ask_last(self) -> bool:
         with self._open_keys() as keys:

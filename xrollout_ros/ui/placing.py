@@ -41,7 +41,9 @@ _KEYS = {
 }  # fmt: skip
 
 
-def ask(console: Console, keys: Keyboard, start: PlannedStart | None, place: str, *, made_one: bool) -> Answer:
+def ask(
+    console: Console, keys: Keyboard, start: PlannedStart | None, place: str, *, made_one: bool, failed: bool = True
+) -> Answer:
     """Show a start and wait for a decision.
 
     Args:
@@ -50,19 +52,20 @@ def ask(console: Console, keys: Keyboard, start: PlannedStart | None, place: str
         start: where things belong; none: anywhere that the task may begin.
         place: which one it is, e.g. ``2 of 6``.
         made_one: whether there is one before that can be made again.
+        failed: whether an attempt is known to have failed from there.
     """
     if start is None:
         console.print(f"\nstart {place}: put things where the task may begin")
     else:
-        _show(console, start, place)
+        _show(console, start, f"attempt {start.episode_id} failed from here" if failed else "", place)
     again = "  a: the one before again" if made_one else ""
     console.print(f"enter: begin  s: skip it{again}  q: quit")
     return _answer(keys, made_one=made_one)
 
 
-def _show(console: Console, start: PlannedStart, place: str) -> None:
-    why = f" ({start.evidence})" if start.evidence else ""
-    console.print(f"\nstart {place}: attempt {start.episode_id} failed from here{why}", soft_wrap=True)
+def _show(console: Console, start: PlannedStart, failed: str, place: str) -> None:
+    why = f"({start.evidence})" if start.evidence and failed else start.evidence
+    console.print(f"\nstart {place}: {' '.join(filter(None, (failed, why)))}", soft_wrap=True)
     if start.values:
         table = Table(box=None, padding=(0, 2, 0, 2), show_header=False)
         for each in start.values:
@@ -70,12 +73,8 @@ def _show(console: Console, start: PlannedStart, place: str) -> None:
         console.print("put things there:")
         console.print(table)
     else:
-        console.print(
-            "the TaskSpec names nothing that describes a start; look where it began: "
-            f"xrollout episodes open {start.episode_id}",
-            style="yellow",
-            soft_wrap=True,
-        )
+        look = f"; look where it began: xrollout episodes open {start.episode_id}" if start.episode_id else ""
+        console.print(f"the TaskSpec names nothing that describes a start{look}", style="yellow", soft_wrap=True)
 
 
 def ask_last(console: Console, keys: Keyboard) -> bool:

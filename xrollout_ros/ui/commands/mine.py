@@ -139,7 +139,7 @@ def _write_plan(plan: CollectionPlan, coverage: Coverage | None, file: Path | No
         from xrollout_ros.mining.plan import write_plan
 
         write_plan(plan, file)
-        click.echo(f"wrote the plan to {file}", err=True)
+        click.echo(f"wrote the plan to {file}; collect it: xrollout collect --plan {file}", err=True)
     if sheet is not None:
         from xrollout_ros.ui.collection_sheet import write_sheet
 
