@@ -23,7 +23,7 @@ from tagging_policy import demonstrations, train_policy
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.ports import Policy
 from xrollout_ros.core.wilson import wilson
-from xrollout_ros.learning.calibration.document import conformal, halves, smoothed, usual
+from xrollout_ros.learning.calibration.conformal import conformal, halves, smoothed, usual
 from xrollout_ros.learning.scores import DROPOUT, FITTED
 
 ALPHA = 0.1

@@ -12,7 +12,7 @@ from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.modes import Severity
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.safety import HelpSpec, ScoreSpec, TimeSpec
-from xrollout_ros.learning.calibration.document import ALPHA, EWMA, conformal, halves, smoothed, usual
+from xrollout_ros.learning.calibration.conformal import ALPHA, EWMA, conformal, halves, smoothed, usual
 from xrollout_ros.learning.calibration.scored import computed, engine_of
 from xrollout_ros.learning.policies import ChunkPolicy
 

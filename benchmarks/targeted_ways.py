@@ -12,7 +12,7 @@ from rounds_alarms import alarmed, calibration, calling
 
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.modes import Mode
-from xrollout_ros.learning.calibration.document import ALPHA, needed
+from xrollout_ros.learning.calibration.conformal import ALPHA, needed
 from xrollout_ros.learning.dataset import Include, TrainingEpisode
 from xrollout_ros.learning.policies import ChunkPolicy
 from xrollout_ros.learning.training.weights import Scheme

@@ -11,7 +11,7 @@ from xrollout_ros.core.calibration import ALARM, CONSISTENCY, OVERTIME, Usual
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.learning.calibration.audit import Verdict, audit
 from xrollout_ros.learning.calibration.calibrating import CannotCalibrateError, State, alarm_of, calibrate
-from xrollout_ros.learning.calibration.document import conformal, halves, least, needed, rank_of, smoothed, usual
+from xrollout_ros.learning.calibration.conformal import conformal, halves, least, needed, rank_of, smoothed, usual
 from xrollout_ros.learning.calibration.own_attempts import OwnAttempts
 from xrollout_ros.learning.calibration.scored import Scored
 from xrollout_ros.runtime.alarm import CLIP, Alarm, Smoothed, combined, in_words

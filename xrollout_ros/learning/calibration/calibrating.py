@@ -17,7 +17,7 @@ from xrollout_ros.core.clock import NS, Clock, SystemClock
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.ports import PolicyInfo
-from xrollout_ros.learning.calibration.document import (
+from xrollout_ros.learning.calibration.conformal import (
     ALPHA,
     EWMA,
     check_alpha,

@@ -48,7 +48,7 @@ def calibrate(
     passes that with a probability of ALPHA at most. Demonstrations, helped attempts and those in which an alarm was
     acted on are left out. The checkpoint is not changed.
     """
-    from xrollout_ros.learning.calibration.document import check_alpha
+    from xrollout_ros.learning.calibration.conformal import check_alpha
     from xrollout_ros.learning.checkpoint import load_policy
     from xrollout_ros.ui import calibration_output as shown
 
