@@ -29,7 +29,7 @@ from xrollout_ros.learning.scores import DROPOUT, FITTED
 ALPHA = 0.1
 DRAWS = 1000
 SPLITS = 20
-COMBINED, TIME = "combined", "time alone"
+COMBINED, TIME, EITHER = "combined", "time alone", "combined or time"
 COMPANIONS = ("ensemble_variance", DROPOUT)
 Alarm = Callable[[Rollout], Array]
 """(N,) after each chunk; above 1 is an alarm."""
@@ -83,7 +83,7 @@ def report(task: str, batches: Sequence[Batch]) -> None:
     natural = [rollout for rollout in every if rollout.usual]
     failed = sum(not rollout.succeeded for rollout in every)
     title = (
-        f"`{task}`: {len(batches)} policies of {DEMONSTRATIONS[task]} demonstrations; without a fault "
+        f"`{task}`: policies trained: {len(batches)}, of {DEMONSTRATIONS[task]} demonstrations; without a fault "
         f"{sum(rollout.succeeded for rollout in natural)} of {len(natural)} attempts succeed; "
         f"{failed} failures, {sum(not rollout.succeeded for rollout in natural)} of them without a fault"
     )
@@ -93,7 +93,7 @@ def report(task: str, batches: Sequence[Batch]) -> None:
     ]  # fmt: skip
     rows = []
     for name, tally in tallies.items():
-        timed = name == TIME
+        timed = name in (TIME, EITHER)
         rows.append(
             [
                 f"**{name}**" if name == COMBINED else f"{name}*" if name in COMPANIONS else name,
@@ -105,7 +105,7 @@ def report(task: str, batches: Sequence[Batch]) -> None:
                 f"{np.mean(tally.achieved):.2f}",
                 middle(tally.lead_s),
                 middle(tally.before_s),
-                "–" if timed else middle(tally.sooner_s),
+                "–" if name == TIME else middle(tally.sooner_s),
             ]
         )
     table(title, columns, rows)
@@ -118,17 +118,19 @@ def take(each: Batch, tallies: dict[str, Tally]) -> None:
     in_spite = [rollout for rollout in each.rollouts if rollout.succeeded and not rollout.usual]
     window_s = float(np.median([rollout.duration_s for rollout in ours.values()]))
     names = sorted(set().union(*(rollout.scored.names for rollout in each.rollouts)))
-    groups = {name: (name,) for name in names} | {COMBINED: each.own, TIME: ()}
+    groups = {name: (name,) for name in names} | {COMBINED: each.own, TIME: (), EITHER: each.own}
     for name, members in groups.items():
         tally = tallies.setdefault(name, Tally())
         for split in range(SPLITS):
             own, held = halves(list(ours), split)
             alarm = calibrated([ours[key] for key in own], members, split)
+            timed = calibrated([ours[key] for key in own], (), split)
+            if name == EITHER:
+                alarm = either(alarm, timed)
             raised = [bool((alarm(ours[key]) > 1).any()) for key in held]
             tally.achieved.append(float(np.mean(raised)))
             if split == 0:
                 tally.raised += raised
-                timed = calibrated([ours[key] for key in own], (), split)
                 count(tally, alarm, timed, [ours[key] for key in held], failed, in_spite, window_s)
 
 
@@ -142,6 +144,11 @@ def calibrated(own: Sequence[Rollout], members: Sequence[str], seed: int) -> Ala
     normal = [found for name in members if (found := usual(name, [by_id[key] for key in one])) is not None]
     threshold, _ = conformal([float(smoothed(by_id[key], normal).max()) for key in other], ALPHA)
     return lambda rollout: smoothed(rollout.scored, normal) / max(threshold, 1e-6)
+
+
+def either(one: Alarm, other: Alarm) -> Alarm:
+    """Whichever is raised first."""
+    return lambda rollout: np.maximum(one(rollout), other(rollout))
 
 
 def first(alarm: Alarm, rollout: Rollout) -> float:
