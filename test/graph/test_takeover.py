@@ -62,11 +62,11 @@ def test_a_scripted_takeover_is_the_same_in_the_graph_and_in_process_and_trains_
     demonstrated = start_graph("record", data=graph.data, task="pick_and_place", episodes=1, seed=5)
     assert demonstrated.wait(90) == 0, demonstrated.output()
     merged = load_training_set(graph.data)
-    kinds = [episode.meta.kind for episode in merged.episodes]
+    made = {each.meta.episode_id: each for each in graph.episodes()}
+    kinds = [made[episode.episode_id].meta.kind for episode in merged.episodes]
     assert sorted(kinds) == [EpisodeKind.ATTEMPT, EpisodeKind.ATTEMPT, EpisodeKind.DEMONSTRATION]
     for episode in merged.episodes:
-        recorded = next(each for each in graph.episodes() if each.meta.episode_id == episode.meta.episode_id)
-        np.testing.assert_array_equal(episode.usable, recorded.source == Source.OPERATOR)
+        np.testing.assert_array_equal(episode.usable, made[episode.episode_id].source == Source.OPERATOR)
 
     words = ["record", "--task", "pick_and_place", "--episodes", "2", "--seed", "5", "--data", str(graph.data)]
     resumed = subprocess.run([*COMMAND, *words, "--resume"], env=ros_domain, capture_output=True, text=True, timeout=90)
