@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from xrollout_ros.mining.success.rule import Rule, RuleState
 from xrollout_ros.mining.success.stops import Stop, StoppedError
 from xrollout_ros.mining.success.training import Trained, train
 from xrollout_ros.mining.verification import BasisKind, outcome_basis
+from xrollout_ros.ui.label_output import trained_json
 
 from .success_data import attempt, marked
 
@@ -81,6 +83,9 @@ def test_it_learns_from_what_people_said_and_the_seed_decides(
     assert made.quality.auc > 0.95
     assert made.quality.brier < made.quality.brier_of_rate
     assert set(made.held_out) == set(made.classifier.meta.episodes)
+    told = trained_json(made, Path("c.npz"))
+    assert json.loads(json.dumps(told)) == told | {"band": list(made.classifier.band)}
+    assert sum(each["episodes"] for each in told["reliability"]) == 44
     assert train(catalog, **SURE).classifier.id == made.classifier.id
     assert train(catalog, **SURE, seed=1).classifier.id != made.classifier.id
 
