@@ -161,6 +161,7 @@ def test_the_layout_fits_what_the_graph_records(bag: RawBag, tmp_path: Path) -> 
         for each in paths:
             if each not in NOT_ALWAYS and not each.startswith("/xrollout/supervisor/event"):
                 resolve(each, recorded)
-    scores = layout["configById"]["Plot!scores"]["paths"]
-    assert scores[0]["label"] == "chunk_consistency"
+    scores = [each for each in layout["configById"]["Plot!scores"]["paths"] if "threshold" not in each["label"]]
+    assert [each["label"] for each in scores] == ["policy_loss", "chunk_consistency"]
+    assert [each["value"].rpartition("score_values")[2] for each in scores] == ["[0]", "[1]"]
     assert "/xrollout/scene" in recorded

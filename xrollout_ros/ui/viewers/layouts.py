@@ -6,6 +6,7 @@ import copy
 import json
 import os
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -113,14 +114,13 @@ def _put(node: Any, panel: str, new: Any) -> Any:
 
 
 def _score_names(episode: Bag | None) -> list[str]:
+    """Of the chunk that has most: the first one overlaps with none, so it has no consistency."""
     if episode is None:
         return []
-    for number, chunk in enumerate(episode.messages([CHUNK_TOPIC])):
-        if chunk.message.score_names:
-            return list(chunk.message.score_names)
-        if number >= _ROWS_READ:
-            break
-    return []
+    names: list[str] = []
+    for chunk in islice(episode.messages([CHUNK_TOPIC]), _ROWS_READ):
+        names = max(names, list(chunk.message.score_names), key=len)
+    return names
 
 
 def _cache() -> Path:
