@@ -23,6 +23,7 @@ from xrollout_ros.core.clock import NS, SystemClock
 from xrollout_ros.core.episode import EpisodeMeta
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.resources import load_robot, load_task, share_dir
+from xrollout_ros.core.safety import SafetyLimits
 from xrollout_ros.episodes import by_columns, by_message, rosbag2
 from xrollout_ros.episodes.bag_reader import open_bag
 from xrollout_ros.episodes.bag_writer import BagWriter
@@ -98,7 +99,7 @@ def episode_bag(path: Path, commands: int) -> Path:
     joints = sawyer.observations[0].model_copy(
         update={"type": JOINT_STATE, "field": "position", "shape": (7,), "topic": TOPIC, "name": "joints"}
     )
-    robot = sawyer.model_copy(update={"observations": (joints,), "sim": None})
+    robot = sawyer.model_copy(update={"observations": (joints,), "sim": None, "safety": SafetyLimits()})
     writer, meta = open_writer(path, robot)
     add(writer, TOPIC, JOINT_STATE)
     add(writer, COMMAND_TOPIC, COMMAND)

@@ -17,6 +17,7 @@ from mcap.writer import CompressionType, IndexType, Writer
 
 from xrollout_ros.core.clock import NS
 from xrollout_ros.core.errors import BagError, SpecError
+from xrollout_ros.core.safety import SafetyLimits
 from xrollout_ros.episodes import by_columns, by_message, chunks, rosbag2, rows
 from xrollout_ros.episodes.bag_reader import Bag, open_bag
 from xrollout_ros.episodes.columns import Columns, IrregularError, iter_columns, read_columns
@@ -210,7 +211,7 @@ def test_joints_are_taken_by_name_in_whatever_order_they_come(
             "name": "joints",
         }
     )
-    bags.robot = bags.robot.model_copy(update={"observations": (spec,), "sim": None})
+    bags.robot = bags.robot.model_copy(update={"observations": (spec,), "sim": None, "safety": SafetyLimits()})
     meta = bags.meta()
     path = tmp_path_factory.mktemp("joints") / "bag"
     with bags.open(path, meta) as writer:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from xrollout_ros.core.clock import NS
 from xrollout_ros.core.errors import BagError
 from xrollout_ros.core.modes import Severity, Source
+from xrollout_ros.core.safety import SafetyLimits
 from xrollout_ros.episodes import rosbag2
 from xrollout_ros.episodes.bag_reader import open_bag, verify
 from xrollout_ros.episodes.reader import COMMAND_TOPIC, read_episode
@@ -128,7 +129,7 @@ def test_observations_without_a_header_are_paired_by_arrival(bags: Any, tmp_path
     plain = bags.robot.observations[0].model_copy(
         update={"type": "geometry_msgs/msg/Point", "field": "x", "shape": (1,), "topic": "/plain", "name": "plain"}
     )
-    robot = bags.robot.model_copy(update={"observations": (plain,), "sim": None})
+    robot = bags.robot.model_copy(update={"observations": (plain,), "sim": None, "safety": SafetyLimits()})
     bags.robot = robot
     meta = bags.meta()
     with bags.open(tmp_path / "bag", meta) as writer:

@@ -264,16 +264,17 @@ def test_how_data_are_varied_travels_with_the_dataset(
     demonstrate(bags)
     augment = AugmentSpec(mirror=True, state_noise=0.01)
     recipe = shipped().model_copy(update={"augment": augment})
+    plain, mirrored = (bags.task.model_copy(update={"mirror": mirror}) for mirror in (None, MIRROR))
+    monkeypatch.setattr("xrollout_ros.learning.pyramid.build._task", lambda name, kept: plain)
     with pytest.raises(SpecError, match=r"augment.mirror: the TaskSpec does not say.*docs/specs.md"):
         built(bags.data, pyramid, recipe)
-    mirrored = bags.task.model_copy(update={"mirror": MIRROR})
     monkeypatch.setattr("xrollout_ros.learning.pyramid.build._task", lambda name, kept: mirrored)
     found = built(bags.data, pyramid, recipe)
     data = open_dataset(pyramid / "level4").training_set()
     assert (data.augment, data.mirror) == (augment, MIRROR)
-    plain = built(bags.data, pyramid)
+    unvaried = built(bags.data, pyramid)
     assert open_dataset(pyramid / "level4").training_set().mirror is None
-    assert plain.levels[3].manifest.dataset_version != found.levels[3].manifest.dataset_version
+    assert unvaried.levels[3].manifest.dataset_version != found.levels[3].manifest.dataset_version
 
 
 # --- the same data, the same hash -------------------------------------------------------------------------------------
