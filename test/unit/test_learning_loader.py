@@ -99,7 +99,7 @@ def test_one_who_stops_early_leaves_no_thread(tmp_path: Path) -> None:
     import threading
 
     samples, parts = load(tmp_path)
-    loading = batches(samples, parts, None, lambda ns: None, SystemClock())
+    loading = batches(samples, parts * 9, None, lambda ns: None, SystemClock())  # more than are read ahead
     next(loading)
     assert any(thread.name == "images" for thread in threading.enumerate())
     loading.close()
