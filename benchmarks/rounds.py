@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from xrollout_ros.core.action import ActionKind
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.episode import EpisodeKind, InterventionSpan, Outcome
 from xrollout_ros.core.ids import new_id
-from xrollout_ros.core.modes import Source
-from xrollout_ros.core.ports import Expert, PolicyInfo
+from xrollout_ros.core.modes import Mode, Source
+from xrollout_ros.core.ports import Asked, Expert, Moment, Operator, OperatorAnswer, PolicyInfo
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.episodes.reader import EpisodeData
@@ -83,6 +83,8 @@ class Take:
 
     start: Start
     episode: EpisodeData
+    intended: Array
+    """(T, A) as sent, but what the expert commanded where a handover's ramp damped it (``episodes.intended``)."""
     faults: tuple[tuple[str, int], ...] = ()
     """``fault_begun`` or ``fault_ended``, and the step."""
 
@@ -121,6 +123,30 @@ class Opening:
     def act(self, state: Array) -> Array:
         action = self._inner.act(state)
         return np.where(self._grippers & (action <= 0), self._lower, action)
+
+
+class Heard:
+    """``core.ports.Operator``: another one, of whom it is known what was commanded, as a bag would hold it."""
+
+    def __init__(self, inner: Operator) -> None:
+        self._inner = inner
+        self.name = inner.name
+
+    def reset(self, seed: int) -> None:
+        self._inner.reset(seed)
+        self.commanded: dict[int, Array] = {}
+        """By step."""
+
+    def answer(self, moment: Moment) -> OperatorAnswer:
+        found = self._inner.answer(moment)
+        self.commanded[moment.step] = found.action
+        return found
+
+    def requests(self, driving: bool) -> tuple[Asked, ...]:
+        return self._inner.requests(driving)
+
+    def problem(self) -> str:
+        return self._inner.problem()
 
 
 class Ground:
@@ -169,7 +195,7 @@ class Ground:
         operator = None
         if policy is None or helper is not None:
             expert = Opening(make_expert("scripted", robot, self.task), robot)
-            operator = ScriptedOperator(expert, robot, helper or TakeoverRule())
+            operator = Heard(ScriptedOperator(expert, robot, helper or TakeoverRule()))
         attempt = run_attempt(sim, robot, start.seed, start.name, policy=policy, operator=operator)
         episode = episode_of(attempt, robot, self.task, start.seed, start.name)
         said: dict[str, object] = {"operator": operator.name if operator else ""}
@@ -186,6 +212,7 @@ class Ground:
         return Take(
             start,
             replace(episode, meta=episode.meta.model_copy(update=said)),
+            _intended(episode, {} if operator is None else operator.commanded),
             tuple(each for each in happened if each[0] in wanted),
         )
 
@@ -197,6 +224,14 @@ class Ground:
             attempt = run_attempt(sim, self.robot, start.seed, start.name, policy=policy)
             found.append("1" if attempt.outcome is Outcome.SUCCESS else "0")
         return "".join(found)
+
+
+def _intended(episode: EpisodeData, commanded: Mapping[int, Array]) -> Array:
+    found = episode.action.copy()
+    damped = np.array([not dim.kind.places for dim in episode.robot.actions])
+    for row in np.flatnonzero((episode.mode == Mode.HANDOVER) & (episode.source == Source.OPERATOR)):
+        found[row] = np.where(damped, commanded[int(episode.step[row])], found[row])
+    return found
 
 
 # --- what trains ----------------------------------------------------------------------------------------------------
@@ -213,7 +248,7 @@ def training_rows(take: Take, include: Include = Include.DEMONSTRATIONS) -> Trai
         return None
     steps = policy_steps(data.robot, data.stamp_s)
     return TrainingEpisode(
-        data.meta.episode_id, data.meta.task, data.state, data.action, usable, steps, frame=frame
+        data.meta.episode_id, data.meta.task, data.state, take.intended, usable, steps, frame=frame
     )  # fmt: skip
 
 

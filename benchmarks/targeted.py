@@ -45,9 +45,9 @@ RANDOM_ARM, FAILED_ARM = Arm("random demonstrations", at_random), Arm("at failed
 DENSITY_ARM, NETWORK_ARM = Arm("active, density", by_density), Arm("active, RND", by_network)
 ALARM_ARM = Arm("gated, alarm", at_alarm)
 GATES = (
-    Arm("gated, alarm; ramps left out", at_alarm, handover=False),
-    Arm("gated, alarm; ramps left out, uniform weights", at_alarm, weights="uniform", handover=False),
     Arm("gated, alarm; uniform weights", at_alarm, weights="uniform"),
+    Arm("gated, alarm; ramps as sent", at_alarm, ramps="sent"),
+    Arm("gated, alarm; ramps left out", at_alarm, ramps="left out"),
     Arm("gated, alarm; own successes too", at_alarm, rollouts=True),
     Arm("gated, time alone", at_time),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from rounds import Ground, Start, Take, starts, train, within
@@ -57,8 +58,9 @@ class Arm:
     weights: Scheme = "sirius"
     rollouts: bool = False
     """The policy's own successes in its deployment train too; no expert is needed for them."""
-    handover: bool = True
-    """Rows train in which the expert was only being given control."""
+    ramps: Literal["commanded", "sent", "left out"] = "commanded"
+    """What is learned of rows in which control was passed to the expert: what it commanded, what a ramp made of that,
+    or nothing."""
 
 
 class Growing:
@@ -125,15 +127,16 @@ class Collection:
         if not takes:
             raise SpecError(f"{arm.name}: nothing was collected", "Deploy the policy more often.")
         episodes, spent, count = within(takes, budget, include)
-        if arm.rollouts:
-            episodes += within([take for take in self.deployed if take.success], 1, include)[0]
-        if not arm.handover:
-            modes = {take.episode.meta.episode_id: take.episode.mode for take in takes}
-            driven = [each for each in episodes if each.episode_id in modes]
+        made = {take.episode.meta.episode_id: take.episode for take in takes}
+        if arm.ramps == "sent":
+            episodes = [replace(each, action=made[each.episode_id].action) for each in episodes]
+        elif arm.ramps == "left out":
             episodes = [
-                replace(each, usable=each.usable & (modes[each.episode_id] != Mode.HANDOVER)) for each in driven
+                replace(each, usable=each.usable & (made[each.episode_id].mode != Mode.HANDOVER)) for each in episodes
             ]
             episodes = [each for each in episodes if each.usable.any()]
+        if arm.rollouts:
+            episodes += within([take for take in self.deployed if take.success], 1, include)[0]
         failed = sum(not take.success for take in takes[:count])
         return episodes, {"spent": spent, "takes": count, "failed": failed, "deployed": len(self.deployed)}
 

@@ -173,7 +173,7 @@ def test_failed_starts_come_far_apart_and_novel_ones_first(made: SimpleNamespace
     assert np.argsort(far)[::-1].tolist().index(first.start.seed % 50_000) < 4
 
 
-def test_rows_of_the_ramp_may_be_left_out(made: SimpleNamespace, ground: object) -> None:
+def test_what_is_learned_of_a_ramp(made: SimpleNamespace, ground: object) -> None:
     targeted, rounds = made.ways, made.rounds
     of = targeted.Collection.__new__(targeted.Collection)
     of.ground, of.seed, of._grown, of.deployed = ground, 0, {}, []
@@ -185,9 +185,18 @@ def test_rows_of_the_ramp_may_be_left_out(made: SimpleNamespace, ground: object)
     def once(_: object) -> Iterator[object]:
         yield take
 
-    ramp = int(((take.episode.mode == Mode.HANDOVER) & (take.episode.source == Source.OPERATOR)).sum())
-    with_it, _ = of.collected(targeted.Arm("with", once), 1000)
-    without, facts = of.collected(targeted.Arm("without", once, handover=False), 1000)
-    assert ramp > 0
-    assert with_it[0].rows - without[0].rows == ramp
-    assert facts["spent"] == len(take.expert_rows)
+    ramp = (take.episode.mode == Mode.HANDOVER) & (take.episode.source == Source.OPERATOR)
+    found = {
+        ramps: of.collected(targeted.Arm(ramps, once, ramps=ramps), 1000) for ramps in ("commanded", "sent", "left out")
+    }
+    (commanded,), (sent,), (without,) = (episodes for episodes, _ in found.values())
+    assert ramp.sum() > 10
+    assert sent.rows == commanded.rows == without.rows + ramp.sum()
+    assert np.array_equal(sent.action, take.episode.action)
+    assert np.array_equal(commanded.action[~ramp], sent.action[~ramp])
+    gripper = -1
+    assert np.array_equal(commanded.action[:, gripper], sent.action[:, gripper])
+    size = [np.abs(each.action[ramp, :gripper]).max(axis=1) for each in (commanded, sent)]
+    assert (size[0] >= size[1] - 1e-9).all()
+    assert size[0][0] > 5 * size[1][0]
+    assert {facts["spent"] for _, facts in found.values()} == {len(take.expert_rows)}
