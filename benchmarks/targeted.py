@@ -134,18 +134,19 @@ def report(cells: Cells, tasks: list[str], part: dict[str, int]) -> None:
 def curves(cells: Cells, task: str, part: dict[str, int]) -> None:
     """How success grows with the steps of the expert, and what a way saves of those that random collection takes."""
     sizes = sorted({0, SETTINGS[task].budget, *SETTINGS[task].curve})
-    usual = _curve(cells, task, RANDOM_ARM, sizes, part)
-    levels = [size for size in sizes[1:] if size in usual and 0 in usual]
+    found = {arm: {size: _some(cells, task, arm, size, part) for size in sizes} for arm in CURVES}
     rows = []
-    for arm in CURVES:
-        own = _curve(cells, task, arm, sizes, part)
-        row = [arm.name, *(rate(_some(cells, task, arm, size, part), WIDE) for size in sizes)]
-        for at in levels:
+    for arm, by_size in found.items():
+        row = [arm.name, *(rate(by_size[size], WIDE) for size in sizes)]
+        for at in sizes[1:]:
+            usual, own = _shared({size: each for size, each in found[RANDOM_ARM].items() if size <= at}, by_size)
+            if arm is RANDOM_ARM or at not in usual or 0 not in usual or len(own) < 2:
+                row.append("")
+                continue
             share, low, high, level = saved(usual, own, at)
-            text = f"{share:+.0%} ({low:+.0%} to {high:+.0%}) to {level:.2f}"
-            row.append("" if arm is RANDOM_ARM or len(own) < 2 else text.replace("-inf%", "never"))
+            row.append(f"{share:+.0%} ({low:+.0%} to {high:+.0%}) to {level:.2f}".replace("-inf%", "never"))
         rows.append(row)
-    columns = ["way", *(f"+{size} steps" for size in sizes), *(f"saved of random's {size}" for size in levels)]
+    columns = ["way", *(f"+{size} steps" for size in sizes), *(f"saved of random's {size}" for size in sizes[1:])]
     table(f"Learning curves, {task}", columns, rows)
 
 
@@ -153,11 +154,17 @@ def _some(cells: Cells, task: str, arm: Arm, size: int, part: dict[str, int]) ->
     return cells.some(task=task, arm=arm.name if size else NOTHING.name, budget=size, **part)
 
 
-def _curve(cells: Cells, task: str, arm: Arm, sizes: list[int], part: dict[str, int]) -> dict[int, Floats]:
-    """Outcomes by size, of the training seeds that all sizes have."""
-    found = {size: own for size in sizes if (own := _some(cells, task, arm, size, part))}
-    seeds = set.intersection(*({cell.key["seed"] for cell in own} for own in found.values())) if found else set()
-    return {size: matrix([each for each in own if each.key["seed"] in seeds], WIDE) for size, own in found.items()}
+def _shared(*curves: dict[int, list[Cell]]) -> list[dict[int, Floats]]:
+    """Outcomes by size, of the trainings that every size of each curve has; sizes without any are left out."""
+    there = [{size: own for size, own in curve.items() if own} for curve in curves]
+    seeds = [{cell.key["seed"] for cell in own} for curve in there for own in curve.values()]
+    shared = set.intersection(*seeds) if seeds else set()
+    if not shared:
+        return [{} for _ in curves]
+    return [
+        {size: matrix([cell for cell in own if cell.key["seed"] in shared], WIDE) for size, own in curve.items()}
+        for curve in there
+    ]
 
 
 def main() -> None:

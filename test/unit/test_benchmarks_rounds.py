@@ -90,6 +90,25 @@ def test_what_a_quicker_way_saves(made: SimpleNamespace) -> None:
     assert made.cells.saved(flat, {0: flat[0]}, 400, draws=10)[0] == -math.inf
 
 
+def test_curves_are_compared_by_the_trainings_that_both_have(
+    made: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = made.cells.Cells(tmp_path / "cells.jsonl")
+    part = {"attempts": 4, "steps": 10}
+    for seed in range(3):
+        for arm, budget, outcome in (
+            ("base", 0, "0000"), ("random demonstrations", 600, "1100"), ("at failed starts", 300, "1100"),
+            ("at failed starts", 600, "1111"),
+        ):  # fmt: skip
+            if (seed, arm) != (2, "at failed starts"):  # not there yet
+                cells.add(_cell(made.cells, seed, outcome, task="push", arm=arm, budget=budget, **part))
+    made.targeted.report(cells, ["push"], part)
+    said = capsys.readouterr().out
+    assert "| at failed starts | 0.00" in said
+    assert "+50% (+" in said
+    assert "| push | at failed starts | 2 |" in said
+
+
 # --- seeds and budgets ----------------------------------------------------------------------------------------------
 
 
