@@ -35,8 +35,9 @@ def calibration(policy: ChunkPolicy, successes: Sequence[Take], seed: int) -> Ca
     meta = successes[0].episode.meta
     return Calibration(
         calibration_id=new_id(), checkpoint_hash=policy.info.checkpoint_hash, policy_id=policy.info.policy_id,
-        robot=meta.robot, task=meta.task, engine=engine_of(successes[0].episode), alpha=ALPHA, detectors=detectors,
-        ewma=EWMA, threshold=threshold, n=len(rest), rank=rank, normalized_on=tuple(normal), calibrated_on=tuple(rest),
+        robot=meta.robot, task=meta.task, engine=engine_of(successes[0].episode), drive="stepped", alpha=ALPHA,
+        detectors=detectors, ewma=EWMA, threshold=threshold, n=len(rest), rank=rank, normalized_on=tuple(normal),
+        calibrated_on=tuple(rest),
         time_limit_s=time_limit_s, time_n=len(successes), starts={meta.start: len(successes)},
         recomputed=len(successes), seed=seed, created_at=meta.started_at, software_version=meta.software_version,
     )  # fmt: skip
