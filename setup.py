@@ -12,7 +12,7 @@ SHARE = "share/xrollout"
 data_files = defaultdict(list)
 data_files["share/ament_index/resource_index/packages"].append("resource/xrollout")
 data_files[SHARE].append("package.xml")
-for top in ("config", "launch", "msg", "srv"):
+for top in ("action", "config", "launch", "msg", "srv"):
     for path in sorted((ROOT / top).rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             relative = path.relative_to(ROOT)

@@ -22,7 +22,6 @@ from common import table
 from rounds import Ground, Start, Take, starts, train, training_rows, unseen
 from rounds_cells import Cell, Cells, difference, rate
 
-from xrollout_ros.core.safety import HandoverSpec
 from xrollout_ros.learning.dataset import TrainingEpisode
 from xrollout_ros.learning.frames import Frame
 from xrollout_ros.learning.policies import ChunkPolicy
@@ -48,8 +47,6 @@ KINDS = ("object bump", "gripper slip", "action noise", "takeover")
 WEAK_DEMONSTRATIONS = {"pick_and_place": 8, "push": 6, "peg_insert": 15}
 TAKEOVER_STEPS = (30, 90)
 """A policy that would fail from there is let drive for so long, drawn evenly."""
-RAMP = HandoverSpec(ramp_s=0.05, gripper="at_once")
-"""A script has no hand that jerks; a ramp of 0.5 s would be half of the recovery."""
 MOST = 4
 """Attempts at a kind of recovery for each that is wanted."""
 
@@ -158,9 +155,7 @@ class Collection:
             return None
         low, high = TAKEOVER_STEPS
         rule = TakeoverRule(on_help=False, at_step=int(np.random.default_rng(start.seed).integers(low, high + 1)))
-        safety = self.ground.robot.safety.model_copy(update={"handover": RAMP})
-        robot = self.ground.robot.model_copy(update={"safety": safety})
-        return self.ground.take(start, self.weak, helper=rule, robot=robot), 0
+        return self.ground.take(start, self.weak, helper=rule), 0
 
     def demonstrations(self, arm: Arm) -> tuple[list[TrainingEpisode], dict[str, int]]:
         """What an arm is trained from, and what it took."""

@@ -23,6 +23,7 @@ from targeted_ways import (
     Collection,
     Setting,
     at_alarm,
+    at_alarm_slowly,
     at_failed_starts,
     at_random,
     at_time,
@@ -46,8 +47,7 @@ DENSITY_ARM, NETWORK_ARM = Arm("active, density", by_density), Arm("active, RND"
 ALARM_ARM = Arm("gated, alarm", at_alarm)
 GATES = (
     Arm("gated, alarm; uniform weights", at_alarm, weights="uniform"),
-    Arm("gated, alarm; ramps as sent", at_alarm, ramps="sent"),
-    Arm("gated, alarm; ramps left out", at_alarm, ramps="left out"),
+    Arm("gated, alarm; ramp of 0.5 s", at_alarm_slowly),
     Arm("gated, alarm; own successes too", at_alarm, rollouts=True),
     Arm("gated, time alone", at_time),
 )

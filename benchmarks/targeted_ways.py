@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from rounds import Ground, Start, Take, starts, train, within
 from rounds_alarms import alarmed, calibration, calling
 
 from xrollout_ros.core.errors import SpecError
-from xrollout_ros.core.modes import Mode
+from xrollout_ros.core.robot import RobotSpec
+from xrollout_ros.core.safety import HandoverSpec
 from xrollout_ros.learning.calibration.conformal import ALPHA, needed
 from xrollout_ros.learning.dataset import Include, TrainingEpisode
 from xrollout_ros.learning.policies import ChunkPolicy
@@ -58,9 +58,6 @@ class Arm:
     weights: Scheme = "sirius"
     rollouts: bool = False
     """The policy's own successes in its deployment train too; no expert is needed for them."""
-    ramps: Literal["commanded", "sent", "left out"] = "commanded"
-    """What is learned of rows in which control was passed to the expert: what it commanded, what a ramp made of that,
-    or nothing."""
 
 
 class Growing:
@@ -127,14 +124,6 @@ class Collection:
         if not takes:
             raise SpecError(f"{arm.name}: nothing was collected", "Deploy the policy more often.")
         episodes, spent, count = within(takes, budget, include)
-        made = {take.episode.meta.episode_id: take.episode for take in takes}
-        if arm.ramps == "sent":
-            episodes = [replace(each, action=made[each.episode_id].action) for each in episodes]
-        elif arm.ramps == "left out":
-            episodes = [
-                replace(each, usable=each.usable & (made[each.episode_id].mode != Mode.HANDOVER)) for each in episodes
-            ]
-            episodes = [each for each in episodes if each.usable.any()]
         if arm.rollouts:
             episodes += within([take for take in self.deployed if take.success], 1, include)[0]
         failed = sum(not take.success for take in takes[:count])
@@ -211,8 +200,19 @@ def by_network(of: Collection) -> Iterator[Take]:
 
 def at_alarm(of: Collection) -> Iterator[Take]:
     """Attempts of the policy at new starts, taken over from when its calibrated alarm is raised or its time is over."""
+    return _at_alarm(of, of.ground.robot)
+
+
+def at_alarm_slowly(of: Collection) -> Iterator[Take]:
+    """The same, with the ramp that a handover to a person has, on a robot of ordinary speed."""
+    safety = of.ground.robot.safety
+    slow = safety.handover.model_copy(update={"ramp_s": HandoverSpec().ramp_s})
+    return _at_alarm(of, of.ground.robot.model_copy(update={"safety": safety.model_copy(update={"handover": slow})}))
+
+
+def _at_alarm(of: Collection, robot: RobotSpec) -> Iterator[Take]:
     found = calibration(of.policy, [take for take in of.deployed if take.success], of.seed)
-    policy, robot = alarmed(of.policy, found), calling(of.ground.robot)
+    policy, robot = alarmed(of.policy, found), calling(robot)
     for start in of.starts(WIDE, GATED, 1000):
         yield of.ground.take(start, policy, helper=TakeoverRule(), robot=robot)
 

@@ -60,6 +60,20 @@ class Agenda:
         self._inbox, self._members, self._bags, self._clock = inbox, members, bags, clock
         self._last: tuple[Wish, EpisodeMeta, bool] | None = None
 
+    @property
+    def number(self) -> int:
+        """Attempts begun."""
+        return self.plan.number
+
+    @property
+    def total(self) -> int:
+        """Attempts there shall be; 0: no end."""
+        return self.plan.total
+
+    def again(self, key: int) -> None:
+        """An attempt could not begin: make it again."""
+        self.plan.again(key)
+
     def resume(self, data: Path, like: EpisodeMeta) -> None:
         """Count what the same command has made before.
 
@@ -100,6 +114,7 @@ class Agenda:
             key,
             (*self._starts.tags, *listed.tags),
             self._starts.parameters_of(key),
+            listed.model,
         )
 
     def done(self, wish: Wish, meta: EpisodeMeta, verdict: Verdict, kept: bool) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Condition
-from typing import Any
+from typing import Any, Literal
 
 from rclpy.node import Node
 
 from xrollout.msg import OperatorRequest, PolicyStatus, SafetyEvent, SimStep, SupervisorState
 from xrollout.srv import EndAttempt, StartAttempt
 from xrollout_ros.core.clock import Clock
-from xrollout_ros.core.episode import Outcome
+from xrollout_ros.core.episode import EpisodeKind, Outcome
 from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.modes import Mode, Request
@@ -20,6 +20,8 @@ from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.graph.conversions import event_from_msg
 from xrollout_ros.graph.qos import EVENT, LATCHED, STREAM
 from xrollout_ros.runtime.attempt import AttemptWatch
+
+Driver = Literal["policy", "operator"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,12 @@ class Wish:
     tags: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Kept with its episode."""
+    model: str = ""
+    """Checkpoint of the policy that drives it; empty: the one that is there."""
+    driver: Driver | None = None
+    """Who alone drives it; None: the run's policy, with its operator on call, or the operator where there is none."""
+    kind: EpisodeKind | None = None
+    """None: the run's."""
 
 
 class Inbox:

@@ -35,6 +35,7 @@ class ListedStart(Strict):
     number: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="by which it is known; none: its place"
     )
+    model: str = Field(default="", description="checkpoint of the policy that drives it; empty: the run's")
     tags: tuple[Annotated[str, Field(min_length=1, pattern=r"^[^,\x00-\x1f\x7f]+$")], ...] = ()
     parameters: dict[Name, Scalar] = Field(default_factory=dict, description="kept with the episode")
 

@@ -20,6 +20,10 @@ ENTRIES = {
     "train": Entry(
         "xrollout_ros.ui.commands.train:train", "Train a policy from recorded episodes, or from a level of a pyramid."
     ),
+    "compare": Entry(
+        "xrollout_ros.ui.commands.compare:compare",
+        "Say whether one policy is better than another: promote, reject or inconclusive.",
+    ),
     "calibrate": Entry(
         "xrollout_ros.ui.commands.calibrate:calibrate",
         "Make an alarm of a policy's scores, from its own successful attempts.",

@@ -196,6 +196,20 @@ def loss_curve(losses: Sequence[float]) -> str:
         return _svg(figure, "loss")
 
 
+def evidence_course(values: Sequence[float], bound: float) -> str:
+    """An e-value after each pair of trials, and the bound at which it is enough; logarithmic."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        axes = figure.add_subplot()
+        shown = np.clip(np.asarray([1.0, *values]), 1e-3, max(1e3, 10 * bound))
+        axes.plot(np.arange(len(shown)), shown, color=_GOOD, linewidth=1.6)
+        axes.axhline(bound, color=_BAD, linewidth=1.2, linestyle=(0, (4, 1.5)))
+        axes.set_yscale("log")
+        axes.set_xlabel("pairs of trials")
+        axes.set_ylabel("e-value")
+        return _svg(figure, "evidence")
+
+
 def _successes_first(paths: Sequence[HandPath]) -> list[HandPath]:
     return sorted(paths, key=lambda path: path.outcome != "success")
 

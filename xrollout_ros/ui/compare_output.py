@@ -1,0 +1,77 @@
+"""A comparison in the terminal, and as one self-contained page."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from xrollout_ros.core.clock import SystemClock
+from xrollout_ros.cycle.comparing.result import ComparisonResult, result_of, write_result
+from xrollout_ros.cycle.comparing.run import Comparison
+from xrollout_ros.cycle.comparing.trials import ComparisonPlan
+from xrollout_ros.ui.pages import render
+from xrollout_ros.ui.pictures import evidence_course
+
+PAGE = "report.html"
+
+
+def keep(made: Comparison, folder: Path) -> ComparisonResult:
+    """Write the result of a comparison that is through, and its page.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    found = result_of(made, SystemClock())
+    write_result(found, folder, [(folder / PAGE, page(found))])
+    return found
+
+
+def page(found: ComparisonResult) -> str:
+    """The page; it loads nothing from elsewhere."""
+    pairs: dict[int, dict[str, Any]] = {}
+    for each in found.trials:
+        own = pairs.setdefault(each.pair, {"pair": each.pair, "start": each.start, "seed": each.seed})
+        own[each.arm] = each
+    several = len(found.strata) > 1
+    return render(
+        "comparison.html.j2",
+        found=found,
+        rows=(*found.strata, found.overall) if several else found.strata,
+        picture=Markup(evidence_course(found.course, found.bound)),
+        pairs=list(pairs.values()),
+        again=again(found.plan, next((each.seed for each in found.trials if each.seed is not None), None)),
+    )
+
+
+def again(plan: ComparisonPlan, seed: int | None) -> str:
+    """The command that makes a trial of B again, as an episode."""
+    start = f"{next(iter(plan.starts))}:{plan.first_seed if seed is None else seed}"
+    faults = f" faults:={shlex.quote(plan.faults)}" if plan.faults else ""
+    return f"xrollout up deploy model:={shlex.quote(plan.b.checkpoint)} starts:={start} kind:=evaluation{faults}"
+
+
+def show(console: Console, found: ComparisonResult, folder: Path) -> None:
+    """For people."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("starts", "A", "B", "won", "lost", "B less A, 95 %", "no worse, p"):
+        table.add_column(name, justify="left" if name in ("starts", "A", "B") else "right")
+    for each in (*found.strata, found.overall) if len(found.strata) > 1 else found.strata:
+        difference = f"{100 * each.low:+.0f} to {100 * each.high:+.0f}"
+        values = (each.start, each.a, each.b, each.won, each.lost, difference, f"{each.p_not_worse:.3f}")
+        table.add_row(*(Text(str(value)) for value in values))
+    console.print(table)
+    left_out = len(found.quarantined) + len(found.unknown)
+    if left_out:
+        console.print(
+            f"left out: {len(found.quarantined)} pairs that were a success at once, {len(found.unknown)} with an "
+            "unknown outcome"
+        )
+    console.print(Text.assemble("verdict: ", (found.verdict.value, "bold"), f"; {found.reason}"), soft_wrap=True)
+    console.print(f"  → {found.next_step}", soft_wrap=True)
+    console.print(f"report: {folder / PAGE}", soft_wrap=True)
