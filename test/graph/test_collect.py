@@ -14,6 +14,7 @@ from xrollout_ros.core.modes import Source
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
+from xrollout_ros.episodes.records import Record, read_records
 from xrollout_ros.learning.checkpoint import load_policy
 from xrollout_ros.mining.collection import FAILED, MODE, PLAN
 from xrollout_ros.mining.mine import mine
@@ -24,7 +25,6 @@ from xrollout_ros.sim.faulty_robot import FaultyRobot
 from xrollout_ros.sim.loop import run_attempt
 from xrollout_ros.sim.operators import make_operator
 from xrollout_ros.sim.robot import make_sim_robot
-from xrollout_ros.ui.records import Record, read_records
 
 from .conftest import COMMAND, Graph
 

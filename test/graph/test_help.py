@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.episode import FAILURE_RECOVERY, Outcome, OutcomeSource
 from xrollout_ros.core.modes import Mode, Source
+from xrollout_ros.episodes.records import read_records
 from xrollout_ros.graph.monitor import observe
-from xrollout_ros.ui.records import read_records
-from xrollout_ros.ui.summary import tag_missing
+from xrollout_ros.mining.tagging import tag_missing
 
 from .arm_driver import spinning
 from .conftest import Graph, wait_for
@@ -81,7 +82,7 @@ def test_nobody_comes_and_the_robot_recovers_by_itself_or_gives_up_as_it_was_tol
         graph = start_graph("deploy", model=checkpoint, robot=robot, episodes=1)
         assert graph.wait(90) == 0, graph.output()
         [results[otherwise]] = graph.episodes()
-        tag_missing(graph.data)  # the graph may have been taken down before its tagger was through
+        tag_missing(graph.data, SystemClock())  # the graph may have been taken down before its tagger was through
         [record] = read_records(graph.data).records
         assert (FAILURE_RECOVERY in record.effective.tags) == (otherwise == "recover")
 

@@ -17,9 +17,9 @@ from xrollout_ros.core.episode import FAILURE_RECOVERY, Outcome
 from xrollout_ros.core.modes import Mode, Phase, Source
 from xrollout_ros.core.resources import share_dir
 from xrollout_ros.episodes import paths
+from xrollout_ros.episodes.records import read_records
 from xrollout_ros.graph.monitor import observe
 from xrollout_ros.graph.qos import EVENT
-from xrollout_ros.ui.records import read_records
 
 from ..checkpoints import make_checkpoint
 from .arm_driver import SO100, START, arm_driver, spinning

@@ -33,11 +33,11 @@ from xrollout_ros.episodes.catalog.api import FOLDER
 from xrollout_ros.episodes.catalog.live import FILE
 from xrollout_ros.episodes.paths import JOURNAL, episode_dir
 from xrollout_ros.episodes.rosbag2 import Durability, Reliability, qos_yaml
-from xrollout_ros.mining.tagging import tag_episode
+from xrollout_ros.mining.tagging import tag_episode, tag_missing
 from xrollout_ros.ui.cli import cli
 from xrollout_ros.ui.deployment import DeploymentSummary, FromStart, StageTime, Training
 from xrollout_ros.ui.report import write_report
-from xrollout_ros.ui.summary import attempts_of, from_starts, split_by_kind, tag_missing, versions
+from xrollout_ros.ui.summary import attempts_of, from_starts, split_by_kind, versions
 
 ROOT = Path(__file__).parents[2]
 ROBOT, TASK = load_robot("metaworld_sawyer"), load_task("pick_and_place")
@@ -205,7 +205,7 @@ def test_the_catalog_lists_what_the_bags_say(tmp_path: Path, options: tuple[obje
         write_bag(tmp_path, number, outcome)
     helped = write_bag(tmp_path, 5, Outcome.SUCCESS, interventions=(HELP,))
     write_bag(tmp_path, 6, Outcome.SUCCESS, EpisodeKind.DEMONSTRATION)
-    tag_missing(tmp_path)
+    tag_missing(tmp_path, SystemClock())
     said = journal.Reviewed(outcome=Outcome.FAILURE, source=OutcomeSource.HUMAN, reason="it fell")
     journal.append(tmp_path / JOURNAL, "human:ann", helped.episode_id, said, CLOCK)
     torn = tmp_path / "2026-01-02" / "torn"
@@ -298,9 +298,9 @@ def test_an_attempt_that_was_helped_is_tagged_and_only_somebody_s_word_takes_it_
     write_bag(tmp_path, 1, Outcome.SUCCESS)
     write_bag(tmp_path, 2, Outcome.SUCCESS, EpisodeKind.DEMONSTRATION, interventions=(HELP,))
     helped = write_bag(tmp_path, 3, Outcome.SUCCESS, interventions=(HELP,))
-    tag_missing(tmp_path)
+    tag_missing(tmp_path, SystemClock())
     before = (tmp_path / JOURNAL).read_bytes()
-    tag_missing(tmp_path)
+    tag_missing(tmp_path, SystemClock())
     assert (tmp_path / JOURNAL).read_bytes() == before, "once is enough"
 
     def tagged() -> list[str]:
@@ -484,8 +484,8 @@ def test_report_without_attempts_pictures_or_training(data: Path, tmp_path: Path
 def test_what_the_graph_left_untagged_is_tagged_once(tmp_path: Path) -> None:
     write_bag(tmp_path, 1, Outcome.FAILURE)
     write_bag(tmp_path, 2, Outcome.SUCCESS)
-    assert tag_missing(tmp_path) == 1
-    assert tag_missing(tmp_path) == 0
+    assert tag_missing(tmp_path, SystemClock()) == 1
+    assert tag_missing(tmp_path, SystemClock()) == 0
     (failed,) = run_json("episodes", "list", "--data", tmp_path, "--outcome", "failure")["episodes"]
     assert [judgement["mode"] for judgement in failed["judgements"]][:1] == ["never_reached"]
 

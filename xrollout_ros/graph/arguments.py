@@ -14,7 +14,7 @@ from xrollout_ros.runtime.action_control import CONTROLS
 from xrollout_ros.runtime.engines import DEFAULT_ENGINE, ENGINES
 from xrollout_ros.sim.faults import FAULT_NAMES
 
-Graph = Literal["deploy", "record"]
+Graph = Literal["deploy", "record", "flywheel"]
 
 
 class Argument(NamedTuple):
@@ -81,6 +81,19 @@ ARGUMENTS: dict[Graph, tuple[Argument, ...]] = {
         Argument("episodes", "", "demonstrations to make, 0: each on request; empty: 8 in simulation, else 0"),
         Argument("seed", "0", "seed of the first attempt's start; the next ones count up"),
         *_COMMON,
+    ),
+    "flywheel": (
+        Argument("model", "", "the first policy; empty: the one that is deployed, else one is trained first"),
+        Argument("task", "", "TaskSpec id or YAML file; empty: the policy's"),
+        Argument("folder", "", "folder of the flywheel: cycles, pyramid, what is deployed; empty: ./flywheel"),
+        Argument("recipe", "", "YAML file that says what a cycle is made of; empty: the usual one"),
+        Argument("until_cycle", "-1", "run cycles up to this number, then end; -1: when the action run_cycle asks"),
+        Argument("wait", "false", "true: a cycle waits for attempts that others make, until a trigger begins it"),
+        Argument("operator", "scripted", "who demonstrates: scripted"),
+        Argument("engine", DEFAULT_ENGINE, f"inference engine: {', '.join(ENGINES)}"),
+        Argument("device", "auto", "where the policy is computed: cpu, cuda, or auto (cuda for a large network)"),
+        Argument("faults", "", "what goes wrong in a simulated robot, as for deploy"),
+        *(each for each in _COMMON if each.name not in ("start", "starts", "drive", "strategy")),
     ),
 }
 

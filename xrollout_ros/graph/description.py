@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.episode import CONTROL, DELAY_STEPS, TEMPERATURE, EpisodeKind
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.ports import Expert
@@ -95,13 +96,13 @@ def describe(graph: str, arguments: Mapping[str, str]) -> GraphDescription:
         )
     given = {argument.name: arguments.get(argument.name) or argument.default for argument in ARGUMENTS[known]}
     usual = {argument.name: argument.default for argument in ARGUMENTS[known]}
-    for name in ("start", "seed", "episodes") if given["starts"] else ():
+    for name in ("start", "seed", "episodes") if given.get("starts") else ():
         if given[name] != usual[name]:
             raise SpecError(
                 f"argument {name} is {given[name]!r}, and starts names the very starts to attempt",
                 "Give one or the other.",
             )
-    return _deploy(given) if known == "deploy" else _record(given)
+    return {"deploy": _deploy, "record": _record, "flywheel": _flywheel}[known](given)
 
 
 def _deploy(given: Mapping[str, str]) -> GraphDescription:
@@ -181,16 +182,52 @@ def _recovery_model(given: Mapping[str, str], robot: RobotSpec) -> Path | None:
     return (folder / Path(learned[0].model).expanduser()).resolve()
 
 
-def _record(given: Mapping[str, str]) -> GraphDescription:
+def _record(given: Mapping[str, str], *, bootstrap: bool = True) -> GraphDescription:
     if not given["task"]:
         raise SpecError("no task was given", "Give task:=pick_and_place; `xrollout record --help` says more.")
     task = load_task(given["task"])
     robot = load_robot(given["robot"] or task.robot)
     name, teleop = _teleop(given, robot, task)
     # Starts that somebody chose are no bootstrapping; the list says what they are.
-    tags = ",".join(tag for tag in ("" if given["starts"] else "bootstrap", given["tags"]) if tag)
+    tags = ",".join(tag for tag in ("bootstrap" if bootstrap and not given["starts"] else "", given["tags"]) if tag)
     extra: dict[str, Value] = {"operator": name, "kind": EpisodeKind.DEMONSTRATION.value, "tags": tags}
     return _assemble("record", given, robot, task, [teleop], extra, 8)
+
+
+def _flywheel(given: Mapping[str, str]) -> GraphDescription:
+    from xrollout_ros.cycle.place import DEFAULT, Place
+    from xrollout_ros.cycle.recipe import load_recipe
+
+    place = Place(Path(given["folder"] or DEFAULT).expanduser().resolve(), SystemClock())
+    load_recipe(given["recipe"])
+    deployed, model = place.deployed(), given["model"]
+    if deployed is not None and model and Path(model).expanduser().resolve() != Path(deployed.policy.checkpoint):
+        raise SpecError(
+            f"model {model}: policy {deployed.policy.policy_id} is deployed in {place.root} already",
+            "Leave model out, or give another folder.",
+        )
+    cycling: dict[str, Value] = {
+        "flywheel": str(place.root),
+        "recipe": full_path(given["recipe"]),
+        "until_cycle": whole_number("until_cycle", given["until_cycle"], -1),
+        "wait": true_or_false("wait", given["wait"]),
+    }
+    # Attempts are listed by the cycles; the operator demonstrates alone and is never on call.
+    common = {**given, "start": "", "starts": "", "drive": "", "episodes": "0", "seed": "0", "strategy": "episodic"}
+    model = model if deployed is None else deployed.policy.checkpoint
+    if model:
+        usual = {argument.name: argument.default for argument in ARGUMENTS["deploy"]}
+        made = _deploy({**usual, **common, "model": model})
+    else:
+        made = _record({**common, "tags": given["tags"]}, bootstrap=False)
+    if made.robot.sim is None:
+        raise SpecError(
+            f"robot {made.robot.id!r} is a real one: its cycles wait for people",
+            "`xrollout flywheel run` tells what is to be done, step by step; no graph is started for that.",
+        )
+    *others, manager = made.processes
+    manager = replace(manager, parameters={**manager.parameters, **cycling})
+    return replace(made, graph="flywheel", processes=(*others, manager))
 
 
 def _teleop(given: Mapping[str, str], robot: RobotSpec, task: TaskSpec) -> tuple[str, Process]:

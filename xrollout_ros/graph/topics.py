@@ -32,6 +32,7 @@ OWN = (
     Topic("recorder/status", "xrollout/msg/RecorderStatus", "latched"),
     Topic("upload/status", "xrollout/msg/UploadStatus", "latched"),
     Topic("failure", "xrollout/msg/FailureTag", "event"),
+    Topic("flywheel", "xrollout/msg/FlywheelState", "latched"),
     Topic("heartbeat", "xrollout/msg/Heartbeat", "event", one_writer=False),
     Topic("sim/step", "xrollout/msg/SimStep", "event"),
     Topic("scene", "visualization_msgs/msg/MarkerArray", "event"),

@@ -21,7 +21,7 @@ from xrollout_ros.mining.plan import CollectionPlan
 from xrollout_ros.mining.planning import DEMONSTRATIONS, Ground, choose, chosen_starts, make_plan
 from xrollout_ros.mining.starts import NOT_NAMED, axes_of_starts, names_of_starts
 from xrollout_ros.mining.tagging import task_today
-from xrollout_ros.mining.trend import Trend, trend
+from xrollout_ros.mining.trend import Course, Trend, trend
 from xrollout_ros.runtime.novelty import Kind
 
 
@@ -61,6 +61,7 @@ def mine(
     task: TaskSpec | None = None,
     novelty: Kind | None = "density",
     most: int = MOST,
+    pass_over_plateaued: bool = False,
     workers: int = 0,
     progress: Progress | None = None,
     clock: Clock | None = None,
@@ -75,6 +76,7 @@ def mine(
         task: TaskSpec to describe attempts by; none: the installed one, else the bags' own.
         novelty: how the chosen failures' unlikeness to the demonstrations is measured; none: it is not.
         most: read at most so many attempts, the newest.
+        pass_over_plateaued: do not plan for a mode for which demonstrations were added in vain, unless it is asked for.
         workers: processes that read bags; 0: as many as fit.
         progress: told how many of how many bags are read.
         clock: stamps the plan.
@@ -107,7 +109,8 @@ def mine(
     }
     if mode is not None and groups and mode not in modes:
         raise DataError(f"no attempt failed by {mode!r}", f"These occur: {', '.join(modes)}.")
-    target = choose(groups, mode)
+    plateaued = [each for each in modes if trends[each].course is Course.PLATEAUED] if pass_over_plateaued else []
+    target = choose(groups, mode, plateaued)
     plan = None
     successes = sum(row.success for row in attempts)
     if target is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -65,11 +65,18 @@ class Ground:
     confidence: float
 
 
-def choose(groups: Sequence[FailureGroup], mode: str | None) -> FailureGroup | None:
-    """The first in the ranking that demonstrations may mend, of this mode where one is given."""
+def choose(groups: Sequence[FailureGroup], mode: str | None, passed_over: Collection[str] = ()) -> FailureGroup | None:
+    """The first in the ranking that demonstrations may mend, of this mode where one is given.
+
+    Args:
+        groups: the costliest first.
+        mode: the one that is asked for.
+        passed_over: modes that are not chosen, unless one of them is asked for.
+    """
     if mode is not None:
         return next((group for group in groups if group.mode == mode), None)
-    return next((each for each in groups if each.mode not in BEYOND_DEMONSTRATIONS and each.mode != UNTAGGED), None)
+    out = BEYOND_DEMONSTRATIONS | {UNTAGGED, *passed_over}
+    return next((each for each in groups if each.mode not in out), None)
 
 
 def make_plan(

@@ -21,6 +21,7 @@ from xrollout_ros.episodes.journal_entry import JournalEntry, Retracted, retract
 from xrollout_ros.episodes.layers import Layers
 from xrollout_ros.episodes.locking import alone
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
+from xrollout_ros.episodes.records import read_records
 from xrollout_ros.episodes.store import find_episode
 from xrollout_ros.mining.labellers import Named
 from xrollout_ros.mining.rules import judge
@@ -179,3 +180,24 @@ def _news(
 def _printable(judgement: FailureJudgement) -> FailureJudgement:
     """What an operator typed may hold anything."""
     return judgement.model_copy(update={"evidence": _CONTROL.sub(" ", judgement.evidence)})
+
+
+def tag_missing(data: Path, clock: Clock) -> int:
+    """Tag the attempts that nobody has judged yet, as the tagger does.
+
+    The tagger works behind the graph, which may have been taken down before it was through.
+
+    Returns:
+        How many attempts were given a failure mode.
+
+    Raises:
+        DataError: the folder is not there, or its journal cannot be written.
+        BagError: a bag is damaged.
+    """
+    tagged = 0
+    for record in read_records(data).records:
+        unjudged = record.meta.kind.counts and not record.effective.judgements
+        helped = record.result.helped and FAILURE_RECOVERY not in record.effective.tags
+        if unjudged or helped:
+            tagged += bool(tag_episode(data, record.meta.episode_id, clock).failures)
+    return tagged

@@ -20,6 +20,10 @@ ENTRIES = {
     "train": Entry(
         "xrollout_ros.ui.commands.train:train", "Train a policy from recorded episodes, or from a level of a pyramid."
     ),
+    "flywheel": Entry(
+        "xrollout_ros.ui.commands.flywheel:flywheel",
+        "Close the loop: deploy, mine, collect, train, compare, promote or not; again and again.",
+    ),
     "compare": Entry(
         "xrollout_ros.ui.commands.compare:compare",
         "Say whether one policy is better than another: promote, reject or inconclusive.",

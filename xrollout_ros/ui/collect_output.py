@@ -11,12 +11,12 @@ from rich.text import Text
 
 from xrollout_ros.core.episode import PERTURBATION, Outcome
 from xrollout_ros.core.errors import DataError
+from xrollout_ros.episodes.records import Record
 from xrollout_ros.episodes.store import find_episode
 from xrollout_ros.mining.collection import FAILED, began_alike
 from xrollout_ros.runtime.start_list import NUMBER
 from xrollout_ros.ui import text
 from xrollout_ros.ui.collecting import Session
-from xrollout_ros.ui.records import Record
 
 _SHORT_ID = 10
 """Last characters of a ULID: they tell the episodes of a day apart."""

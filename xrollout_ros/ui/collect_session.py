@@ -14,6 +14,7 @@ from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.episode import FAILURE_RECOVERY, EpisodeMeta
 from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.episodes import paths
+from xrollout_ros.episodes.records import Record, records_at
 from xrollout_ros.graph.description import GraphDescription, describe
 from xrollout_ros.mining.collection import has_failed, wanted
 from xrollout_ros.mining.plan import PlannedStart
@@ -24,7 +25,6 @@ from xrollout_ros.ui.closed_bags import ClosedBags
 from xrollout_ros.ui.collecting import BY_HAND, Session
 from xrollout_ros.ui.keys import Keys
 from xrollout_ros.ui.placing import Answer, Keyboard, ask, ask_last
-from xrollout_ros.ui.records import Record, records_at
 from xrollout_ros.ui.running import run_graph
 
 Run = Callable[[GraphDescription], object]

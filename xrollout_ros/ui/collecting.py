@@ -13,6 +13,7 @@ from xrollout_ros.core.errors import DataError, SpecError
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
+from xrollout_ros.episodes.records import Record, read_records
 from xrollout_ros.episodes.resume import made_of
 from xrollout_ros.episodes.store import bags_below
 from xrollout_ros.mining.collection import can_be_made, check_plan, collected, listed, wanted
@@ -21,7 +22,6 @@ from xrollout_ros.runtime.action_control import Assisted
 from xrollout_ros.runtime.operators.specs import HUMAN, load_operators
 from xrollout_ros.runtime.start_list import ListedStart, StartList
 from xrollout_ros.sim.faults import faults_json, parse_faults, sparing
-from xrollout_ros.ui.records import Record, read_records
 
 BY_HAND = "by_hand"
 """The operator disturbs a real robot."""

@@ -17,7 +17,7 @@ from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.resources import load_robot
 from xrollout_ros.cycle.comparing.in_process import InProcess
 from xrollout_ros.cycle.comparing.run import Comparison, Tried, compare
-from xrollout_ros.cycle.comparing.trials import LOG, Arm, ComparisonPlan, PlannedPair
+from xrollout_ros.cycle.comparing.trials import EVALUATION, LOG, Arm, ComparisonPlan, PlannedPair
 from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.journal_entry import Reviewed, Tagged
 from xrollout_ros.episodes.paths import JOURNAL
@@ -123,7 +123,7 @@ def _listed(plan: ComparisonPlan, pairs: Sequence[PlannedPair], *, simulated: bo
         for pair in pairs
         for place, arm in enumerate(pair.order)
     ]
-    return StartList(list_id=plan.comparison_id, starts=tuple(starts))
+    return StartList(list_id=plan.comparison_id, tags=(EVALUATION,), starts=tuple(starts))
 
 
 def _made(starts: StartList, data: Path) -> dict[int, EpisodeMeta]:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.resources import load_task
@@ -21,13 +22,14 @@ from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.graph.description import describe
 from xrollout_ros.learning.training.options import TrainOptions
 from xrollout_ros.learning.training.train import TrainResult
+from xrollout_ros.mining.tagging import tag_missing
 from xrollout_ros.ui import text
 from xrollout_ros.ui.console import heading
 from xrollout_ros.ui.deployment import Attempt, DeploymentSummary, StageTime, Training
 from xrollout_ros.ui.opening import how_to_open
 from xrollout_ros.ui.report import write_report
 from xrollout_ros.ui.running import require_ros, run_graph
-from xrollout_ros.ui.summary import attempts_of, from_starts, split_by_kind, tag_missing, versions
+from xrollout_ros.ui.summary import attempts_of, from_starts, split_by_kind, versions
 from xrollout_ros.ui.training import train_with_progress
 
 TASK = "pick_and_place"
@@ -139,7 +141,7 @@ def _deploy_arguments(options: DemoOptions, trained: TrainResult, start: str) ->
 def _summarize(
     options: DemoOptions, task: TaskSpec, trained: TrainResult, times: tuple[StageTime, ...], console: Console
 ) -> DeploymentSummary:
-    late = tag_missing(options.data)
+    late = tag_missing(options.data, SystemClock())
     if late:
         console.print(f"{text.plural(late, 'attempt')} that the graph had not tagged: tagged now")
     demonstrations, attempts = split_by_kind(options.data)

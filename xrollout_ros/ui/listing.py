@@ -15,7 +15,7 @@ from xrollout_ros.episodes.catalog.live import FILE
 from xrollout_ros.ui.following import caught_up, warn
 
 if TYPE_CHECKING:
-    from xrollout_ros.ui.records import Record
+    from xrollout_ros.episodes.records import Record
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _from_catalog(catalog: Catalog, wanted: Wanted) -> Listing:
 
 
 def _records_at(data: Path, episodes: Sequence[Listed]) -> Sequence[Record]:
-    from xrollout_ros.ui.records import records_at
+    from xrollout_ros.episodes.records import records_at
 
     return records_at(data, [each.path for each in episodes])
 
@@ -121,7 +121,7 @@ def _of_row(data: Path, row: Mapping[str, Any]) -> Listed:
 
 
 def _from_bags(data: Path, wanted: Wanted) -> Listing:
-    from xrollout_ros.ui.records import read_records  # and with it what reads bags
+    from xrollout_ros.episodes.records import read_records  # and with it what reads bags
 
     found = read_records(data)
     chosen = [

@@ -17,6 +17,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from xrollout_ros.cycle.comparing.result import Rate
+
 Array = npt.NDArray[np.float64]
 
 # Stand-ins that the page's style sheet replaces; each series also has its own marker or dash, never colour alone.
@@ -194,6 +196,23 @@ def loss_curve(losses: Sequence[float]) -> str:
         axes.set_xlabel("epoch")
         axes.set_ylabel("training loss")
         return _svg(figure, "loss")
+
+
+def success_by_cycle(rates: Sequence[tuple[int, Rate]]) -> str:
+    """The deployed policy's success in each cycle, with its interval."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        axes = figure.add_subplot()
+        cycles = [number for number, _ in rates]
+        middle = np.array([each.successes / each.trials for _, each in rates])
+        below = middle - np.array([each.low for _, each in rates])
+        above = np.array([each.high for _, each in rates]) - middle
+        axes.errorbar(cycles, middle, yerr=np.abs([below, above]), color=_GOOD, marker="o", linewidth=1.6, capsize=4)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_xticks(cycles)
+        axes.set_xlabel("cycle")
+        axes.set_ylabel("success")
+        return _svg(figure, "cycles")
 
 
 def evidence_course(values: Sequence[float], bound: float) -> str:

@@ -8,16 +8,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import xrollout_ros
-from xrollout_ros.core.clock import SystemClock
-from xrollout_ros.core.episode import FAILURE_RECOVERY, EpisodeKind
+from xrollout_ros.core.episode import EpisodeKind
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.ros_distro import ros_distro
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
-from xrollout_ros.mining.tagging import tag_episode
+from xrollout_ros.episodes.records import Record, read_records
 from xrollout_ros.mining.taxonomy import IN_SUCCESSES, tag_of
 from xrollout_ros.ui.deployment import Attempt, FromStart, Trace
-from xrollout_ros.ui.records import Record, read_records
 
 _LIBRARIES = ("torch", "numpy", "metaworld", "mujoco", "foxglove-sdk", "mcap")
 
@@ -59,27 +57,6 @@ def split_by_kind(data: Path) -> tuple[list[Record], list[Record]]:
         )
     demonstrations = [record for record in found.records if record.meta.kind is EpisodeKind.DEMONSTRATION]
     return demonstrations, [record for record in found.records if record.meta.kind.rated]
-
-
-def tag_missing(data: Path) -> int:
-    """Tag the attempts that nobody has judged yet, as the tagger does.
-
-    The tagger works behind the graph, which may have been taken down before it was through.
-
-    Returns:
-        How many attempts were given a failure mode.
-
-    Raises:
-        DataError: the folder is not there, or its journal cannot be written.
-        BagError: a bag is damaged.
-    """
-    tagged = 0
-    for record in read_records(data).records:
-        unjudged = record.meta.kind.counts and not record.effective.judgements
-        helped = record.result.helped and FAILURE_RECOVERY not in record.effective.tags
-        if unjudged or helped:
-            tagged += bool(tag_episode(data, record.meta.episode_id, SystemClock()).failures)
-    return tagged
 
 
 def versions() -> dict[str, str]:

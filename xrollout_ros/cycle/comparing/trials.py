@@ -23,6 +23,8 @@ from xrollout_ros.episodes.lines import append_lines
 Arm = Literal["A", "B"]
 Where = Literal["process", "graph"]
 LOG = "trials.jsonl"
+EVALUATION = "evaluation"
+"""Tag of trials that are recorded."""
 FIRST_SEED = 700_000
 """Of the starts that policies are compared from: far from those that deployments, demonstrations and active selection
 count up from."""
@@ -104,16 +106,19 @@ def planned(plan: ComparisonPlan, number: int) -> PlannedPair:
     """The pair of this number, from 1: starts in turn by their shares, seeds counting up, the order by a coin."""
     coin = random.Random(f"{plan.first_seed}/{number}").random() < 0.5
     order: tuple[Arm, Arm] = ("A", "B") if coin else ("B", "A")
-    return PlannedPair(number=number, start=_turn(plan.starts, number), seed=plan.first_seed + number - 1, order=order)
+    return PlannedPair(
+        number=number, start=in_turn(plan.starts, number)[-1], seed=plan.first_seed + number - 1, order=order
+    )
 
 
-def _turn(shares: Mapping[str, float], number: int) -> str:
-    """The start whose turn it is: always the one that is furthest behind its share."""
-    total, made = sum(shares.values()), dict.fromkeys(shares, 0)
-    for count in range(1, number + 1):
-        chosen = max(shares, key=lambda name: count * shares[name] / total - made[name])
+def in_turn(shares: Mapping[str, float], count: int) -> list[str]:
+    """So many starts, each as often as its share says: it is always the turn of the one furthest behind."""
+    total, made, found = sum(shares.values()), dict.fromkeys(shares, 0), []
+    for number in range(1, count + 1):
+        chosen = max(shares, key=lambda name: number * shares[name] / total - made[name])
         made[chosen] += 1
-    return chosen
+        found.append(chosen)
+    return found
 
 
 class Log:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from pathlib import Path
 
 import rclpy
 from rclpy.node import Node
@@ -15,10 +16,12 @@ from xrollout_ros.core.errors import GraphError, XRolloutError
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.modes import Phase
 from xrollout_ros.core.resources import load_robot, load_task
+from xrollout_ros.cycle.place import Place
 from xrollout_ros.episodes import paths
 from xrollout_ros.graph.agenda import Agenda
 from xrollout_ros.graph.attempting import POLICY_TIMEOUT_S, Attempting
 from xrollout_ros.graph.bag_keeper import NOT_CLOSED, BagKeeper
+from xrollout_ros.graph.cycling import CycleArguments, Cycling, GraphShop
 from xrollout_ros.graph.inbox import Inbox, Wish
 from xrollout_ros.graph.lifecycle import Members, StopRequested
 from xrollout_ros.graph.node import StopFlag
@@ -31,11 +34,11 @@ START_TIMEOUT_S = 60.0
 TEAR_DOWN_TIMEOUT_S = 0.5
 _TEXTS = (
     "robot", "task", "data", "model", "recovery_policy", "recovery_hash", "start", "operator", "tags", "nodes", "site",
-    "faults", "starts", "acting",
+    "faults", "starts", "acting", "flywheel", "recipe",
 )  # fmt: skip
 _DEFAULTS: dict[str, object] = {
     "drive": "stepped", "strategy": "episodic", "kind": "attempt", "episodes": 0, "seed": 0, "resume": False,
-    "reset_seconds": 0.0, DELAY_STEPS: 0,
+    "reset_seconds": 0.0, DELAY_STEPS: 0, "until_cycle": -1, "wait": False,
 }  # fmt: skip
 
 
@@ -66,6 +69,7 @@ class ManagerNode(Node):
             self, self.robot, self.task, self._members, self._inbox, self._bags, stop, self._bring_up
         )
         self._attempting.run = self._agenda
+        self._cycling = self._make_cycling() if self._text("flywheel") else None
         self._agenda.discarded = lambda meta: self._attempting.tell(Phase.CLOSED, meta, discarded=True)
         self.pulse.values = lambda: {
             "attempts": self._agenda.number,
@@ -85,9 +89,11 @@ class ManagerNode(Node):
                 # Only now is it known which policy drives.
                 like = self._attempting.meta(Wish(new_id(), self._seed, self._start), clock.wall_ns())
                 self._agenda.resume(paths.data_dir(self._text("data")), like)
-            if not self._total:
+            if self._cycling is not None:
+                how = self._cycling.run()
+            elif not self._total:
                 self.get_logger().info("ready; call start_attempt to begin an attempt")
-            while (wish := self._agenda.next()) is not None:
+            while self._cycling is None and (wish := self._agenda.next()) is not None:
                 self._try(wish)
         except StopRequested:
             how = "stopped"
@@ -95,9 +101,29 @@ class ManagerNode(Node):
             self.get_logger().fatal(str(error))
             status, how = error.exit_code, "failed"
         self._bags.settle()
-        self.get_logger().info(f"{how}: {self._agenda.tally.text(' of ', self._agenda.number)}")
+        if self._cycling is not None:
+            self.get_logger().info(how)
+        else:
+            self.get_logger().info(f"{how}: {self._agenda.tally.text(' of ', self._agenda.number)}")
         self._members.tear_down(TEAR_DOWN_TIMEOUT_S)
         return status
+
+    def _make_cycling(self) -> Cycling:
+        place = Place(Path(self._text("flywheel")), clock)
+        shop = GraphShop(self, place, self._attempting, self._members, self._inbox, self._stop, self._bring_up)
+        arguments = CycleArguments(
+            folder=place.root,
+            recipe=self._text("recipe"),
+            task=self._text("task"),
+            robot=self._text("robot"),
+            data=self._text("data"),
+            operator=self._text("operator"),
+            faults=self._text("faults"),
+            model=self._text("model"),
+            until=int(self.get_parameter("until_cycle").value),
+            wait=bool(self.get_parameter("wait").value),
+        )
+        return Cycling(self, shop, place, arguments)
 
     def _bring_up(self) -> None:
         # What was heard before may be of a process that has died, with a policy that was loaded by hand.

@@ -156,11 +156,21 @@ def load_recipe(path: Path) -> Recipe:
     given = load_yaml(path, "recipe")
     if not isinstance(given, dict):
         raise SpecError(f"recipe {path} is no mapping of names to values", _REMEDY)
+    return changed_recipe(given, path)
+
+
+def changed_recipe(given: dict[Any, Any], origin: Path) -> Recipe:
+    """The shipped recipe with these changes, as a file of one's own would make them.
+
+    Raises:
+        SpecError: it is not valid then: naming each field.
+    """
+    given = dict(given)
     if isinstance(levels := given.get("levels"), dict):  # "4" is 4, so that what is shipped of it is kept
         given["levels"] = {int(key) if str(key).isdecimal() else key: value for key, value in levels.items()}
     shipped = load_yaml(shipped_recipe(), "recipe")
     assert isinstance(shipped, dict)
-    return _recipe(_merged(shipped, given), path)
+    return _recipe(_merged(shipped, given), origin)
 
 
 def _recipe(document: object, origin: Path) -> Recipe:

@@ -46,7 +46,7 @@ def list_episodes(
     """
     found = list_episodes_of(data, Wanted(task, outcome, kind, tag, limit or (None if as_json else _MOST)))
     if as_json:
-        from xrollout_ros.ui.records import record_json
+        from xrollout_ros.episodes.records import record_json
 
         print_json(
             {

@@ -15,12 +15,12 @@ from rich.text import Text
 from xrollout_ros.core.modes import Source
 from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
+from xrollout_ros.episodes.records import Record, journal_of, record_json
 from xrollout_ros.ui import text
 from xrollout_ros.ui.console import output, print_json
 from xrollout_ros.ui.facts import Facts
 from xrollout_ros.ui.opening import how_to_open
 from xrollout_ros.ui.options import bag_of, data_option, json_option
-from xrollout_ros.ui.records import Record, journal_of, record_json
 
 
 @click.command("show")

@@ -26,13 +26,13 @@ from xrollout_ros.episodes.journal_entry import (
     check_tag,
     check_text,
 )
+from xrollout_ros.episodes.records import is_day, journal_of
 from xrollout_ros.episodes.store import entry_of
 from xrollout_ros.ui import text
 from xrollout_ros.ui.console import output
 from xrollout_ros.ui.following import caught_up, warn
 from xrollout_ros.ui.options import data_option
 from xrollout_ros.ui.people import login
-from xrollout_ros.ui.records import is_day, journal_of
 
 _SHOWN = 5
 _TAG_EPILOG = """\b

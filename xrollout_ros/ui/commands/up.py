@@ -7,7 +7,7 @@ import click
 from xrollout_ros.ui.arguments import SEPARATOR, parse_arguments
 from xrollout_ros.ui.console import output
 
-GRAPHS = ("deploy", "record")
+GRAPHS = ("deploy", "record", "flywheel")
 
 
 def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -25,7 +25,7 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
 @click.option("-s", "--show-args", is_flag=True, help="List the graph's arguments and start nothing.")
 @click.pass_context
 def up(ctx: click.Context, graph: str, arguments: tuple[str, ...], show_args: bool) -> None:
-    """Start a graph: `deploy` a policy or `record` demonstrations.
+    """Start a graph: `deploy` a policy, `record` demonstrations, or run the `flywheel`.
 
     The arguments are those of `ros2 launch xrollout GRAPH.launch.py`, e.g. `xrollout up deploy model:=checkpoint.pt`.
     Ctrl-C ends it in order, with every bag closed.

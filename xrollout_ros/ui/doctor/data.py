@@ -9,9 +9,9 @@ from pathlib import Path
 
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.episodes.catalog.api import FOLDER, Catalog
+from xrollout_ros.episodes.records import Records, read_records
 from xrollout_ros.ui import text
 from xrollout_ros.ui.doctor.finding import Check, Finding, Subject, error, ok, skipped, warning
-from xrollout_ros.ui.records import Records, read_records
 
 _SHOWN = 3
 LEAST_BYTES = 2**30

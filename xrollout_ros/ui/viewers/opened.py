@@ -14,9 +14,9 @@ from xrollout_ros.episodes.moment import Moment, moment_of
 from xrollout_ros.episodes.paths import JOURNAL
 from xrollout_ros.episodes.player import Span, span_around
 from xrollout_ros.episodes.raw_bag import RawBag, open_raw
+from xrollout_ros.episodes.records import journal_of
 from xrollout_ros.episodes.store import bags_below, being_written
 from xrollout_ros.ui.options import bag_of
-from xrollout_ros.ui.records import journal_of
 
 
 @dataclass(frozen=True)
