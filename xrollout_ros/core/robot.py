@@ -62,6 +62,9 @@ class RobotSpec(Strict):
     )
     safety: SafetyLimits = SafetyLimits()
     sim: SimSpec | None = Field(default=None, description="absent: a real robot, whose driver is expected to run")
+    simulation: Name | None = Field(
+        default=None, description="RobotSpec id of a real robot's simulation, whose gate a policy must pass first"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> RobotSpec:

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from xrollout_ros.core.action import ActionDim, ActionKind
 from xrollout_ros.core.calibration import ALARM
 from xrollout_ros.core.document import Box, Finite, Name, Positive, Strict
+from xrollout_ros.core.levels import Level, LevelSpec, refuse_looser
 from xrollout_ros.core.modes import Severity
 from xrollout_ros.core.recoveries import BacktrackSpec, LearnedSpec, RecoverySpec, RetreatSpec
 from xrollout_ros.core.sensing import Topic
@@ -224,6 +225,14 @@ class SafetyLimits(Strict):
     help: HelpSpec | None = None
     handover: HandoverSpec = HandoverSpec()
     dead_man: DeadManSpec | None = None
+    levels: dict[Level, LevelSpec] = Field(
+        default_factory=dict, description="what of these limits holds at an environment level, where not as usual"
+    )
+
+    @model_validator(mode="after")
+    def _check_levels(self) -> SafetyLimits:
+        refuse_looser(self.levels)
+        return self
 
     @property
     def observations(self) -> set[str]:

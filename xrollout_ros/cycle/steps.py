@@ -17,6 +17,7 @@ from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.cycle import jobs
 from xrollout_ros.cycle.comparing.trials import in_turn
+from xrollout_ros.cycle.gates import asked_of, certify, judge
 from xrollout_ros.cycle.place import Place
 from xrollout_ros.cycle.ports import CycleStop, Told, Workshop
 from xrollout_ros.cycle.record import (
@@ -410,11 +411,26 @@ class Steps:
         # Loaded first: what the graph refuses is not deployed.
         self._workshop.swap(record.trained.policy)
         self._place.deploy(record.trained.policy, why, reference)
+        self._certified(record)
         lessons = (f"{record.target}: {_gain(record.validated)}",) if record.target else ()
         return After(
             State.DONE, record.validated.reason, {}, Ending.PROMOTED,
             f"Policy {record.trained.policy.policy_id} is deployed.", lessons,
         )  # fmt: skip
+
+    def _certified(self, record: CycleRecord) -> None:
+        """In simulation the comparison is what the gate of L0 asks for, if the new policy did well enough in it."""
+        assert record.trained is not None
+        assert record.validated is not None
+        if load_robot(record.robot).sim is None:
+            return
+        tried, asked = record.validated.b, asked_of("L0", record.recipe.gates)
+        if not judge("L0", tried.successes, tried.attempts, asked):
+            policy = record.trained.policy
+            certify(
+                Path(policy.checkpoint), policy.checkpoint_hash, "L0", tried.successes, tried.attempts, asked,
+                f"cycle {record.number}", self._clock,
+            )  # fmt: skip
 
     def _keep(self, record: CycleRecord) -> After:
         assert record.validated is not None

@@ -49,6 +49,12 @@ ARGUMENTS: dict[Graph, tuple[Argument, ...]] = {
         Argument("episodes", "", "attempts to make, 0: each on request; empty: 10 in simulation, else 0"),
         Argument("seed", "1000", "seed of the first attempt's start; the next ones count up"),
         Argument("kind", "attempt", "attempt or evaluation"),
+        Argument(
+            "level",
+            "",
+            "environment level, L0 simulation to L4 production: limits get tighter, and a policy must have passed the "
+            "gate of the level before; empty: L0 in simulation, else L1",
+        ),
         Argument("recovery_model", "", "checkpoint of a robot's recovery `learned`; empty: as its RobotSpec says"),
         Argument("engine", DEFAULT_ENGINE, f"inference engine: {', '.join(ENGINES)}"),
         Argument("device", "auto", "where the policy is computed: cpu, cuda, or auto (cuda for a large network)"),

@@ -281,6 +281,7 @@ class Attempting:
             start=wish.start,
             scene=self._task.scene,
             seed=wish.seed if wish.seed >= 0 else None,
+            level=self._text("level"),
             strategy=self._strategy.name,
             operator=operator,
             policy_id=policy.next_policy_id if policy else "",

@@ -10,10 +10,12 @@ from pathlib import Path
 from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.episode import CONTROL, DELAY_STEPS, TEMPERATURE, EpisodeKind
 from xrollout_ros.core.errors import SpecError
+from xrollout_ros.core.levels import check_level
 from xrollout_ros.core.ports import Expert
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
+from xrollout_ros.cycle.gates import check_gate, default_level
 from xrollout_ros.episodes import paths
 from xrollout_ros.graph.arguments import (
     ARGUMENTS,
@@ -34,7 +36,7 @@ from xrollout_ros.runtime.engines import check_engine
 from xrollout_ros.runtime.operators.specs import HUMAN, load_operators
 from xrollout_ros.runtime.operators.team import make_sources
 from xrollout_ros.runtime.operators.terminal import own_terminal
-from xrollout_ros.runtime.overrides import with_interpolation
+from xrollout_ros.runtime.overrides import with_interpolation, with_level
 from xrollout_ros.sim.faults import check_faults, faults_json, parse_faults
 from xrollout_ros.sim.operators import make_expert
 from xrollout_ros.sim.truth import FOLDER
@@ -121,6 +123,14 @@ def _deploy(given: Mapping[str, str]) -> GraphDescription:
     check_driver(meta, model)
     model_hash = sha256(read_bytes(model))
     read_calibration(model, model_hash)
+    level = check_level(given["level"]) if given["level"] else default_level(robot)
+    if (level == "L0") != (robot.sim is not None):
+        raise SpecError(
+            f"level {level}: robot {robot.id!r} is {'simulated' if robot.sim is not None else 'a real one'}",
+            "L0 is simulation, L1 to L4 are of real robots.",
+        )
+    check_gate(robot, level, model, model_hash)
+    with_level(robot, level)
     kinds = [EpisodeKind.ATTEMPT.value, EpisodeKind.EVALUATION.value]
     check_choice("kind", given["kind"], kinds)
     robot = with_interpolation(robot, given["interpolation"])
@@ -139,7 +149,7 @@ def _deploy(given: Mapping[str, str]) -> GraphDescription:
     acting = {CONTROL: control.name, **control.parameters, TEMPERATURE: parameters[TEMPERATURE]}
     manager: dict[str, Value] = {
         "model": str(model), "kind": given["kind"], "tags": given["tags"], DELAY_STEPS: parameters[DELAY_STEPS],
-        "acting": json.dumps(acting),
+        "acting": json.dumps(acting), "level": level,
     }  # fmt: skip
     drivers = [Process("policy", parameters)]
     recovery = _recovery_model(given, robot)
@@ -190,7 +200,12 @@ def _record(given: Mapping[str, str], *, bootstrap: bool = True) -> GraphDescrip
     name, teleop = _teleop(given, robot, task)
     # Starts that somebody chose are no bootstrapping; the list says what they are.
     tags = ",".join(tag for tag in ("bootstrap" if bootstrap and not given["starts"] else "", given["tags"]) if tag)
-    extra: dict[str, Value] = {"operator": name, "kind": EpisodeKind.DEMONSTRATION.value, "tags": tags}
+    extra: dict[str, Value] = {
+        "level": default_level(robot),
+        "operator": name,
+        "kind": EpisodeKind.DEMONSTRATION.value,
+        "tags": tags,
+    }
     return _assemble("record", given, robot, task, [teleop], extra, 8)
 
 
@@ -291,7 +306,14 @@ def _assemble(
     )
     processes += [
         Process("recorder", {**common, **stored, "cameras": cameras, **kept.recorder}),
-        Process("supervisor", {**common, **{name: given.get(name, "") for name in ("interpolation", CONTROL)}}),
+        Process(
+            "supervisor",
+            {
+                **common,
+                **{name: given.get(name, "") for name in ("interpolation", CONTROL)},
+                "level": manager.get("level", "L0" if simulated else "L1"),
+            },
+        ),
         *(Process(driver.name, {**common, **driver.parameters}) for driver in drivers),
     ]
     if kept.strategy.keeps_attempts:

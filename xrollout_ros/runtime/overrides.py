@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from xrollout_ros.core.action import ActionDim, ActionKind, Interpolation
 from xrollout_ros.core.calibration import ALARM, OVERTIME
 from xrollout_ros.core.errors import SpecError, from_validation
+from xrollout_ros.core.levels import USUAL, Level
 from xrollout_ros.core.modes import Severity
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.safety import DetectorSpec, HelpSpec, MomentSpec, NearFailureSpec, ScoreSpec
@@ -140,6 +141,21 @@ def with_share_of_limits(robot: RobotSpec, share: float) -> RobotSpec:
             "Give its actions a max_rate in the RobotSpec, or choose another control.",
         )
     return robot.model_copy(update={"actions": actions})
+
+
+def with_level(robot: RobotSpec, level: Level) -> RobotSpec:
+    """The robot as it may be at an environment level.
+
+    Raises:
+        SpecError: it has no limits that could be made tighter.
+    """
+    spec = robot.safety.levels.get(level, USUAL[level])
+    if spec.speed < 1:
+        robot = with_share_of_limits(robot, spec.speed)
+    if spec.force < 1 and robot.safety.force is not None:
+        force = robot.safety.force.model_copy(update={"limit": spec.force * robot.safety.force.limit})
+        robot = _with_safety(robot, force=force)
+    return robot if spec.alarms == "log" else with_alarms(robot, Severity[spec.alarms.upper()])
 
 
 def _slower(dim: ActionDim, share: float) -> ActionDim:

@@ -8,7 +8,10 @@ import xrollout_ros
 from xrollout_ros.ui.lazy import Entry, RootGroup
 
 ENTRIES = {
-    "demo": Entry("xrollout_ros.ui.commands.demo:demo", "Record, train, deploy and report: the whole way, once."),
+    "demo": Entry(
+        "xrollout_ros.ui.commands.demo:demo",
+        "The whole loop in small: deploy, mine, collect, retrain, compare, promote or not.",
+    ),
     "init": Entry("xrollout_ros.ui.commands.init:init", "Look at a running robot and write its RobotSpec."),
     "doctor": Entry(
         "xrollout_ros.ui.commands.doctor:doctor",
@@ -23,6 +26,9 @@ ENTRIES = {
     "flywheel": Entry(
         "xrollout_ros.ui.commands.flywheel:flywheel",
         "Close the loop: deploy, mine, collect, train, compare, promote or not; again and again.",
+    ),
+    "gate": Entry(
+        "xrollout_ros.ui.commands.gate:gate", "Let a policy pass the gate of an environment level, for the next one."
     ),
     "compare": Entry(
         "xrollout_ros.ui.commands.compare:compare",

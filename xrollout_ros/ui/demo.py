@@ -1,7 +1,10 @@
-"""The whole way once: record demonstrations, train, deploy on two kinds of unseen starts, report."""
+"""The whole loop in small: a first policy, deployed, its failures mined and demonstrated, a better one compared,
+promoted.
+"""
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
 from collections.abc import Iterator
@@ -19,27 +22,26 @@ from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.resources import load_task
 from xrollout_ros.core.task import TaskSpec
-from xrollout_ros.graph.description import describe
-from xrollout_ros.learning.training.options import TrainOptions
-from xrollout_ros.learning.training.train import TrainResult
+from xrollout_ros.cycle.comparing.result import Rate
+from xrollout_ros.cycle.place import Place
+from xrollout_ros.cycle.record import CycleRecord, Tally, Trained
+from xrollout_ros.cycle.reporting import durations
 from xrollout_ros.mining.tagging import tag_missing
 from xrollout_ros.ui import text
 from xrollout_ros.ui.console import heading
+from xrollout_ros.ui.cycle_page import PAGE
 from xrollout_ros.ui.deployment import Attempt, DeploymentSummary, StageTime, Training
+from xrollout_ros.ui.flywheel_running import Asked, run_cycles
 from xrollout_ros.ui.opening import how_to_open
 from xrollout_ros.ui.report import write_report
-from xrollout_ros.ui.running import require_ros, run_graph
+from xrollout_ros.ui.running import require_ros
 from xrollout_ros.ui.summary import attempts_of, from_starts, split_by_kind, versions
-from xrollout_ros.ui.training import train_with_progress
 
 TASK = "pick_and_place"
-DEMONSTRATED = "nominal"
-STARTS = (DEMONSTRATED, "wide")
+STARTS = ("nominal", "wide")
 """What was demonstrated, and wider than that, so that there is something to find out."""
 MIN_ATTEMPTS = 10
 """Fewer say little about a rate."""
-UNSEEN_SEEDS = 1000
-"""The attempts' seeds lie this far from the demonstrations'."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,12 @@ class DemoOptions:
     folder: Path
     """New or empty."""
     demonstrations: int = 8
+    """That the first policy is trained from."""
     attempts: int = 20
-    """From each kind of starts."""
+    """Of the first policy, from each kind of starts."""
+    corrections: int = 15
+    """Demonstrations for what it failed at, at most."""
+    cycles: int = 1
     seed: int = 0
 
     @property
@@ -59,9 +65,28 @@ class DemoOptions:
         return self.folder / "raw_rollouts"
 
     @property
+    def flywheel(self) -> Path:
+        """Folder of the cycles."""
+        return self.folder / "flywheel"
+
+    @property
     def command(self) -> str:
         """What to type to have the same again."""
-        return f"xrollout demo --demonstrations {self.demonstrations} --episodes {self.attempts} --seed {self.seed}"
+        return (
+            f"xrollout demo --demonstrations {self.demonstrations} --episodes {self.attempts} "
+            f"--corrections {self.corrections} --cycles {self.cycles} --seed {self.seed}"
+        )
+
+    @property
+    def recipe(self) -> dict[str, object]:
+        """Of its cycles."""
+        return {
+            "seed": self.seed,
+            "deploy": {"attempts": len(STARTS) * self.attempts, "starts": list(STARTS)},
+            "collect": {"first": self.demonstrations, "demonstrations": self.corrections},
+            # From failed starts at once, whatever the rate: there is one cycle to show it.
+            "stages": {"mining": 0.0, "active": 0.9, "auto_labels": 0.95},
+        }
 
 
 @dataclass
@@ -80,7 +105,7 @@ class _Stages:
 
 
 def run_demo(options: DemoOptions, console: Console) -> DeploymentSummary:
-    """Do it all; every stage must succeed, whatever the policy's success rate is.
+    """Do it all. Whatever the verdict is, it is an honest one.
 
     Raises:
         XRolloutError: a stage failed; what was made until then stays.
@@ -89,86 +114,117 @@ def run_demo(options: DemoOptions, console: Console) -> DeploymentSummary:
     if options.folder.exists() and (not options.folder.is_dir() or any(options.folder.iterdir())):
         raise DataError(f"{options.folder} is there already and not an empty folder", "Name another with --output.")
     require_ros()
-    task = load_task(TASK)
-    stages = _Stages(console, 3 + len(STARTS))
-    with stages.stage("record", f"Record {text.plural(options.demonstrations, 'scripted demonstration')} of {TASK}"):
-        run_graph(describe("record", _record_arguments(options)), console)
-    with stages.stage("train", "Train a policy from them"):
-        trained = train_with_progress(_train_options(options), console)
-    for start in STARTS:
-        title = (
-            f"Deploy it: {text.plural(options.attempts, 'attempt')}, {start} starts ({task.starts[start].description})"
+    task, stages = load_task(TASK), _Stages(console, 2)
+    recipe = options.folder / "recipe.yaml"
+    recipe.parent.mkdir(parents=True, exist_ok=True)
+    # JSON is YAML.
+    recipe.write_text(json.dumps(options.recipe, indent=1) + "\n", encoding="utf-8")
+    place = Place(options.flywheel.resolve(), SystemClock())
+    first = text.plural(options.demonstrations, "demonstration")
+    title = f"The loop: a first policy of {first}, then {text.plural(options.cycles, 'cycle')} of the flywheel"
+    with stages.stage("loop", title):
+        asked = Asked(
+            folder=place.root, data=options.data.resolve(), cycles=options.cycles, task=TASK, recipe=str(recipe)
         )
-        with stages.stage(f"deploy {start}", title):
-            run_graph(describe("deploy", _deploy_arguments(options, trained, start)), console)
+        if not run_cycles(asked, console):
+            newest = place.newest()
+            told = newest.stop.reason if newest is not None and newest.stop is not None else "it did not end"
+            raise DataError(f"the loop has stopped: {told}", f"`xrollout flywheel status --folder {place.root}` tells.")
     with stages.stage("report", "What came of it"):
-        summary = _summarize(options, task, trained, tuple(stages.times), console)
+        records = place.records()
+        summary = _summarize(options, task, records, tuple(stages.times), console)
         report = options.folder / "report.html"
         write_report(report, summary)
         _tell(summary, report, console)
-    spent = ", ".join(f"{stage.name} {text.duration(stage.duration_s)}" for stage in stages.times)
-    console.print(f"\n{text.duration(sum(stage.duration_s for stage in stages.times))} in all: {spent}")
+        _tell_loop(place, records, console)
+    spent = [f"{stage.name} {text.duration(stage.duration_s)}" for stage in stages.times]
+    slow = sorted(_states(records).items(), key=lambda item: -item[1])[:4]
+    spent[0] += f" ({', '.join(f'{name} {text.duration(took)}' for name, took in slow)})"
+    console.print(f"\n{text.duration(sum(stage.duration_s for stage in stages.times))} in all: {', '.join(spent)}")
     return summary
 
 
-def _record_arguments(options: DemoOptions) -> dict[str, str]:
-    return {
-        "task": TASK,
-        "episodes": str(options.demonstrations),
-        "seed": str(options.seed),
-        "start": DEMONSTRATED,
-        "data": str(options.data),
-    }
-
-
-def _train_options(options: DemoOptions) -> TrainOptions:
-    return TrainOptions.of(
-        data=options.data, output=options.folder / "checkpoint.pt", task=TASK, seed=options.seed, held_out=0.0
-    )
-
-
-def _deploy_arguments(options: DemoOptions, trained: TrainResult, start: str) -> dict[str, str]:
-    # Attempts, no evaluations: what failed here is to be learned from, and evaluations never train.
-    return {
-        "model": str(trained.output),
-        "episodes": str(options.attempts),
-        "seed": str(options.seed + UNSEEN_SEEDS),
-        "start": start,
-        "data": str(options.data),
-    }
+def _states(records: list[CycleRecord]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for record in records:
+        for state, took in durations(record).items():
+            found[state] = found.get(state, 0.0) + took
+    return found
 
 
 def _summarize(
-    options: DemoOptions, task: TaskSpec, trained: TrainResult, times: tuple[StageTime, ...], console: Console
+    options: DemoOptions, task: TaskSpec, records: list[CycleRecord], times: tuple[StageTime, ...], console: Console
 ) -> DeploymentSummary:
+    """The first policy and its attempts: what the cycles began with."""
     late = tag_missing(options.data, SystemClock())
     if late:
         console.print(f"{text.plural(late, 'attempt')} that the graph had not tagged: tagged now")
+    first, began = records[0], records[1]
+    assert first.trained is not None
+    assert first.collected is not None
+    assert began.deployed is not None
+    own = {*first.collected.episodes, *began.deployed.episodes}
     demonstrations, attempts = split_by_kind(options.data)
-    meta = trained.meta
     return DeploymentSummary(
         task=task.id,
         instruction=task.instruction,
-        robot=meta.robot,
-        policy_id=meta.policy_id,
-        starts=from_starts(attempts, task),
+        robot=first.robot,
+        policy_id=first.trained.policy.policy_id,
+        starts=from_starts([each for each in attempts if each.meta.episode_id in own], task),
         data=options.data,
         command=options.command,
         made_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        demonstrations=attempts_of(demonstrations),
-        training=Training(
-            checkpoint=trained.output,
-            checkpoint_hash=trained.checkpoint_hash,
-            policy=meta.architecture,
-            episodes=len(meta.episodes),
-            rows=trained.rows,
-            losses=tuple(progress.train_loss for progress in trained.history),
-            duration_s=meta.train_s,
-            left_out=tuple(sorted(trained.left_out.items())),
-        ),
+        demonstrations=attempts_of([each for each in demonstrations if each.meta.episode_id in own]),
+        training=_training(first.trained),
         timings=times,
         versions=versions(),
     )
+
+
+def _training(trained: Trained) -> Training:
+    from xrollout_ros.learning.metadata import read_meta
+
+    checkpoint = Path(trained.policy.checkpoint)
+    meta = read_meta(checkpoint)
+    history = json.loads(checkpoint.with_name(checkpoint.name + ".json").read_text(encoding="utf-8"))
+    return Training(
+        checkpoint=checkpoint,
+        checkpoint_hash=trained.policy.checkpoint_hash,
+        policy=meta.architecture,
+        episodes=len(meta.episodes),
+        rows=trained.rows,
+        losses=tuple(each["train_loss"] for each in history["history"]),
+        duration_s=meta.train_s,
+        left_out=tuple(sorted(history.get("left_out", {}).items())),
+    )
+
+
+def _tell_loop(place: Place, records: list[CycleRecord], console: Console) -> None:
+    """Before and after, and where to look."""
+    console.print("\nthe loop")
+    for record in records[1:]:
+        assert record.ending is not None
+        told = f"  cycle {record.number} for {record.target or 'nothing'}: "
+        console.print(Text.assemble(told, (record.ending.value.replace("_", " "), "bold")))
+        found = record.validated
+        if found is not None and found.b.attempts:
+            console.print(
+                f"    before {_rate(found.a)}, after {_rate(found.b)}, from starts that neither was trained from"
+            )
+            console.print(f"    difference {100 * found.low:+.0f} to {100 * found.high:+.0f} points (95 %)")
+        console.print(f"    {place.folder(record) / PAGE}", soft_wrap=True)
+    deployed = place.deployed()
+    assert deployed is not None
+    data = shlex.quote(records[0].data)
+    folder = shlex.quote(str(place.root))
+    console.print(
+        f"  xrollout lineage {deployed.policy.policy_id} --data {data}    # what it came from", soft_wrap=True
+    )
+    console.print(f"  xrollout flywheel run --folder {folder} --data {data}    # another cycle", soft_wrap=True)
+
+
+def _rate(tally: Tally) -> str:
+    return str(Rate.of(tally.successes, tally.attempts))
 
 
 def _tell(summary: DeploymentSummary, report: Path, console: Console) -> None:

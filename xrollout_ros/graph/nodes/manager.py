@@ -38,7 +38,7 @@ _TEXTS = (
 )  # fmt: skip
 _DEFAULTS: dict[str, object] = {
     "drive": "stepped", "strategy": "episodic", "kind": "attempt", "episodes": 0, "seed": 0, "resume": False,
-    "reset_seconds": 0.0, DELAY_STEPS: 0, "until_cycle": -1, "wait": False,
+    "reset_seconds": 0.0, DELAY_STEPS: 0, "level": "L0", "until_cycle": -1, "wait": False,
 }  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from xrollout_ros.core.chunk import Array, OperatorAction
 from xrollout_ros.core.clock import seconds
 from xrollout_ros.core.episode import CONTROL
 from xrollout_ros.core.fields import stamp_ns
+from xrollout_ros.core.levels import check_level
 from xrollout_ros.core.modes import Mode, Phase, Request, Source
 from xrollout_ros.graph.conversions import chunk_from_msg, on_steady_clock, operator_from_msg
 from xrollout_ros.graph.node import GraphNode, run_node
@@ -33,7 +34,7 @@ from xrollout_ros.graph.ticking import Ticker
 from xrollout_ros.runtime.action_control import make_control
 from xrollout_ros.runtime.meter import Meter
 from xrollout_ros.runtime.modes import DRIVING, REQUESTED, Event
-from xrollout_ros.runtime.overrides import with_interpolation
+from xrollout_ros.runtime.overrides import with_interpolation, with_level
 from xrollout_ros.runtime.step_barrier import Answer, StepBarrier
 from xrollout_ros.runtime.supervisor import Supervisor, Tick
 
@@ -50,11 +51,13 @@ class SupervisorNode(GraphNode):
         super().__init__("supervisor")
         self.declare_parameter("interpolation", "")
         self.declare_parameter(CONTROL, "")
+        self.declare_parameter("level", "L0")
         self._lock = threading.Lock()
         """Held by whoever uses the logic: the executor's callbacks, or the ticking thread."""
 
     def configure(self) -> None:
         robot = with_interpolation(self.robot, self.text("interpolation"))
+        robot = with_level(robot, check_level(self.text("level")))
         self.robot = make_control(self.text(CONTROL)).constrain(robot, self.task)
         self.logic = Supervisor(self.robot, stepped=self.stepped)
         self._episode: EpisodeState | None = None

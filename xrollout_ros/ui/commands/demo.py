@@ -26,16 +26,24 @@ from xrollout_ros.ui.console import output as terminal
 @click.option(
     "--demonstrations", type=click.IntRange(min=1), default=8, show_default=True, help="Scripted demonstrations."
 )
+@click.option(
+    "--corrections", type=click.IntRange(min=1), default=15, show_default=True,
+    help="Demonstrations in each cycle for what the policy failed at, at most.",
+)  # fmt: skip
+@click.option("--cycles", type=click.IntRange(min=1), default=1, show_default=True, help="Of the flywheel.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same demo.")
-def demo(output: Path | None, episodes: int, demonstrations: int, seed: int) -> None:
-    """Record, train, deploy and report: the whole way, once.
+def demo(
+    output: Path | None, episodes: int, demonstrations: int, corrections: int, cycles: int, seed: int
+) -> None:  # fmt: skip
+    """The whole loop in small: deploy, mine, collect, retrain, compare, promote or not.
 
-    Scripted demonstrations of pick_and_place are recorded through the graph, a policy is trained from them and
-    deployed on unseen starts: such as were demonstrated, and wider ones, where more attempts are expected to fail.
-    About a minute on two cores.
+    Scripted demonstrations of pick_and_place make a first policy. It is deployed on unseen starts: such as were
+    demonstrated, and wider ones, where more attempts are expected to fail. What it failed at is demonstrated, a new
+    policy is trained and compared with the first one, and promoted if it is shown to be better. Whatever the verdict
+    is, it is an honest one. A few minutes on two cores.
     """
-    # The demonstration needs everything, PyTorch included; its help does not.
+    # The demo needs everything, PyTorch included; its help does not.
     from xrollout_ros.ui.demo import DemoOptions, run_demo
 
     folder = output or Path("demo") / time.strftime("%Y%m%d-%H%M%S")
-    run_demo(DemoOptions(folder, demonstrations, episodes, seed), terminal())
+    run_demo(DemoOptions(folder, demonstrations, episodes, corrections, cycles, seed), terminal())
