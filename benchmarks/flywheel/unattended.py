@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ from xrollout_ros.core.wilson import wilson
 from xrollout_ros.cycle.place import Place
 from xrollout_ros.cycle.record import CycleRecord, Ending, State
 from xrollout_ros.cycle.reporting import durations
+from xrollout_ros.graph.domains import hold_domain
 from xrollout_ros.learning.checkpoint import load_policy
 from xrollout_ros.runtime.operators.scripted import ScriptedOperator, TakeoverRule
 from xrollout_ros.sim.faults import parse_faults
@@ -70,12 +72,9 @@ def run(folder: Path, task: str, seed: int, cycles: int) -> None:
         "--recipe", str(recipe), "--folder", str(place.root), "--data", str(folder / "raw_rollouts"),
         "--cycles", str(cycles - max(0, done)),
     ]  # fmt: skip
-    domain = {
-        "ROS_DOMAIN_ID": str(random.SystemRandom().randrange(1, 100)),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-    }
-    with (folder / "log.txt").open("a") as log:
-        subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **domain})
+    with (folder / "log.txt").open("a") as log, socket.socket() as held:
+        own = {"ROS_DOMAIN_ID": str(hold_domain(held)), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **own})
 
 
 class World:
