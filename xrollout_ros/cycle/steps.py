@@ -137,7 +137,19 @@ class Steps:
         def ready() -> bool:
             return bool(fired(record.recipe.trigger, self._since(record), self._clock, self._last_began(record)))
 
-        self._workshop.wait(ready)
+        try:
+            self._workshop.wait(ready)
+        except CycleStop as stop:
+            if stop.name is StopName.STOPPED:
+                raise
+            there, spec = len(self._since(record)), record.recipe.trigger
+            wanted = "no trigger fires" if spec.episodes is None else f"{spec.episodes} begin the cycle"
+            assert record.base is not None
+            raise CycleStop(
+                StopName.WAITING_FOR_ATTEMPTS, f"{there} new attempts of the deployed policy are there, {wanted}",
+                f"`xrollout up deploy model:={record.base.checkpoint} data:={record.data}` makes them; then "
+                "`xrollout flywheel run` goes on.",
+            ) from stop  # fmt: skip
         metas = self._since(record)
         why = fired(record.recipe.trigger, metas, self._clock, self._last_began(record))
         assert record.base is not None

@@ -230,19 +230,30 @@ def _flywheel(given: Mapping[str, str]) -> GraphDescription:
     # Attempts are listed by the cycles; the operator demonstrates alone and is never on call.
     common = {**given, "start": "", "starts": "", "drive": "", "episodes": "0", "seed": "0", "strategy": "episodic"}
     model = model if deployed is None else deployed.policy.checkpoint
+    _refuse_real(given, model)
     if model:
         usual = {argument.name: argument.default for argument in ARGUMENTS["deploy"]}
         made = _deploy({**usual, **common, "model": model})
     else:
         made = _record({**common, "tags": given["tags"]}, bootstrap=False)
-    if made.robot.sim is None:
-        raise SpecError(
-            f"robot {made.robot.id!r} is a real one: its cycles wait for people",
-            "`xrollout flywheel run` tells what is to be done, step by step; no graph is started for that.",
-        )
     *others, manager = made.processes
     manager = replace(manager, parameters={**manager.parameters, **cycling})
     return replace(made, graph="flywheel", processes=(*others, manager))
+
+
+def _refuse_real(given: Mapping[str, str], model: str) -> None:
+    from xrollout_ros.learning.metadata import read_meta
+
+    name = given["robot"]
+    if not name and model:
+        name = read_meta(Path(model)).robot
+    if not name and given["task"]:
+        name = load_task(given["task"]).robot
+    if name and load_robot(name).sim is None:
+        raise SpecError(
+            f"robot {name!r} is a real one: its cycles wait for people",
+            "`xrollout flywheel run` tells what is to be done, step by step; no graph is started for that.",
+        )
 
 
 def _teleop(given: Mapping[str, str], robot: RobotSpec, task: TaskSpec) -> tuple[str, Process]:
