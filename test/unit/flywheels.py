@@ -129,7 +129,6 @@ class World:
 
     def _validate(self, record: CycleRecord, folder: Path) -> Validated:
         a, b = Tally(successes=10, attempts=40), Tally(successes=30, attempts=40)
-        wide = {"by_start": {"wide": (a, b)}}
         return Validated.model_validate(
             {
                 "verdict": self.verdict,

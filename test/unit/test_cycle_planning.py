@@ -98,9 +98,7 @@ class At:
 
 
 def attempt(outcome: str = "success", *, alarm: bool = False, start: str = "wide") -> EpisodeMeta:
-    events = (
-        [SafetyRecord(at_s=0.1, check="alarm", severity=Severity.CLIP, value=2, limit=1, began=True)] if alarm else []
-    )
+    raised = SafetyRecord(at_s=0.1, check="alarm", severity=Severity.CLIP, value=2, limit=1, began=True)
     return EpisodeMeta(
         episode_id="01M8PBYC62YX6110J76X1R1QXX", kind=EpisodeKind.ATTEMPT, task="push", robot="arm", start=start,
         strategy="episodic", software_version="test", started_at="2026-01-01T00:00:00+00:00", outcome=outcome,

@@ -149,9 +149,7 @@ def test_a_real_robots_cycle_tells_step_by_step_what_is_to_be_done(tmp_path: Pat
     assert "cycle 1 in DEPLOY: waiting_for_attempts; 0 new attempts of the deployed policy are there" in told.output
     assert f"xrollout up deploy model:={checkpoint}" in told.output.replace("\n", "")
     folders = ("--folder", tmp_path / "g", "--data", tmp_path / "d")
-    first = run(
-        "flywheel", "run", "--folder", tmp_path / "g", "--data", tmp_path / "d", "--task", "so100_pick_and_place"
-    )
+    first = run("flywheel", "run", *folders, "--task", "so100_pick_and_place")
     assert first.exit_code == 22
     assert "xrollout record --task so100_pick_and_place" in first.output
 
