@@ -308,8 +308,11 @@ class Cycling:
         if goal.asked:
             self._action.finished(record)
         self._shop.publish(record)
-        log = self._node.get_logger()
-        (log.warning if record.stop is not None else log.info)(f"cycle {record.number}: {_ended(record)}")
+        # On lines of their own: a line of code logs with one severity.
+        if record.stop is not None:
+            self._node.get_logger().warning(f"cycle {record.number}: {_ended(record)}")
+        else:
+            self._node.get_logger().info(f"cycle {record.number}: {_ended(record)}")
         return record
 
     def _with_budget(self, goal: Goal) -> FlywheelRecipe:

@@ -23,6 +23,8 @@ _BETS = 64
 _RATES = 24
 """Success rates on each axis of the grid of alternatives."""
 _TOLERANCE = 1e-4
+_KEPT = 2**14
+"""E-values that are not computed again: they are asked for after each trial, of few different counts."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Pairs:
         return Pairs(self.both, self.only_a, self.only_b, self.neither)
 
 
+@lru_cache(_KEPT)
 def e_better(pairs: Pairs) -> float:
     """E-value against "B is not better than A", from the pairs in which they differ.
 
@@ -84,6 +87,7 @@ def e_better(pairs: Pairs) -> float:
     return _exp(log)
 
 
+@lru_cache(_KEPT)
 def e_not_worse(pairs: Pairs, margin: float) -> float:
     """E-value against "B's success rate is lower than A's by ``margin`` or more".
 
@@ -98,6 +102,7 @@ def e_not_worse(pairs: Pairs, margin: float) -> float:
     return _bet(pairs.only_b, pairs.count - pairs.only_b - pairs.only_a, pairs.only_a, -margin)
 
 
+@lru_cache(_KEPT)
 def e_two_sample(successes_a: int, successes_b: int, count: int) -> float:
     """E-value against "B is not better than A", from as many trials of each that share no start.
 
@@ -166,6 +171,7 @@ def rate_sequence(successes: int, trials: int, confidence: float = 0.95) -> tupl
     return low, high
 
 
+@lru_cache(_KEPT)
 def e_fell(before: tuple[int, int], since: tuple[int, int]) -> float:
     """E-value against "the success rate is at least what it was", for a past that is closed and a present that goes on.
 

@@ -182,9 +182,8 @@ class Judge:
         return None
 
     def _cannot(self, pairs: Pairs, left: int) -> bool:
-        """Whether B cannot be shown to be better any more."""
-        best = max(self._e(pairs + Pairs(only_b=more)) for more in range(1, left + 1))
-        return best < self.bound
+        """Whether B cannot be shown to be better any more; each win makes the e-value larger."""
+        return self._e(pairs + Pairs(only_b=left)) < self.bound
 
     def _fixed(self, pairs: Pairs) -> Verdict | None:
         if pairs.count < self.rules.pairs:
