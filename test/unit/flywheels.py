@@ -176,6 +176,6 @@ def in_memory(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
             ]
         )
 
-    monkeypatch.setattr("xrollout_ros.cycle.steps.read_records", records)
+    monkeypatch.setattr("xrollout_ros.cycle.attempts.read_records", records)
     # The checkpoints are made up, and so have no certificates.
     monkeypatch.setattr("xrollout_ros.cycle.steps.certify", lambda *arguments, **named: None)

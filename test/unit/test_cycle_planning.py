@@ -17,12 +17,12 @@ from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, SafetyRecord
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.modes import Severity
 from xrollout_ros.core.resources import load_task
+from xrollout_ros.cycle.attempts import tallies
 from xrollout_ros.cycle.jobs import changed
 from xrollout_ros.cycle.recipe import FlywheelRecipe, StageSpec, TriggerSpec, load_recipe, recipe_from
 from xrollout_ros.cycle.record import Stage, Tally
 from xrollout_ros.cycle.seeds import Purpose, first_seed
 from xrollout_ros.cycle.stages import HARDEST_SHARE, ladder, shares, stage_of
-from xrollout_ros.cycle.steps import tallies
 from xrollout_ros.cycle.triggers import fired
 from xrollout_ros.cycle.watching import added, worse
 
