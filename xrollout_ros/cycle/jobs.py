@@ -82,7 +82,8 @@ def mine(record: CycleRecord, folder: Path, told: Told) -> Mined:
         # What is compared from is not collected from.
         where = [equal("policy_id", record.base.policy_id), parse("tag!=generated"), parse(f"tag!={EVALUATION}")]
         found = mined_of(
-            catalog, where, demonstrations=wanted, task=task, novelty=None, pass_over_plateaued=True, workers=1,
+            catalog, where, demonstrations=wanted, task=task, novelty=None, pass_over_plateaued=True, fill_up=True,
+            workers=1,
             progress=lambda done, total: told("reading attempts", done, total),
         )  # fmt: skip
     counts = Counter[str]()

@@ -124,8 +124,9 @@ class Steps:
         assert record.base is not None
         assert record.trained is not None
         starts = " ".join(f"--start {name}" for name in jobs.starts_tried(record))
+        robot = f" --robot {record.robot}" if record.robot.endswith((".yaml", ".yml")) else ""
         command = (
-            f"xrollout compare {record.base.checkpoint} {record.trained.policy.checkpoint} --task {record.task} "
+            f"xrollout compare {record.base.checkpoint} {record.trained.policy.checkpoint} --task {record.task}{robot} "
             f"{starts} --operator {record.operator} --data {record.data} --output {folder}"
         )
         if not (folder / FILE).is_file():

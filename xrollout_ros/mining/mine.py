@@ -18,7 +18,7 @@ from xrollout_ros.mining.failures import FailureGroup, ranked
 from xrollout_ros.mining.looking import Look, Progress, look_into
 from xrollout_ros.mining.novel import novelty_of
 from xrollout_ros.mining.plan import CollectionPlan
-from xrollout_ros.mining.planning import DEMONSTRATIONS, Ground, choose, chosen_starts, make_plan
+from xrollout_ros.mining.planning import DEMONSTRATIONS, Ground, choose, chosen_starts, make_plan, other_members
 from xrollout_ros.mining.starts import NOT_NAMED, axes_of_starts, names_of_starts
 from xrollout_ros.mining.tagging import task_today
 from xrollout_ros.mining.trend import Course, Trend, trend
@@ -62,6 +62,7 @@ def mine(
     novelty: Kind | None = "density",
     most: int = MOST,
     pass_over_plateaued: bool = False,
+    fill_up: bool = False,
     workers: int = 0,
     progress: Progress | None = None,
     clock: Clock | None = None,
@@ -77,6 +78,7 @@ def mine(
         novelty: how the chosen failures' unlikeness to the demonstrations is measured; none: it is not.
         most: read at most so many attempts, the newest.
         pass_over_plateaued: do not plan for a mode for which demonstrations were added in vain, unless it is asked for.
+        fill_up: where the target has fewer starts than are wanted, add some that the policy failed from otherwise.
         workers: processes that read bags; 0: as many as fit.
         progress: told how many of how many bags are read.
         clock: stamps the plan.
@@ -114,7 +116,11 @@ def mine(
     plan = None
     successes = sum(row.success for row in attempts)
     if target is not None:
-        chosen = chosen_starts(target.members, looks, covered, demonstrations or DEMONSTRATIONS)
+        count = demonstrations or DEMONSTRATIONS
+        chosen = chosen_starts(target.members, looks, covered, count)
+        others = other_members(groups, target, plateaued) if fill_up else ()
+        if others and len(chosen) < count:
+            chosen += chosen_starts(others, looks, covered, count - len(chosen))
         members = [row for row in failures if row.episode_id in chosen]
         ground = Ground(
             data=str(catalog.data.resolve()),

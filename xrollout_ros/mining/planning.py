@@ -79,6 +79,14 @@ def choose(groups: Sequence[FailureGroup], mode: str | None, passed_over: Collec
     return next((each for each in groups if each.mode not in out), None)
 
 
+def other_members(
+    groups: Sequence[FailureGroup], target: FailureGroup, passed_over: Collection[str]
+) -> tuple[str, ...]:
+    """Failures of other groups that demonstrations may mend, the costliest group's first."""
+    out = BEYOND_DEMONSTRATIONS | {*passed_over}
+    return tuple(member for each in groups if each is not target and each.mode not in out for member in each.members)
+
+
 def make_plan(
     group: FailureGroup, chosen: Sequence[str], ground: Ground, trend: Trend, wanted: int | None, clock: Clock
 ) -> CollectionPlan:

@@ -20,6 +20,7 @@ from xrollout_ros.cycle.place import Place
 from xrollout_ros.cycle.recipe import load_recipe
 from xrollout_ros.cycle.record import CycleRecord, State
 from xrollout_ros.graph import starter
+from xrollout_ros.graph.arguments import full_path
 from xrollout_ros.graph.description import GraphDescription, describe
 from xrollout_ros.ui import flywheel_output as shown
 from xrollout_ros.ui.cycle_page import write_reports
@@ -185,7 +186,7 @@ def _by_hand(asked: Asked, place: Place, until: int, console: Console) -> None:
 
                 meta = read_meta(Path(deployed.policy.checkpoint))
                 task, robot = task or meta.task, robot or meta.robot
-            robot = robot or load_task(task).robot
+            task, robot = full_path(task), full_path(robot or load_task(task).robot)
             record = flywheel.begin(
                 recipe, task=task, robot=robot, data=str(asked.data), operator=asked.operator, faults=asked.faults
             )
