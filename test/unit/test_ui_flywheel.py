@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -12,21 +13,32 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner
+from rich.console import Console
 
 pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
 from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.errors import SpecError
+from xrollout_ros.core.resources import share_dir
+from xrollout_ros.cycle.comparing.planning import plan_comparison
+from xrollout_ros.cycle.comparing.run import compare
+from xrollout_ros.cycle.comparing.trials import planned
+from xrollout_ros.cycle.comparing.verdict import Rules
 from xrollout_ros.cycle.jobs import result_file
 from xrollout_ros.cycle.place import Place
 from xrollout_ros.cycle.ports import WorkFailedError
 from xrollout_ros.cycle.record import Curated, StopName
 from xrollout_ros.cycle.working import work
+from xrollout_ros.episodes import journal, paths
 from xrollout_ros.graph.description import describe
+from xrollout_ros.runtime.start_list import StartList
 from xrollout_ros.ui.cli import cli
+from xrollout_ros.ui.comparing import ByHand
 from xrollout_ros.ui.cycle_page import FACTS, PAGE, write_reports
 
 from ..checkpoints import make_checkpoint
@@ -106,7 +118,6 @@ def test_stopping_and_abandoning_need_something_to_stop(tmp_path: Path, monkeypa
 
 
 def test_the_recipe_is_printed_as_it_is_used() -> None:
-    from xrollout_ros.core.resources import yaml
     from xrollout_ros.cycle.recipe import FlywheelRecipe, recipe_from
 
     assert recipe_from(yaml.safe_load(run("flywheel", "recipe").output), "printed") == FlywheelRecipe()
@@ -284,3 +295,78 @@ def test_what_is_no_comparison_is_not_emptied(tmp_path: Path) -> None:
     assert told.exit_code == 5
     assert (precious / "thesis.tex").exists()
     assert StopName.STOPPED
+
+
+class Typed:
+    """A keyboard on which somebody types what was written down."""
+
+    def __init__(self, keys: list[str]) -> None:
+        self.keys = keys
+
+    def __enter__(self) -> Typed:  # noqa: PYI034 (Python 3.10 has no typing.Self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def key(self) -> str:
+        return self.keys.pop(0) if self.keys else ""
+
+    def forget(self) -> None:
+        pass
+
+
+class Robot:
+    """Makes the attempt that a graph was described for, as a bag; nobody knows what came of it."""
+
+    def __init__(self, bags: Any) -> None:
+        self.bags, self.models = bags, list[str]()
+
+    def __call__(self, described: Any) -> None:
+        starts = StartList.model_validate_json(Path(described.processes[-1].parameters["starts"]).read_text())
+        assert described.processes[-1].parameters["kind"] == "evaluation"
+        for place, listed in enumerate(starts.starts):
+            self.models.append(listed.model)
+            meta = self.bags.meta(
+                kind="evaluation", start=listed.start, seed=None, outcome="unknown", duration_s=1.0, policy_id="p",
+                tags=list(starts.tags), parameters=starts.parameters_of(place),
+                started_at=f"2026-01-31T12:00:{len(self.models):02d}+00:00",
+            )  # fmt: skip
+            rows = np.zeros((3, self.bags.robot.state_dim)), np.zeros((3, 4))
+            self.bags.episode(*rows, paths.episode_dir(self.bags.data, meta), **meta.model_dump())
+
+
+def test_on_a_real_robot_each_trial_is_asked_for_and_judged_blind(
+    bags: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = (make_checkpoint(tmp_path / f"{name}.pt", scale) for name, scale in (("a", 1.0), ("b", 0.0)))
+    spec = yaml.safe_load((share_dir() / "config/robots/metaworld_sawyer.yaml").read_text())
+    del spec["sim"]
+    real = tmp_path / "real.yaml"
+    real.write_text(yaml.safe_dump(spec))
+    plan = plan_comparison(
+        a, b, robot=str(real), rules=Rules(trials=3, margin=0.9, design="unpaired"), clock=SystemClock(), where="graph",
+        starts={"nominal": 1.0},
+    )  # fmt: skip
+    said, robot = io.StringIO(), Robot(bags)
+    console = Console(file=said, width=200)
+    typed = Typed(["enter", "enter", "f", "s", "enter", "q"])
+    trials = ByHand(plan, bags.data, "", console, robot, lambda: typed)
+    with pytest.raises(KeyboardInterrupt):
+        compare(plan, tmp_path / "found", trials)
+    assert len(robot.models) == 3, "the third was made; then the person went away"
+    typed.keys = ["enter", "f", "s", "enter", "enter", "u", "s", "enter", "enter", "f", "s"]
+    made = compare(plan, tmp_path / "found", trials)
+    assert made.unknown == [3], "nobody could say"
+    assert made.judge.pairs.count == 3
+    assert len(robot.models) == 8, "no trial was made twice"
+    first = {planned(plan, number).order[0] for number in range(1, 5)}
+    assert {robot.models[2 * number] for number in range(4)} <= {str(a), str(b)}
+    assert first <= {"A", "B"}
+    shown = said.getvalue()
+    assert "trial 3 of at most 6: put things to a start of 'nominal'" in shown
+    assert "did it succeed?" in shown
+    assert not any(word in shown for word in (plan.a.policy_id, plan.b.policy_id, "a.pt", "b.pt"))
+    words = journal.read(bags.data / "journal.jsonl").entries
+    assert {entry.layer for entry in words} == {"review"}
+    assert sum(entry.what.kind == "outcome" for entry in words) == 8
