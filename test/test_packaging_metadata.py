@@ -159,7 +159,11 @@ def test_every_console_script_has_its_function(file: str) -> None:
         assert function in names, line
 
 
-@pytest.mark.parametrize("path", sorted([*ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv")]), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    sorted([*ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv"), *ROOT.glob("action/*.action")]),
+    ids=lambda path: path.name,
+)
 def test_every_field_says_what_it_means(path: Path) -> None:
     for line in path.read_text(encoding="utf-8").splitlines():
         constant = re.match(r"\w+ [A-Z_0-9]+ *=", line)  # its name says it

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xrollout_ros.core.modes import Mode, Source
+from xrollout_ros.core.modes import Source
 
 pytest.importorskip("torch")
 
@@ -190,32 +190,3 @@ def test_failed_starts_come_far_apart_and_novel_ones_first(made: SimpleNamespace
     pool = [ground.first(start) for start in rounds.starts("wide", 0, targeted.CANDIDATES, 8)]
     far = [np.linalg.norm((known - state) / known.std(axis=0).clip(1e-3), axis=1).min() for state in pool]
     assert np.argsort(far)[::-1].tolist().index(first.start.seed % 50_000) < 4
-
-
-def test_what_is_learned_of_a_ramp(made: SimpleNamespace, ground: object) -> None:
-    targeted, rounds = made.ways, made.rounds
-    of = targeted.Collection.__new__(targeted.Collection)
-    of.ground, of.seed, of._grown, of.deployed = ground, 0, {}, []
-    shown = [rounds.training_rows(ground.take(start)) for start in rounds.starts("nominal", 0, 0, 2)]
-    policy = rounds.train(ground, shown, 0, steps=10)
-    rule = rounds.TakeoverRule(on_help=False, at_step=5)
-    take = ground.take(rounds.Start("nominal", 3), policy, helper=rule)
-
-    def once(_: object) -> Iterator[object]:
-        yield take
-
-    ramp = (take.episode.mode == Mode.HANDOVER) & (take.episode.source == Source.OPERATOR)
-    found = {
-        ramps: of.collected(targeted.Arm(ramps, once, ramps=ramps), 1000) for ramps in ("commanded", "sent", "left out")
-    }
-    (commanded,), (sent,), (without,) = (episodes for episodes, _ in found.values())
-    assert ramp.sum() > 10
-    assert sent.rows == commanded.rows == without.rows + ramp.sum()
-    assert np.array_equal(sent.action, take.episode.action)
-    assert np.array_equal(commanded.action[~ramp], sent.action[~ramp])
-    gripper = -1
-    assert np.array_equal(commanded.action[:, gripper], sent.action[:, gripper])
-    size = [np.abs(each.action[ramp, :gripper]).max(axis=1) for each in (commanded, sent)]
-    assert (size[0] >= size[1] - 1e-9).all()
-    assert size[0][0] > 5 * size[1][0]
-    assert {facts["spent"] for _, facts in found.values()} == {len(take.expert_rows)}

@@ -88,7 +88,7 @@ def test_ros_and_messages_are_there_or_named(tmp_path: Path) -> None:
     assert stale.level is Level.ERROR
     assert "Heartbeat" in stale.value
     source = Path(xrollout_ros.__file__).parents[1]
-    for path in [*source.glob("msg/*.msg"), *source.glob("srv/*.srv")]:
+    for path in [*source.glob("msg/*.msg"), *source.glob("srv/*.srv"), *source.glob("action/*.action")]:
         target = share / path.relative_to(source)
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(path.read_bytes())
@@ -386,11 +386,11 @@ def test_a_check_that_breaks_is_an_error_and_the_others_go_on(monkeypatch: pytes
     assert (second.level, second.check) == (Level.OK, "fine")
 
 
-def test_every_problem_says_what_is_allowed_and_what_to_do() -> None:
+def test_every_problem_says_what_is_allowed_and_what_to_do(tmp_path: Path) -> None:
     pytest.importorskip("builtin_interfaces", reason="ROS 2 is not installed")
     survey = graph(joint_states("x"), nodes=("/xrollout/manager",) * 2)
     machine = FakeMachine({"ROS_LOCALHOST_ONLY": "1"}, (), (GB, 0), 1.0, 0.0)
-    found = list(examine(about(machine=machine, robot=WITH_CAMERA, survey=survey)))
+    found = list(examine(about(tmp_path, machine=machine, robot=WITH_CAMERA, survey=survey)))
     problems = [each for each in found if each.level in (Level.ERROR, Level.WARNING)]
     assert len(problems) > 8
     for each in problems:

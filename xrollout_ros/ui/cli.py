@@ -17,7 +17,10 @@ ENTRIES = {
         "xrollout_ros.ui.commands.doctor:doctor",
         "Say what is missing, unsafe, stale, uncalibrated or slow, before a robot moves.",
     ),
-    "up": Entry("xrollout_ros.ui.commands.up:up", "Start a graph: `deploy` a policy or `record` demonstrations."),
+    "up": Entry(
+        "xrollout_ros.ui.commands.up:up",
+        "Start a graph: `deploy` a policy, `record` demonstrations, or run the `flywheel`.",
+    ),
     "record": Entry("xrollout_ros.ui.commands.record:record", "Record demonstrations through the graph."),
     "teleop": Entry("xrollout_ros.ui.commands.teleop:teleop", "Take over in a running graph, mark attempts, stop it."),
     "train": Entry(
@@ -25,10 +28,11 @@ ENTRIES = {
     ),
     "flywheel": Entry(
         "xrollout_ros.ui.commands.flywheel:flywheel",
-        "Close the loop: deploy, mine, collect, train, compare, promote or not; again and again.",
+        "Close the loop: deploy, mine, collect, curate, train, validate, promote or not; again and again.",
     ),
     "gate": Entry(
-        "xrollout_ros.ui.commands.gate:gate", "Let a policy pass the gate of an environment level, for the next one."
+        "xrollout_ros.ui.commands.gate:gate",
+        "Let a policy pass the gate of an environment level, so that it may be deployed at the next one.",
     ),
     "compare": Entry(
         "xrollout_ros.ui.commands.compare:compare",
