@@ -93,7 +93,7 @@ def test_without_failures_there_is_nothing_to_do(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize(
     ("rate", "way"),
-    [(0.1, "starts as they come"), (0.5, "that the policy failed from"), (0.75, "least sure"), (0.9, "own verified")],
+    [(0.1, "fresh starts"), (0.5, "that the policy failed from"), (0.75, "least sure"), (0.9, "own verified")],
 )
 def test_each_stage_collects_in_its_own_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: float, way: str

@@ -76,15 +76,10 @@ class Collecting:
     def demonstrations(self, record: CycleRecord, task: TaskSpec) -> list[StartList]:
         """Lists of starts to demonstrate from."""
         recipe, folder = record.recipe, self._place.folder(record)
-        mined, about = record.mined, {CYCLE: record.cycle_id}
-        planned = []
-        if self._planned(record) and mined is not None:
-            for file in (mined.plan, mined.active_plan):
-                if file:
-                    found = listed(read_plan(folder / file))
-                    planned.append(found.model_copy(update={"parameters": {**found.parameters, **about}}))
+        about = {CYCLE: record.cycle_id}
+        planned = [listed(read_plan(folder / file)) for file in self._plans(record)]
         if planned:
-            return planned
+            return [each.model_copy(update={"parameters": {**each.parameters, **about}}) for each in planned]
         count = recipe.collect.first if record.base is None else recipe.collect.demonstrations
         seed = first_seed(recipe.seed, Purpose.COLLECT, record.number)
         rungs = ladder(task, recipe.deploy.starts)
@@ -170,15 +165,23 @@ class Collecting:
         return shown()
 
     @staticmethod
-    def _planned(record: CycleRecord) -> bool:
+    def _plans(record: CycleRecord) -> list[str]:
+        """Files of the plans that say where demonstrations begin."""
+        mined = record.mined
+        if mined is None or record.stage is None:
+            return []
+        # A policy that fails nearly everywhere is told little by where it failed.
+        found = [mined.active_plan] if record.stage is Stage.BOOTSTRAP else [mined.plan, mined.active_plan]
+        return [each for each in found if each]
+
+    def _planned(self, record: CycleRecord) -> bool:
         """Whether a plan says where demonstrations begin."""
-        return record.stage not in (None, Stage.BOOTSTRAP) and record.mined is not None and bool(record.mined.plan)
+        return bool(self._plans(record))
 
     def _command(self, record: CycleRecord, missing: int) -> str:
         if self._planned(record):
-            assert record.mined is not None
-            plan = self._place.folder(record) / record.mined.plan
-            return f"`xrollout collect --plan {plan} --operator {record.operator} --resume`"
+            folder, by = self._place.folder(record), f"--operator {record.operator} --resume"
+            return " and ".join(f"`xrollout collect --plan {folder / each} {by}`" for each in self._plans(record))
         return (
             f"`xrollout record --task {record.task} --operator {record.operator} --episodes {missing} "
             f"--data {record.data}`, from starts like those that it is deployed at"

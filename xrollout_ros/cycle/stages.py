@@ -13,7 +13,7 @@ HARDEST_SHARE = 2 / 3
 """Of the attempts from the hardest start that is open; the easier ones share what is left, so that a fall is seen."""
 
 MEANING = {
-    Stage.BOOTSTRAP: "fresh demonstrations from starts as they come",
+    Stage.BOOTSTRAP: "demonstrations from fresh starts, where the policy is least sure",
     Stage.MINING: "demonstrations from starts that the policy failed from",
     Stage.ACTIVE: "demonstrations from failed starts, then from where the policy is least sure",
     Stage.AUTO_LABELS: "the policy's own verified successes, and demonstrations from where it failed",

@@ -36,7 +36,7 @@ ENTRIES = {
     ),
     "compare": Entry(
         "xrollout_ros.ui.commands.compare:compare",
-        "Say whether one policy is better than another: promote, reject or inconclusive.",
+        "Say whether policy B is better than policy A: promote, reject or inconclusive.",
     ),
     "calibrate": Entry(
         "xrollout_ros.ui.commands.calibrate:calibrate",

@@ -68,7 +68,7 @@ def run(
 @folder_option
 @json_option
 def status(folder: Path, as_json: bool) -> None:
-    """Show where the cycle is, what is deployed, and what came of the others."""
+    """Show where the cycle is, what is deployed, what came of others."""
     from xrollout_ros.ui import flywheel_output as shown
 
     place = shown.opened(folder)
@@ -96,7 +96,7 @@ def stop(folder: Path) -> None:
 @folder_option
 @click.option("--reason", default="dropped by hand", show_default=True, help="Kept with the cycle.")
 def abandon(folder: Path, reason: str) -> None:
-    """Drop the cycle that is under way; what was collected stays in the data folder."""
+    """Drop the cycle that is under way; what was collected stays."""
     from xrollout_ros.cycle.machine import abandon as dropped
     from xrollout_ros.ui import flywheel_output as shown
 
