@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from xrollout_ros.core.clock import Clock
 from xrollout_ros.core.episode import GENERATION, EpisodeKind, EpisodeMeta, Outcome
 from xrollout_ros.core.errors import DataError
@@ -52,8 +54,7 @@ class Collecting:
             own = self.rollouts(record)
             if own is not None:
                 rollouts = self._make(record, own, "policy", EpisodeKind.ATTEMPT, "rollouts")
-            made = [self._make(record, each, "operator", EpisodeKind.DEMONSTRATION, "demonstrations") for each in lists]
-            found = [meta for each in made for meta in each.values()]
+            found = self._demonstrated(record, lists)
         else:
             found = self._by_people(record, lists)
         good = [meta for meta in found if meta.outcome is Outcome.SUCCESS]
@@ -80,7 +81,7 @@ class Collecting:
         planned = [listed(read_plan(folder / file)) for file in self._plans(record)]
         if planned:
             return [each.model_copy(update={"parameters": {**each.parameters, **about}}) for each in planned]
-        count = recipe.collect.first if record.base is None else recipe.collect.demonstrations
+        count = wanted_of(record) * (jobs.SPARE if self._workshop.automatic else 1)
         seed = first_seed(recipe.seed, Purpose.COLLECT, record.number)
         rungs = ladder(task, recipe.deploy.starts)
         # The first policy is shown the easy starts; later ones what it is deployed at.
@@ -104,7 +105,7 @@ class Collecting:
                 start=each.start, seed=each.seed, policy_seed=each.seed + (number + 1) * _APART,
                 parameters={TRY: number},
             )
-            for each in plan.starts
+            for each in plan.starts[: wanted_of(record)]
             if each.seed is not None
             for number in range(tries)
         )  # fmt: skip
@@ -115,18 +116,29 @@ class Collecting:
             list_id=f"{record.cycle_id}.rollouts", tags=(GENERATED, TARGETED), parameters=about, starts=starts
         )
 
+    def _demonstrated(self, record: CycleRecord, lists: list[StartList]) -> list[EpisodeMeta]:
+        """What the operator has demonstrated: as many successes as are wanted, or all that there are starts for."""
+        wanted, found = wanted_of(record), list[EpisodeMeta]()
+        for starts in lists:
+            left = wanted - successes(found)
+            if left <= 0:
+                break
+            found += self._make(record, starts, "operator", EpisodeKind.DEMONSTRATION, "demonstrations", left).values()
+        return found
+
     def _make(
-        self, record: CycleRecord, starts: StartList, driver: Driver, kind: EpisodeKind, what: str
+        self, record: CycleRecord, starts: StartList, driver: Driver, kind: EpisodeKind, what: str, enough: int = 0
     ) -> dict[int, EpisodeMeta]:
-        """What of a list is not there yet; gives all of it."""
+        """Make what of a list is not there yet, until so many have succeeded (0: all of it); gives what is there."""
         made = made_so_far(record, starts)
 
-        def after(meta: EpisodeMeta) -> bool:
-            self._workshop.show(record, what, len(made), len(starts))
-            return False
+        def through() -> bool:
+            good = successes(made.values())
+            self._workshop.show(record, what, good if enough else len(made), enough or len(starts))
+            return bool(enough) and good >= enough
 
-        self._workshop.show(record, what, len(made), len(starts))
-        self._workshop.make(starts, driver, kind, made, after)
+        if not through():
+            self._workshop.make(starts, driver, kind, made, lambda meta: through())
         return made
 
     # --- people ---------------------------------------------------------------------------------------------------
@@ -137,7 +149,7 @@ class Collecting:
         Raises:
             CycleStop: some of it is missing.
         """
-        wanted = sum(len(starts) for starts in lists)
+        wanted = min(wanted_of(record), sum(len(starts) for starts in lists))
 
         def shown() -> list[EpisodeMeta]:
             if self._planned(record):
@@ -186,6 +198,17 @@ class Collecting:
             f"`xrollout record --task {record.task} --operator {record.operator} --episodes {missing} "
             f"--data {record.data}`, from starts like those that it is deployed at"
         )
+
+
+def wanted_of(record: CycleRecord) -> int:
+    """Successful demonstrations that the cycle is to have."""
+    spec = record.recipe.collect
+    return spec.first if record.base is None else spec.demonstrations
+
+
+def successes(metas: Iterable[EpisodeMeta]) -> int:
+    """How many succeeded."""
+    return sum(meta.outcome is Outcome.SUCCESS for meta in metas)
 
 
 def _demonstrates(meta: EpisodeMeta, record: CycleRecord) -> bool:

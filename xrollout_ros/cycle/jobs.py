@@ -38,6 +38,8 @@ from xrollout_ros.cycle.record import (
 )
 from xrollout_ros.cycle.seeds import Purpose, first_seed
 
+SPARE = 2
+"""Times the starts that are wanted, where a script demonstrates: where the policy fails it may fail, too."""
 PLAN, ACTIVE, CHECKPOINT, COMPARISON = "plan.json", "active.json", "checkpoint.pt", "comparison"
 NICE = 10
 _OWN_SUCCESSES: dict[str, Any] = {
@@ -74,8 +76,9 @@ def mine(record: CycleRecord, folder: Path, told: Told) -> Mined:
     from xrollout_ros.mining.trend import Course
 
     assert record.base is not None
-    data, wanted = Path(record.data), record.recipe.collect.demonstrations
-    task = load_task(record.task)
+    data, task = Path(record.data), load_task(record.task)
+    spare = SPARE if load_robot(record.robot).sim is not None else 1
+    wanted = spare * record.recipe.collect.demonstrations
     tag_missing(data, SystemClock())
     with Catalog(data) as catalog:
         catalog.update()

@@ -50,7 +50,7 @@ class CollectSpec(Strict):
     """What is collected in a cycle."""
 
     first: Count = Field(default=8, description="demonstrations that the first policy is trained from")
-    demonstrations: Count = Field(default=15, description="of each cycle, at most")
+    demonstrations: Count = Field(default=15, description="successful ones of each cycle, at most")
     candidates: Annotated[int, Field(ge=0)] = Field(
         default=200, description="fresh starts to choose from where the policy's scores choose"
     )
