@@ -103,9 +103,9 @@ def mine(record: CycleRecord, folder: Path, told: Told) -> Mined:
     if found.plan is not None:
         write_plan(found.plan, folder / PLAN)
         plan = PLAN
-    planned = found.plan.demonstrations if found.plan is not None and record.stage is Stage.ACTIVE else 0
-    if record.stage in (Stage.BOOTSTRAP, Stage.ACTIVE) and planned < wanted:
-        more = _active(record, folder, wanted - planned, told)
+    # Where the operator fails at what the policy failed at, fresh starts make up for it.
+    reserve = wanted if record.stage is Stage.BOOTSTRAP else record.recipe.collect.demonstrations
+    more = _active(record, folder, reserve, told)
     near, far = (found.coverage.near, found.coverage.far) if found.coverage is not None else (None, None)
     tried = near.attempts + far.attempts if near is not None and far is not None else 0
     return Mined(
