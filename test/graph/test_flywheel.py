@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import rclpy
 from rclpy.action import ActionClient
-from rclpy.node import Node
 
 from xrollout.action import RunCycle
 from xrollout.msg import FlywheelState
@@ -25,10 +22,10 @@ from xrollout_ros.core.episode import EpisodeKind
 from xrollout_ros.cycle.place import Place
 from xrollout_ros.cycle.record import Ending, State
 from xrollout_ros.graph.qos import LATCHED
-from xrollout_ros.graph.spinning import SpinThread, make_executor
 from xrollout_ros.runtime.start_list import LIST, NUMBER
 
 from ..checkpoints import make_checkpoint
+from .arm_driver import spinning
 from .conftest import COMMAND, Graph, wait_for
 
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(300)]
@@ -93,20 +90,6 @@ def test_the_manager_is_killed_in_each_state_and_the_cycle_is_none_the_worse(
     assert Path(record.trained.policy.checkpoint).is_file()
 
 
-@contextlib.contextmanager
-def client(name: str) -> Iterator[Node]:
-    rclpy.init()
-    node = Node(name)
-    executor = make_executor()
-    executor.add_node(node)
-    try:
-        with SpinThread(executor, name):
-            yield node
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
-
-
 def result_of(future: Any, timeout_s: float, what: str) -> Any:
     wait_for(future.done, timeout_s, what)
     return future.result()
@@ -117,7 +100,7 @@ def test_a_cycle_is_asked_for_by_the_action_one_at_a_time_and_is_cancelled(
 ) -> None:
     folder = tmp_path / "flywheel"
     graph = start_graph("flywheel", model=checkpoint, folder=folder, recipe=recipe)
-    with client("asks_for_a_cycle") as node:
+    with spinning("asks_for_a_cycle") as node:
         seen: list[str] = []
         told: list[FlywheelState] = []
         node.create_subscription(FlywheelState, "/xrollout/flywheel", told.append, LATCHED)

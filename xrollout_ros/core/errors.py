@@ -84,6 +84,13 @@ def check_name(what: str, text: str, pattern: str, allowed: str) -> str:
     return text
 
 
+def first_problem(error: ValidationError) -> str:
+    """Where in a document the first thing is wrong, and what; for documents that nobody writes by hand."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"])) or "the whole document"
+    return f"{where}: {first['msg']}"
+
+
 def from_validation(
     error: ValidationError,
     what: str,

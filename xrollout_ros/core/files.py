@@ -53,6 +53,19 @@ def write_together(files: Mapping[Path, Callable[[Path], None]]) -> None:
                 fresh.unlink()
 
 
+def write_texts(files: Mapping[Path, str]) -> None:
+    """Write texts, UTF-8, as :func:`write_together` does.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+
+    def writing(text: str) -> Callable[[Path], None]:
+        return lambda fresh: write_bytes(fresh, text.encode())
+
+    write_together({path: writing(text) for path, text in files.items()})
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """``Path.write_bytes`` as a function for ``write_together``."""
     path.write_bytes(data)

@@ -83,6 +83,11 @@ def _load(name: str, folder: str, what: str, model: type[S]) -> S:
         raise from_validation(error, what, path, "Mend the file; docs/specs.md lists every field.") from error
 
 
+def full_path(name: str) -> str:
+    """A file by its full path, since a process need not run in the folder of whoever starts it; an id as it is."""
+    return str(Path(name).expanduser().resolve()) if name.endswith((".yaml", ".yml", ".json")) else name
+
+
 def load_robot(name: str) -> RobotSpec:
     """The RobotSpec with this id, or from this YAML file.
 

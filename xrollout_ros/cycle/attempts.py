@@ -11,11 +11,10 @@ from xrollout_ros.cycle.triggers import alarmed
 from xrollout_ros.episodes.records import read_records
 from xrollout_ros.episodes.resume import made_of
 from xrollout_ros.runtime.start_list import StartList
+from xrollout_ros.sim.generation import GENERATED
 
 CYCLE = "cycle_id"
 """Where an episode's parameters say which cycle it was made in."""
-GENERATED = "generated"
-"""Tag of a policy's attempts that were made for training."""
 
 
 def metas_of(record: CycleRecord) -> list[EpisodeMeta]:

@@ -11,7 +11,7 @@ from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.cycle import jobs
 from xrollout_ros.cycle.after import After
-from xrollout_ros.cycle.attempts import CYCLE, GENERATED, metas_of
+from xrollout_ros.cycle.attempts import CYCLE, metas_of
 from xrollout_ros.cycle.attempts import made as made_so_far
 from xrollout_ros.cycle.comparing.trials import in_turn
 from xrollout_ros.cycle.place import Place
@@ -22,10 +22,7 @@ from xrollout_ros.cycle.stages import MEANING, ladder
 from xrollout_ros.mining.collection import TARGETED, listed
 from xrollout_ros.mining.plan import read_plan
 from xrollout_ros.runtime.start_list import ListedStart, Scalar, StartList
-from xrollout_ros.sim.generation import TRIES, TRY
-
-_APART = 1_000_003
-"""Between the seeds of a policy's randomness in two tries from one start."""
+from xrollout_ros.sim.generation import APART, GENERATED, TRIES, TRY
 
 
 class Collecting:
@@ -102,7 +99,7 @@ class Collecting:
         plan, tries = read_plan(self._place.folder(record) / mined.plan), record.recipe.collect.tries
         starts = tuple(
             ListedStart(
-                start=each.start, seed=each.seed, policy_seed=each.seed + (number + 1) * _APART,
+                start=each.start, seed=each.seed, policy_seed=each.seed + (number + 1) * APART,
                 parameters={TRY: number},
             )
             for each in plan.starts[: wanted_of(record)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from xrollout_ros.core.clock import Clock
 from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta
@@ -65,7 +65,6 @@ class Deploying:
         self._workshop.show(record, "attempts", len(made), wanted)
         self._workshop.make(starts, "policy", EpisodeKind.ATTEMPT, made, after)
         now = added(before, tallies(made.values()))
-        self._place.lived(now)
         value = worse(state.reference, now) if state.before is not None else 1.0
         deployed = deployed_of(record.base.policy_id, made.values(), value)
         if back or (state.before is not None and value >= bound):
@@ -83,22 +82,17 @@ class Deploying:
         return After(State.MINE, f"{rate}: stage {stage.value}", {"deployed": deployed, "stage": stage})
 
     def _deployed_by_others(self, record: CycleRecord) -> After:
-        def ready() -> bool:
-            return bool(
-                fired(
-                    record.recipe.trigger,
-                    since(record, self._last_began(record)),
-                    self._clock,
-                    self._last_began(record),
-                )
-            )
+        began = self._last_began(record)
+
+        def due(metas: Sequence[EpisodeMeta]) -> str:
+            return fired(record.recipe.trigger, metas, self._clock, began)
 
         try:
-            self._workshop.wait(ready)
+            self._workshop.wait(lambda: bool(due(since(record, began))))
         except CycleStop as stop:
             if stop.name is StopName.STOPPED:
                 raise
-            there, spec = len(since(record, self._last_began(record))), record.recipe.trigger
+            there, spec = len(since(record, began)), record.recipe.trigger
             wanted = "no trigger fires" if spec.episodes is None else f"{spec.episodes} begin the cycle"
             assert record.base is not None
             raise CycleStop(
@@ -106,11 +100,10 @@ class Deploying:
                 f"`xrollout up deploy model:={record.base.checkpoint} data:={record.data}` makes them; then "
                 "`xrollout flywheel run` goes on.",
             ) from stop  # fmt: skip
-        metas = since(record, self._last_began(record))
-        why = fired(record.recipe.trigger, metas, self._clock, self._last_began(record))
+        metas = since(record, began)
         assert record.base is not None
         after = self._judged(record, deployed_of(record.base.policy_id, metas, 1.0))
-        return After(after.state, f"{why}; {after.why}", after.changes)
+        return After(after.state, f"{due(metas)}; {after.why}", after.changes)
 
     def deployment(self, record: CycleRecord) -> StartList:
         """The starts that the deployed policy is tried from in this cycle."""

@@ -202,7 +202,7 @@ def changed(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 def train(record: CycleRecord, folder: Path, told: Told) -> Trained:
     """Train a policy from the level; a training that was killed goes on."""
-    from xrollout_ros.learning.metadata import read_bytes, read_meta, sha256
+    from xrollout_ros.learning.metadata import read_meta
     from xrollout_ros.learning.training.options import TrainOptions
     from xrollout_ros.learning.training.train import train as trained_by
 
@@ -210,11 +210,8 @@ def train(record: CycleRecord, folder: Path, told: Told) -> Trained:
     output, spec = folder / CHECKPOINT, record.recipe.train
     if output.exists() and read_meta(output).dataset_version == record.curated.dataset_version:
         # Whoever was killed had written it already.
-        meta = read_meta(output)
-        ref = PolicyRef(
-            checkpoint=str(output.resolve()), checkpoint_hash=sha256(read_bytes(output)), policy_id=meta.policy_id
-        )
-        return Trained(policy=ref, rows=record.curated.rows, epochs=0, train_s=meta.train_s, resumed=True)
+        train_s = read_meta(output).train_s
+        return Trained(policy=PolicyRef.of(output), rows=record.curated.rows, epochs=0, train_s=train_s, resumed=True)
     base = Path(record.base.checkpoint) if record.base is not None and spec.base == "deployed" else None
     options = TrainOptions.of(
         **{
@@ -223,11 +220,8 @@ def train(record: CycleRecord, folder: Path, told: Told) -> Trained:
         }
     )  # fmt: skip
     result = trained_by(options, lambda done: told(f"loss {done.train_loss:.4f}", done.epoch, done.epochs))
-    ref = PolicyRef(
-        checkpoint=str(output.resolve()), checkpoint_hash=result.checkpoint_hash, policy_id=result.meta.policy_id
-    )
     return Trained(
-        policy=ref, rows=result.rows, epochs=len(result.history), train_s=result.meta.train_s,
+        policy=PolicyRef.of(output), rows=result.rows, epochs=len(result.history), train_s=result.meta.train_s,
         resumed=bool(result.fitted.resumed_from),
     )  # fmt: skip
 

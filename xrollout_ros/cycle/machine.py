@@ -22,8 +22,6 @@ from xrollout_ros.cycle.record import CycleRecord, Ending, State, StopName, Tran
 from xrollout_ros.cycle.seeds import CYCLES
 from xrollout_ros.cycle.steps import Steps
 
-_CHECKED = (StopName.STOPPED, StopName.WORKER_KILLED)
-
 
 class Flywheel:
     """Runs cycles in one folder, which the caller holds.

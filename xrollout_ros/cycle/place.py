@@ -10,7 +10,6 @@ from pathlib import Path
 
 from xrollout_ros.core.clock import Clock
 from xrollout_ros.core.errors import DataError
-from xrollout_ros.core.files import sync
 from xrollout_ros.cycle.comparing.trials import PolicyRef
 from xrollout_ros.cycle.record import (
     FILE,
@@ -205,19 +204,5 @@ class Place:
             reference=reference or {},
             history=(() if before is None else before.history) + told,
         )
-        write(state, self.root / DEPLOYED)
-        sync(self.root)
-        return state
-
-    def lived(self, live: dict[str, Tally]) -> FlywheelState | None:
-        """Keep what the deployed policy has done live, in all.
-
-        Raises:
-            DataError: the disk refuses.
-        """
-        state = self.deployed()
-        if state is None:
-            return None
-        state = state.model_copy(update={"live": live})
         write(state, self.root / DEPLOYED)
         return state

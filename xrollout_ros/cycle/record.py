@@ -11,8 +11,9 @@ from pydantic import Field, ValidationError
 
 from xrollout_ros.core.clock import NS, Clock
 from xrollout_ros.core.document import Strict
-from xrollout_ros.core.errors import DataError
-from xrollout_ros.core.files import write_together
+from xrollout_ros.core.errors import DataError, first_problem
+from xrollout_ros.core.files import write_texts
+from xrollout_ros.cycle.comparing.result import Rate
 from xrollout_ros.cycle.comparing.trials import PolicyRef
 from xrollout_ros.cycle.recipe import FlywheelRecipe
 
@@ -90,6 +91,11 @@ class Tally(Strict):
     successes: int = 0
     attempts: int = 0
 
+    @property
+    def rate(self) -> Rate:
+        """With its Wilson interval, 95 %."""
+        return Rate.of(self.successes, self.attempts)
+
 
 class Deployed(Strict):
     """DEPLOY."""
@@ -112,6 +118,11 @@ class Deployed(Strict):
     def successes(self) -> int:
         """Of the policy by itself."""
         return sum(each.successes for each in self.by_start.values())
+
+    @property
+    def all(self) -> Tally:
+        """From whatever start."""
+        return Tally(successes=self.successes, attempts=self.attempts)
 
     @property
     def rate(self) -> float:
@@ -255,7 +266,6 @@ class FlywheelState(Strict):
     reference: dict[str, Tally] = Field(
         default_factory=dict, description="by start: what the one before did, which this one is held against live"
     )
-    live: dict[str, Tally] = Field(default_factory=dict, description="by start: what this one has done live")
     history: tuple[str, ...] = Field(default=(), description="what was deployed before and why, oldest first")
 
 
@@ -270,12 +280,7 @@ def write(document: Strict, path: Path) -> None:
     Raises:
         DataError: the disk refuses; what was there stays.
     """
-    text = document.model_dump_json(indent=1) + "\n"
-    write_together({path: lambda fresh: _text(fresh, text)})
-
-
-def _text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_texts({path: document.model_dump_json(indent=1) + "\n"})
 
 
 def read_record(path: Path) -> CycleRecord:
@@ -302,9 +307,7 @@ def _read(path: Path, kind: type[D], what: str) -> D:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"the {what} {path} cannot be read ({error})", "`xrollout flywheel run` begins one.") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the whole document"
         raise DataError(
-            f"{path} is not the record of a {what}: {where}: {first['msg']}",
+            f"{path} is not the record of a {what}: {first_problem(error)}",
             "A newer version may have written it; else bring back a copy, or move the folder away to begin anew.",
         ) from error

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from xrollout_ros.cycle.comparing.result import Rate
 from xrollout_ros.cycle.record import CycleRecord, Ending, State, Tally
 
 FORMAT = "xrollout.cycle_report"
@@ -72,7 +71,7 @@ def _deployed(record: CycleRecord) -> dict[str, Any] | None:
         return None
     return {
         "policy_id": found.policy_id,
-        "all": rate(Tally(successes=found.successes, attempts=found.attempts)),
+        "all": rate(found.all),
         "by_start": {start: rate(tally) for start, tally in found.by_start.items()},
         "alarms": found.alarms,
         "aborted": found.aborted,
@@ -82,7 +81,7 @@ def _deployed(record: CycleRecord) -> dict[str, Any] | None:
 
 def rate(tally: Tally) -> dict[str, Any]:
     """With its Wilson interval, 95 %."""
-    return Rate.of(tally.successes, tally.attempts).model_dump()
+    return tally.rate.model_dump()
 
 
 def _held_out(record: CycleRecord) -> dict[str, Any] | None:
@@ -129,7 +128,7 @@ def durations(record: CycleRecord) -> dict[str, float]:
 def convergence(records: Sequence[CycleRecord]) -> dict[str, Any]:
     """Success of the deployed policy from cycle to cycle, and what a gained point cost in demonstrations."""
     tried = [(each.number, each.deployed) for each in records if each.deployed is not None and each.deployed.attempts]
-    rates = [{"cycle": number, **rate(_all(found))} for number, found in tried]
+    rates = [{"cycle": number, **rate(found.all)} for number, found in tried]
     demonstrations = sum(each.collected.demonstrations for each in records if each.collected is not None)
     gained = None
     last = next((each for each in reversed(records) if each.ending is Ending.PROMOTED and each.validated), None)
@@ -142,10 +141,6 @@ def convergence(records: Sequence[CycleRecord]) -> dict[str, Any]:
         "points_gained": gained,
         "demonstrations_per_point": demonstrations / gained if gained and gained > 0 else None,
     }
-
-
-def _all(found: Any) -> Tally:
-    return Tally(successes=found.successes, attempts=found.attempts)
 
 
 def _seconds(begin: str, end: str) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from xrollout_ros.core.action import Interpolation
@@ -112,11 +111,6 @@ def argument_names(graph: Graph) -> list[str]:
 def split_words(given: str) -> list[str]:
     """The words of a comma-separated list, without empty ones."""
     return [word.strip() for word in given.split(",") if word.strip()]
-
-
-def full_path(name: str) -> str:
-    """A file by its full path, since a node need not run in the folder of whoever starts it; an id as it is."""
-    return str(Path(name).expanduser().resolve()) if name.endswith((".yaml", ".yml", ".json")) else name
 
 
 def check_choice(name: str, value: str, allowed: list[str]) -> None:

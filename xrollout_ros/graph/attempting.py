@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,6 +70,19 @@ class Run(Protocol):
         ...
 
 
+@dataclass
+class Count:
+    """A run of attempts that nobody makes again for it."""
+
+    total: int = 0
+    number: int = 0
+    tally: Tally = field(default_factory=Tally)
+
+    def again(self, key: int) -> None:
+        """It could not begin: whoever asked for it makes it again."""
+        self.number = max(0, self.number - 1)
+
+
 @dataclass(frozen=True)
 class Finished:
     """An attempt that was made."""
@@ -109,8 +122,8 @@ class Attempting:
         self._reset = node.create_client(ResetSim, "sim/reset")
         self._load = node.create_client(LoadPolicy, "load_policy")
         self._hashes: dict[str, str] = {}
-        self.run: Run
-        """The run that attempts are counted in; set before the first."""
+        self.run: Run = Count()
+        """The run that attempts are counted in."""
 
     def _text(self, name: str) -> str:
         return str(self._node.get_parameter(name).value)

@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from rclpy.node import Node
@@ -22,33 +22,18 @@ from xrollout_ros.cycle.ports import CycleStop, Driver, Told
 from xrollout_ros.cycle.recipe import FlywheelRecipe, load_recipe
 from xrollout_ros.cycle.record import CycleRecord, State, StopName
 from xrollout_ros.cycle.working import work
-from xrollout_ros.graph.attempting import Attempting, Finished
+from xrollout_ros.graph.attempting import Attempting, Count, Finished
 from xrollout_ros.graph.conversions import time_msg
 from xrollout_ros.graph.cycle_action import CycleAction, Goal
 from xrollout_ros.graph.inbox import Inbox, Wish
 from xrollout_ros.graph.lifecycle import Members, StopRequested
 from xrollout_ros.graph.pulse import clock
 from xrollout_ros.graph.qos import LATCHED
-from xrollout_ros.learning.metadata import read_bytes, read_meta, sha256
-from xrollout_ros.runtime.attempt_plan import Tally
 from xrollout_ros.runtime.start_list import StartList
 
 TRIES = 3
 """An attempt that a node's death cuts short is made again so often."""
 _TOLD_S, _LOGGED_S, _LOOK_S = 0.2, 5.0, 1.0
-
-
-@dataclass
-class _Count:
-    """What a list's attempts are counted in; see ``attempting.Run``."""
-
-    total: int = 0
-    number: int = 0
-    tally: Tally = field(default_factory=Tally)
-
-    def again(self, key: int) -> None:
-        """It could not begin: whoever asked for it makes it again."""
-        self.number = max(0, self.number - 1)
 
 
 class GraphShop:
@@ -83,7 +68,7 @@ class GraphShop:
         after: Callable[[EpisodeMeta], bool],
     ) -> None:  # fmt: skip
         """See ``Workshop``."""
-        count = _Count(len(starts), len(made))
+        count = Count(len(starts), len(made))
         self._attempting.run = count
         for place, number in enumerate(starts.numbers):
             if number in made:
@@ -158,7 +143,7 @@ class GraphShop:
                 self._bring_up()
             wish = self._inbox.wish
             if wish is not None and self._inbox.watch is None:
-                before, self._attempting.run = getattr(self._attempting, "run", _Count()), _Count()
+                before, self._attempting.run = self._attempting.run, Count()
                 driver: Driver | None = "policy" if "policy" in self._members else None
                 asked = Wish(wish.episode_id, max(0, wish.seed), wish.start, driver=driver)
                 self._try(asked, last=False)
@@ -215,7 +200,6 @@ def _stopped() -> CycleStop:
 class CycleArguments:
     """What the manager's parameters say of the flywheel."""
 
-    folder: Path
     recipe: str
     task: str
     robot: str
@@ -231,8 +215,10 @@ class CycleArguments:
 class Cycling:
     """Runs cycles in the manager's own thread."""
 
-    def __init__(self, node: Node, shop: GraphShop, place: Place, arguments: CycleArguments) -> None:
-        self._node, self._shop, self._place, self._arguments = node, shop, place, arguments
+    def __init__(
+        self, node: Node, shop: GraphShop, place: Place, arguments: CycleArguments, stop: threading.Event
+    ) -> None:
+        self._node, self._shop, self._place, self._arguments, self._stop = node, shop, place, arguments, stop
         self._goals: queue.Queue[Goal] = queue.Queue()
         self._recipe = load_recipe(arguments.recipe)
         self._action = CycleAction(self._goals.put, place)
@@ -260,22 +246,14 @@ class Cycling:
                         break
             finally:
                 self._action.close()
-        if self._shop_stopped():
+        if self._stop.is_set():
             raise StopRequested
         return said
 
-    def _shop_stopped(self) -> bool:
-        return self._shop._stop.is_set()
-
     def _given(self) -> None:
         """Deploy the model that the graph was started with, where none is deployed."""
-        if not self._arguments.model or self._place.deployed() is not None:
-            return
-        model = Path(self._arguments.model)
-        meta, found = read_meta(model), sha256(read_bytes(model))
-        self._place.deploy(
-            PolicyRef(checkpoint=str(model), checkpoint_hash=found, policy_id=meta.policy_id), "it was given"
-        )
+        if self._arguments.model and self._place.deployed() is None:
+            self._place.deploy(PolicyRef.of(Path(self._arguments.model)), "it was given")
 
     def _next(self) -> Goal | None:
         """The next cycle to run; None: no more."""

@@ -12,17 +12,17 @@ from xrollout_ros.core.episode import CONTROL, DELAY_STEPS, TEMPERATURE, Episode
 from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.levels import check_level
 from xrollout_ros.core.ports import Expert
-from xrollout_ros.core.resources import load_robot, load_task
+from xrollout_ros.core.resources import full_path, load_robot, load_task
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.cycle.gates import check_gate, default_level
+from xrollout_ros.cycle.robots import named_robot
 from xrollout_ros.episodes import paths
 from xrollout_ros.graph.arguments import (
     ARGUMENTS,
     Graph,
     argument_names,
     check_choice,
-    full_path,
     positive_number,
     split_words,
     true_or_false,
@@ -230,7 +230,12 @@ def _flywheel(given: Mapping[str, str]) -> GraphDescription:
     # Attempts are listed by the cycles; the operator demonstrates alone and is never on call.
     common = {**given, "start": "", "starts": "", "drive": "", "episodes": "0", "seed": "0", "strategy": "episodic"}
     model = model if deployed is None else deployed.policy.checkpoint
-    _refuse_real(given, model)
+    robot = named_robot(given["robot"], Path(model) if model else None, given["task"])
+    if robot is not None and robot.sim is None:
+        raise SpecError(
+            f"robot {robot.id!r} is a real one: its cycles wait for people",
+            "`xrollout flywheel run` tells what is to be done, step by step; no graph is started for that.",
+        )
     if model:
         usual = {argument.name: argument.default for argument in ARGUMENTS["deploy"]}
         made = _deploy({**usual, **common, "model": model})
@@ -239,21 +244,6 @@ def _flywheel(given: Mapping[str, str]) -> GraphDescription:
     *others, manager = made.processes
     manager = replace(manager, parameters={**manager.parameters, **cycling})
     return replace(made, graph="flywheel", processes=(*others, manager))
-
-
-def _refuse_real(given: Mapping[str, str], model: str) -> None:
-    from xrollout_ros.learning.metadata import read_meta
-
-    name = given["robot"]
-    if not name and model:
-        name = read_meta(Path(model)).robot
-    if not name and given["task"]:
-        name = load_task(given["task"]).robot
-    if name and load_robot(name).sim is None:
-        raise SpecError(
-            f"robot {name!r} is a real one: its cycles wait for people",
-            "`xrollout flywheel run` tells what is to be done, step by step; no graph is started for that.",
-        )
 
 
 def _teleop(given: Mapping[str, str], robot: RobotSpec, task: TaskSpec) -> tuple[str, Process]:

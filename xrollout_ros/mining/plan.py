@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
 from xrollout_ros.core.document import Finite, Strict
-from xrollout_ros.core.errors import DataError
-from xrollout_ros.core.files import write_together
+from xrollout_ros.core.errors import DataError, first_problem
+from xrollout_ros.core.files import write_texts
 
 FORMAT: Literal["xrollout.collection_plan"] = "xrollout.collection_plan"
 VERSION = 1
@@ -142,12 +142,7 @@ def write_plan(plan: CollectionPlan, path: Path) -> None:
     Raises:
         DataError: the disk refuses.
     """
-    text = plan.model_dump_json(indent=2) + "\n"
-
-    def write(fresh: Path) -> None:
-        fresh.write_text(text, encoding="utf-8")
-
-    write_together({path: write})
+    write_texts({path: plan.model_dump_json(indent=2) + "\n"})
 
 
 def read_plan(path: Path) -> CollectionPlan:
@@ -167,6 +162,4 @@ def read_plan(path: Path) -> CollectionPlan:
             raise DataError(
                 f"the plan {path} has another version than {VERSION}", "Make it again with `xrollout mine`."
             ) from error
-        first: Any = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the whole document"
-        raise DataError(f"{path} is no collection plan: {where}: {first['msg']}", _MAKE_ONE) from error
+        raise DataError(f"{path} is no collection plan: {first_problem(error)}", _MAKE_ONE) from error

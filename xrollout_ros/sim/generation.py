@@ -19,11 +19,13 @@ from xrollout_ros.mining.starts import Axis, farthest_points, names_of_starts, s
 from xrollout_ros.runtime.start_list import ListedStart
 from xrollout_ros.sim.robot import make_sim_robot
 
+GENERATED = "generated"
+"""Tag of a policy's attempts that were made for training."""
 TRIES, TRY = "tries", "try"
 """Where an episode's parameters say how many tries there were from each start, and which of them it is."""
 POOL = 128
 """Starts among which those are chosen that are far from one another."""
-_APART = 1_000_003
+APART = 1_000_003
 """Between the seeds of a policy's randomness in two tries from one start."""
 
 
@@ -141,7 +143,7 @@ def _tried(choose: Callable[[int], tuple[ListedStart, ...]], tries: int, episode
     for start in choose(-(-episodes // tries)):
         for number in range(tries):
             assert start.seed is not None, "simulated starts have seeds"
-            noise = (start.seed + number * _APART) % 2**63
+            noise = (start.seed + number * APART) % 2**63
             found.append(start.model_copy(update={"policy_seed": noise, "parameters": {TRY: number + 1}}))
     return tuple(found[:episodes])
 

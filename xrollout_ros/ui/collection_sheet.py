@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from xrollout_ros.core.files import write_together
+from xrollout_ros.core.files import write_texts
 from xrollout_ros.mining.coverage import Coverage, planes
 from xrollout_ros.mining.plan import CollectionPlan, StartValue
 from xrollout_ros.ui import text
@@ -36,11 +36,7 @@ def write_sheet(path: Path, plan: CollectionPlan, coverage: Coverage | None) -> 
         same=[f"{each.label} {each.value:.3f} {each.unit}".strip() for each in same],
         pictures=[] if coverage is None else _pictures(plan, coverage),
     )
-
-    def write(fresh: Path) -> None:
-        fresh.write_text(page, encoding="utf-8")
-
-    write_together({path: write})
+    write_texts({path: page})
 
 
 def _columns(plan: CollectionPlan) -> tuple[list[tuple[int, str]], list[StartValue]]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from xrollout_ros.core.files import write_together
+from xrollout_ros.core.files import write_texts
 from xrollout_ros.cycle.comparing.result import FILE as COMPARED
 from xrollout_ros.cycle.comparing.result import Rate, read_result
 from xrollout_ros.cycle.jobs import COMPARISON
@@ -36,23 +35,12 @@ def write_reports(place: Place) -> list[Path]:
         compared = folder / COMPARISON
         if (compared / COMPARED).is_file() and not (compared / COMPARISON_PAGE).is_file():
             text = comparison_page(read_result(compared))
-            write_together({compared / COMPARISON_PAGE: _writing(text)})
+            write_texts({compared / COMPARISON_PAGE: text})
         facts = report_of(record, records[:number])
-        write_together(
-            {
-                folder / FACTS: _writing(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n"),
-                folder / PAGE: _writing(page(record, facts)),
-            }
-        )
+        facts_text = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        write_texts({folder / FACTS: facts_text, folder / PAGE: page(record, facts)})
         pages.append(folder / PAGE)
     return pages
-
-
-def _writing(text: str) -> Callable[[Path], None]:
-    def write(fresh: Path) -> None:
-        fresh.write_text(text, encoding="utf-8")
-
-    return write
 
 
 def page(record: CycleRecord, facts: dict[str, Any]) -> str:

@@ -22,9 +22,8 @@ from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.resources import load_task
 from xrollout_ros.core.task import TaskSpec
-from xrollout_ros.cycle.comparing.result import Rate
 from xrollout_ros.cycle.place import Place
-from xrollout_ros.cycle.record import CycleRecord, Tally, Trained
+from xrollout_ros.cycle.record import CycleRecord, Trained
 from xrollout_ros.cycle.reporting import durations
 from xrollout_ros.mining.tagging import tag_missing
 from xrollout_ros.ui import text
@@ -208,9 +207,7 @@ def _tell_loop(place: Place, records: list[CycleRecord], console: Console) -> No
         console.print(Text.assemble(told, (record.ending.value.replace("_", " "), "bold")))
         found = record.validated
         if found is not None and found.b.attempts:
-            console.print(
-                f"    before {_rate(found.a)}, after {_rate(found.b)}, from starts that neither was trained from"
-            )
+            console.print(f"    before {found.a.rate}, after {found.b.rate}, from starts that neither was trained from")
             console.print(f"    difference {100 * found.low:+.0f} to {100 * found.high:+.0f} points (95 %)")
         console.print(f"    {place.folder(record) / PAGE}", soft_wrap=True)
     deployed = place.deployed()
@@ -221,10 +218,6 @@ def _tell_loop(place: Place, records: list[CycleRecord], console: Console) -> No
         f"  xrollout lineage {deployed.policy.policy_id} --data {data}    # what it came from", soft_wrap=True
     )
     console.print(f"  xrollout flywheel run --folder {folder} --data {data}    # another cycle", soft_wrap=True)
-
-
-def _rate(tally: Tally) -> str:
-    return str(Rate.of(tally.successes, tally.attempts))
 
 
 def _tell(summary: DeploymentSummary, report: Path, console: Console) -> None:

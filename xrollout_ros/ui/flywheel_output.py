@@ -11,9 +11,8 @@ from rich.text import Text
 
 from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.errors import DataError
-from xrollout_ros.cycle.comparing.result import Rate
 from xrollout_ros.cycle.place import Place
-from xrollout_ros.cycle.record import CycleRecord, State, Tally
+from xrollout_ros.cycle.record import CycleRecord, State
 from xrollout_ros.cycle.reporting import report_of
 from xrollout_ros.ui.cycle_page import PAGE
 
@@ -76,11 +75,7 @@ def show_status(console: Console, place: Place) -> None:
 
 def _live(record: CycleRecord) -> str:
     found = record.deployed
-    return "" if found is None else _rate(Tally(successes=found.successes, attempts=found.attempts))
-
-
-def _rate(tally: Tally) -> str:
-    return str(Rate.of(tally.successes, tally.attempts))
+    return "" if found is None else str(found.all.rate)
 
 
 def _compared(record: CycleRecord) -> str:
@@ -105,7 +100,7 @@ def show_ended(console: Console, place: Place, record: CycleRecord) -> None:
     )
     found = record.validated
     if found is not None and found.b.attempts:
-        console.print(f"  before {_rate(found.a)}, after {_rate(found.b)}, from starts that neither was trained from")
+        console.print(f"  before {found.a.rate}, after {found.b.rate}, from starts that neither was trained from")
     console.print(f"  → {record.next_step}", soft_wrap=True)
     console.print(f"  report: {place.folder(record) / PAGE}", soft_wrap=True)
 

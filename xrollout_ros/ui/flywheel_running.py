@@ -12,15 +12,15 @@ from rich.text import Text
 
 from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.errors import GraphError, SpecError
-from xrollout_ros.core.resources import load_robot, load_task
+from xrollout_ros.core.resources import full_path, load_task
 from xrollout_ros.cycle.comparing.trials import PolicyRef
 from xrollout_ros.cycle.hand import HandShop
 from xrollout_ros.cycle.machine import Flywheel
 from xrollout_ros.cycle.place import Place
 from xrollout_ros.cycle.recipe import load_recipe
 from xrollout_ros.cycle.record import CycleRecord, State
+from xrollout_ros.cycle.robots import named_robot
 from xrollout_ros.graph import starter
-from xrollout_ros.graph.arguments import full_path
 from xrollout_ros.graph.description import GraphDescription, describe
 from xrollout_ros.ui import flywheel_output as shown
 from xrollout_ros.ui.cycle_page import write_reports
@@ -80,20 +80,15 @@ def run_cycles(asked: Asked, console: Console) -> bool:
 
 
 def _robot_is_simulated(asked: Asked, place: Place) -> bool:
-    from xrollout_ros.learning.metadata import read_meta
-
-    if asked.robot:
-        return load_robot(asked.robot).sim is not None
     deployed = place.deployed()
     model = Path(deployed.policy.checkpoint) if deployed is not None else asked.model
-    if model is not None:
-        return load_robot(read_meta(model).robot).sim is not None
-    if not asked.task:
+    robot = named_robot(asked.robot, model, asked.task)
+    if robot is None:
         raise SpecError(
             "neither a model nor a task was given",
             "Give --model checkpoint.pt, or --task pick_and_place to make the first policy, too.",
         )
-    return load_robot(load_task(asked.task).robot).sim is not None
+    return robot.sim is not None
 
 
 # --- simulated ------------------------------------------------------------------------------------------------------
@@ -175,7 +170,7 @@ def _by_hand(asked: Asked, place: Place, until: int, console: Console) -> None:
     with place.held():
         place.forget_stop()
         if asked.model is not None and place.deployed() is None:
-            place.deploy(_ref(asked.model), "it was given")
+            place.deploy(PolicyRef.of(asked.model), "it was given")
         while True:
             deployed, unfinished = place.deployed(), place.unfinished()
             task, robot = asked.task, asked.robot
@@ -193,11 +188,3 @@ def _by_hand(asked: Asked, place: Place, until: int, console: Console) -> None:
             record = flywheel.run(record)
             if record.stop is not None or record.number >= until:
                 return
-
-
-def _ref(model: Path) -> PolicyRef:
-    from xrollout_ros.learning.metadata import read_bytes, read_meta, sha256
-
-    return PolicyRef(
-        checkpoint=str(model), checkpoint_hash=sha256(read_bytes(model)), policy_id=read_meta(model).policy_id
-    )

@@ -24,11 +24,8 @@ from xrollout_ros.mining.plan import CollectionPlan
 from xrollout_ros.mining.statistics import success_rate_of
 from xrollout_ros.runtime.action_control import VALUE
 from xrollout_ros.runtime.start_list import StartList
-from xrollout_ros.sim.generation import TRIES, Generation, Ground
+from xrollout_ros.sim.generation import GENERATED, TRIES, Generation, Ground
 from xrollout_ros.ui import text
-
-GENERATED = "generated"
-"""Tag of such rollouts."""
 
 
 @dataclass(frozen=True)

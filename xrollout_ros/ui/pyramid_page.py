@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from xrollout_ros.core.files import write_together
+from xrollout_ros.core.files import write_texts
 from xrollout_ros.ui.pages import render
 
 FILE = "report.html"
@@ -37,11 +37,7 @@ def write_page(path: Path, report: dict[str, Any]) -> None:
         shares={level["level"]: _shares(level) for level in report["levels"]},
         left_out=left_out,
     )
-
-    def write(fresh: Path) -> None:
-        fresh.write_text(page, encoding="utf-8")
-
-    write_together({path: write})
+    write_texts({path: page})
 
 
 def _bars(level: dict[str, Any], most: int) -> list[tuple[str, int, float]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from xrollout_ros.core.files import write_together
+from xrollout_ros.core.files import write_texts
 from xrollout_ros.ui import text
 from xrollout_ros.ui.deployment import Attempt, DeploymentSummary, FromStart
 from xrollout_ros.ui.opening import how_to_open
@@ -34,16 +34,7 @@ def write_report(path: Path, deployment: DeploymentSummary) -> None:
         how_to_open=how_to_open(deployment.attempts[0].bag) if deployment.attempts else [],
     )
     facts = json.dumps(as_json(deployment), indent=2, ensure_ascii=False, allow_nan=False)
-    write_together(
-        {
-            path.with_suffix(".json"): lambda fresh: _write(fresh, facts + "\n"),
-            path: lambda fresh: _write(fresh, page),
-        }
-    )
-
-
-def _write(path: Path, content: str) -> None:
-    path.write_text(content, encoding="utf-8")
+    write_texts({path.with_suffix(".json"): facts + "\n", path: page})
 
 
 def as_json(deployment: DeploymentSummary) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import xrollout_ros
 from xrollout_ros.core.clock import NS, Clock
 from xrollout_ros.core.errors import CheckpointError, SpecError
 from xrollout_ros.core.ids import new_id
-from xrollout_ros.core.resources import load_robot, load_task
+from xrollout_ros.core.resources import full_path, load_robot, load_task
 from xrollout_ros.cycle.comparing.trials import FIRST_SEED, ComparisonPlan, PolicyRef, Where
 from xrollout_ros.cycle.comparing.verdict import Rules
 from xrollout_ros.runtime.engines import DEFAULT_ENGINE, check_engine
@@ -51,13 +51,9 @@ def plan_comparison(
         SpecError: an argument is wrong or unknown.
     """
     from xrollout_ros.learning.compatibility import check_driver, check_robot, check_task
-    from xrollout_ros.learning.metadata import read_bytes, read_meta, sha256
+    from xrollout_ros.learning.metadata import read_meta
 
-    metas = [read_meta(path) for path in (a, b)]
-    refs = [
-        PolicyRef(checkpoint=str(path.resolve()), checkpoint_hash=sha256(read_bytes(path)), policy_id=meta.policy_id)
-        for path, meta in zip((a, b), metas, strict=True)
-    ]
+    metas, refs = [read_meta(path) for path in (a, b)], [PolicyRef.of(path) for path in (a, b)]
     if refs[0].checkpoint_hash == refs[1].checkpoint_hash:
         raise CheckpointError(
             f"{a} and {b} are the same policy (hash {refs[0].checkpoint_hash[:12]})", "Compare two different ones."
@@ -85,8 +81,8 @@ def plan_comparison(
         comparison_id=new_id(),
         a=refs[0],
         b=refs[1],
-        task=_named(task, task_spec.id),
-        robot=_named(robot, robot_spec.id),
+        task=full_path(task) or task_spec.id,
+        robot=full_path(robot) or robot_spec.id,
         starts=shares,
         first_seed=first_seed,
         faults=faults_json(happening),
@@ -96,8 +92,3 @@ def plan_comparison(
         created_at=datetime.fromtimestamp(clock.wall_ns() / NS, timezone.utc).isoformat(timespec="seconds"),
         software_version=xrollout_ros.__version__,
     )
-
-
-def _named(given: str, spec_id: str) -> str:
-    """A file by its full path, else the id."""
-    return str(Path(given).expanduser().resolve()) if given.endswith((".yaml", ".yml")) else spec_id

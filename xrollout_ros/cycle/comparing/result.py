@@ -13,8 +13,8 @@ from pydantic import Field, ValidationError
 import xrollout_ros
 from xrollout_ros.core.clock import NS, Clock
 from xrollout_ros.core.document import Strict
-from xrollout_ros.core.errors import DataError
-from xrollout_ros.core.files import write_together
+from xrollout_ros.core.errors import DataError, first_problem
+from xrollout_ros.core.files import write_texts
 from xrollout_ros.core.wilson import wilson
 from xrollout_ros.cycle.comparing import evidence
 from xrollout_ros.cycle.comparing.evidence import Pairs
@@ -198,11 +198,7 @@ def write_result(result: ComparisonResult, folder: Path, also: Sequence[tuple[Pa
     """
     text = result.model_dump_json(indent=2) + "\n"
     path = folder / FILE
-
-    def writing(content: str):  # type: ignore[no-untyped-def]
-        return lambda fresh: fresh.write_text(content, encoding="utf-8")
-
-    write_together({where: writing(content) for where, content in ((path, text), *also)})
+    write_texts({path: text, **dict(also)})
     return path
 
 
@@ -220,9 +216,7 @@ def read_result(folder: Path) -> ComparisonResult:
             f"the comparison {path} cannot be read ({error})", "`xrollout compare A B` makes one."
         ) from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the whole document"
-        raise DataError(f"{path} is no comparison: {where}: {first['msg']}", "Make it again.") from error
+        raise DataError(f"{path} is no comparison: {first_problem(error)}", "Make it again.") from error
 
 
 def _finite(value: float) -> float:

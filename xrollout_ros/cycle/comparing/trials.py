@@ -37,6 +37,18 @@ class PolicyRef(Strict):
     checkpoint_hash: str = Field(description="SHA-256 of it")
     policy_id: str
 
+    @classmethod
+    def of(cls, checkpoint: Path) -> PolicyRef:
+        """The policy of a checkpoint.
+
+        Raises:
+            CheckpointError: it is missing or damaged.
+        """
+        from xrollout_ros.learning.metadata import read_bytes, read_meta, sha256
+
+        meta, found = read_meta(checkpoint), sha256(read_bytes(checkpoint))
+        return cls(checkpoint=str(checkpoint.resolve()), checkpoint_hash=found, policy_id=meta.policy_id)
+
 
 class ComparisonPlan(Strict):
     """What is compared, and how: the first line of the log."""

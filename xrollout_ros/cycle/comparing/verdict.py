@@ -162,14 +162,20 @@ class Judge:
             return e_better(pairs)
         return e_two_sample(pairs.successes_a, pairs.successes_b, pairs.count)
 
+    def _rejected(self, pairs: Pairs, *, worse: bool, seen: str) -> Verdict | None:
+        """B is worse: of all trials, or in a stratum."""
+        if worse:
+            return self._say(Kind.REJECT, pairs, f"B is worse than A: {seen}", _KEEP)
+        if strata := self.worse_in():
+            told = "; ".join(f"{name} {_counts(self._strata[name].pairs)}" for name in strata)
+            return self._say(Kind.REJECT, pairs, f"B is worse than A from these starts: {told}", _KEEP)
+        return None
+
     def _sequential(self, pairs: Pairs) -> Verdict | None:
         better = self._better.value >= self.bound
         seen = f"{_counts(pairs)}, e-value {_number(self._better.value)} of {self.bound:g}"
-        if self._worse.value >= self.bound:
-            return self._say(Kind.REJECT, pairs, f"B is worse than A: {_counts(pairs)}", _KEEP)
-        if worse := self.worse_in():
-            told = "; ".join(f"{name} {_counts(self._strata[name].pairs)}" for name in worse)
-            return self._say(Kind.REJECT, pairs, f"B is worse than A from these starts: {told}", _KEEP)
+        if rejected := self._rejected(pairs, worse=self._worse.value >= self.bound, seen=_counts(pairs)):
+            return rejected
         not_shown = self.not_shown()
         if better and not not_shown:
             return self._say(Kind.PROMOTE, pairs, f"B is better than A: {seen}", _PROMOTE)
@@ -190,11 +196,9 @@ class Judge:
             return None
         p, other, name = self._exact(pairs), self._exact(pairs.swapped), self._test
         seen = f"{_counts(pairs)}, {name} p {p:.3g}"
-        if other <= self.rules.alpha:
-            return self._say(Kind.REJECT, pairs, f"B is worse than A: {_counts(pairs)}, {name} p {other:.3g}", _KEEP)
-        if worse := self.worse_in():
-            told = "; ".join(f"{each} {_counts(self._strata[each].pairs)}" for each in worse)
-            return self._say(Kind.REJECT, pairs, f"B is worse than A from these starts: {told}", _KEEP)
+        seen_worse = f"{_counts(pairs)}, {name} p {other:.3g}"
+        if rejected := self._rejected(pairs, worse=other <= self.rules.alpha, seen=seen_worse):
+            return rejected
         not_shown = self.not_shown()
         if p <= self.rules.alpha and not not_shown:
             return self._say(Kind.PROMOTE, pairs, f"B is better than A: {seen}", _PROMOTE)

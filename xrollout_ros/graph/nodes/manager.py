@@ -112,7 +112,6 @@ class ManagerNode(Node):
         place = Place(Path(self._text("flywheel")), clock)
         shop = GraphShop(self, place, self._attempting, self._members, self._inbox, self._stop, self._bring_up)
         arguments = CycleArguments(
-            folder=place.root,
             recipe=self._text("recipe"),
             task=self._text("task"),
             robot=self._text("robot"),
@@ -123,7 +122,7 @@ class ManagerNode(Node):
             until=int(self.get_parameter("until_cycle").value),
             wait=bool(self.get_parameter("wait").value),
         )
-        return Cycling(self, shop, place, arguments)
+        return Cycling(self, shop, place, arguments, self._stop)
 
     def _bring_up(self) -> None:
         # What was heard before may be of a process that has died, with a policy that was loaded by hand.

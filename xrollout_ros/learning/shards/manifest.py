@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from xrollout_ros.core.document import Strict
 from xrollout_ros.core.episode import EpisodeKind, Outcome
-from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.errors import DataError, first_problem
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.learning.frames import FRAME_NAMES, Frame
 
@@ -149,9 +149,7 @@ def read_manifest(folder: Path) -> Manifest:
     except ValidationError as error:
         if any(item["loc"] == ("version",) for item in error.errors()):
             raise DataError(f"{path} has another version than {VERSION}", "Build the pyramid again.") from error
-        first: Any = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the whole document"
-        raise DataError(f"{path} is no manifest of a dataset: {where}: {first['msg']}", MAKE_ONE) from error
+        raise DataError(f"{path} is no manifest of a dataset: {first_problem(error)}", MAKE_ONE) from error
     content = content_hash(found.name, found.task, found.robot, found.cameras, found.recipe, found.episodes)
     if content != found.dataset_version:
         raise DataError(
