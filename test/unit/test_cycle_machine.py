@@ -300,6 +300,28 @@ def test_by_hand_it_says_what_people_have_to_do_and_goes_on_when_it_is_done(
     assert "xrollout compare /first.pt" in record.stop.next_step
 
 
+def test_by_hand_a_policy_that_does_worse_live_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = deployed(tmp_path, monkeypatch, rates={"first": 0.9, "policy1": 0.1})
+    assert world.run().ending is Ending.PROMOTED
+    for number in range(100):
+        world.attempt("wide", EpisodeKind.ATTEMPT, "policy", number, parameters={})
+    record = world.run({"trigger": {"episodes": 200}}, wait=True)
+    assert (record.ending, record.number) == (Ending.ROLLED_BACK, 2), "no trigger fired: 100 attempts of 200"
+    assert record.deployed is not None
+    assert record.deployed.worse_e_value >= 20
+    state = world.place.deployed()
+    assert state is not None
+    assert (state.policy, state.before) == (FIRST, None)
+    assert "/first.pt" in record.next_step
+
+
+def test_a_record_says_at_which_level_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = deployed(tmp_path, monkeypatch, automatic=False)
+    assert world.run(wait=True).level == "L0"
+    abandon(world.place, "it is another robot's turn")
+    assert world.run(wait=True, robot="so100").level == "L1"
+
+
 def test_named_states_follow_from_the_error() -> None:
     assert named(WorkFailedError("SpecError", "x", "y")) is StopName.FAILED
 

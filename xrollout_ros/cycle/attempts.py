@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome, OutcomeSource
@@ -37,19 +37,11 @@ def made(record: CycleRecord, starts: StartList) -> dict[int, EpisodeMeta]:
     return made_of(starts, metas_of(record))
 
 
-def live(record: CycleRecord, without: Mapping[int, EpisodeMeta]) -> dict[str, Tally]:
-    """What the deployed policy has done in its life, but for these attempts, by start."""
-    assert record.base is not None
-    out = {meta.episode_id for meta in without.values()}
-    policy = record.base.policy_id
-    return tallies(meta for meta in metas_of(record) if lives(meta, policy) and meta.episode_id not in out)
-
-
-def since(record: CycleRecord, at: str) -> list[EpisodeMeta]:
-    """Attempts that the deployed policy began after a time, ISO 8601."""
+def lived(record: CycleRecord) -> list[EpisodeMeta]:
+    """All attempts of the deployed policy's life."""
     assert record.base is not None
     policy = record.base.policy_id
-    return [meta for meta in metas_of(record) if lives(meta, policy) and meta.started_at > at]
+    return [meta for meta in metas_of(record) if lives(meta, policy)]
 
 
 def lives(meta: EpisodeMeta, policy_id: str) -> bool:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 
 from xrollout_ros.core.clock import Clock
 from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.resources import load_task
 from xrollout_ros.cycle.after import After
-from xrollout_ros.cycle.attempts import CYCLE, deployed_of, live, since, tallies
+from xrollout_ros.cycle.attempts import CYCLE, deployed_of, lived, tallies
 from xrollout_ros.cycle.attempts import made as made_so_far
 from xrollout_ros.cycle.comparing.trials import in_turn
 from xrollout_ros.cycle.place import Place
 from xrollout_ros.cycle.ports import CycleStop, Workshop
-from xrollout_ros.cycle.record import CycleRecord, Deployed, Ending, Stage, State, StopName, Tally
+from xrollout_ros.cycle.record import CycleRecord, Deployed, Ending, FlywheelState, Stage, State, StopName, Tally
 from xrollout_ros.cycle.seeds import Purpose, first_seed
 from xrollout_ros.cycle.stages import ladder, shares, stage_of
 from xrollout_ros.cycle.triggers import fired
@@ -49,25 +50,25 @@ class Deploying:
             return self._rolled_back(record, record.deployed)
         self._workshop.swap(record.base)
         if self._wait:
-            return self._deployed_by_others(record)
+            return self._deployed_by_others(record, state)
         starts, wanted = self.deployment(record), record.recipe.deploy.attempts
         made = made_so_far(record, starts)
-        before = live(record, made)
-        bound, back = 1 / record.recipe.rollback.alpha, False
+        known = {meta.episode_id for meta in made.values()}
+        before = tallies(meta for meta in lived(record) if meta.episode_id not in known)
+
+        def fell() -> float:
+            return _fell(state, added(before, tallies(made.values())))
 
         def after(meta: EpisodeMeta) -> bool:
-            nonlocal back
             self._workshop.show(record, "attempts", len(made), wanted)
-            now = added(before, tallies(made.values()))
-            back = state.before is not None and worse(state.reference, now) >= bound
-            return back
+            return fell() >= record.recipe.rollback.bound
 
         self._workshop.show(record, "attempts", len(made), wanted)
         self._workshop.make(starts, "policy", EpisodeKind.ATTEMPT, made, after)
-        now = added(before, tallies(made.values()))
-        value = worse(state.reference, now) if state.before is not None else 1.0
-        deployed = deployed_of(record.base.policy_id, made.values(), value)
-        if back or (state.before is not None and value >= bound):
+        return self._kept_or_back(record, deployed_of(record.base.policy_id, made.values(), fell()))
+
+    def _kept_or_back(self, record: CycleRecord, deployed: Deployed) -> After:
+        if deployed.worse_e_value >= record.recipe.rollback.bound:
             return self._rolled_back(record, deployed)
         return self._judged(record, deployed)
 
@@ -81,18 +82,26 @@ class Deploying:
         rate = f"{deployed.successes} of {deployed.attempts} attempts succeeded ({deployed.rate:.0%})"
         return After(State.MINE, f"{rate}: stage {stage.value}", {"deployed": deployed, "stage": stage})
 
-    def _deployed_by_others(self, record: CycleRecord) -> After:
+    def _deployed_by_others(self, record: CycleRecord, state: FlywheelState) -> After:
         began = self._last_began(record)
 
-        def due(metas: Sequence[EpisodeMeta]) -> str:
-            return fired(record.recipe.trigger, metas, self._clock, began)
+        def look() -> tuple[list[EpisodeMeta], str, float]:
+            """What is new, why a cycle is to begin now, and whether the policy does worse than the one before."""
+            metas = lived(record)
+            new = [meta for meta in metas if meta.started_at > began]
+            why = fired(record.recipe.trigger, new, self._clock, began)
+            return new, why, _fell(state, tallies(metas))
+
+        def ready() -> bool:
+            _, why, fell = look()
+            return bool(why) or fell >= record.recipe.rollback.bound
 
         try:
-            self._workshop.wait(lambda: bool(due(since(record, began))))
+            self._workshop.wait(ready)
         except CycleStop as stop:
             if stop.name is StopName.STOPPED:
                 raise
-            there, spec = len(since(record, began)), record.recipe.trigger
+            there, spec = len(look()[0]), record.recipe.trigger
             wanted = "no trigger fires" if spec.episodes is None else f"{spec.episodes} begin the cycle"
             assert record.base is not None
             raise CycleStop(
@@ -100,10 +109,10 @@ class Deploying:
                 f"`xrollout up deploy model:={record.base.checkpoint} data:={record.data}` makes them; then "
                 "`xrollout flywheel run` goes on.",
             ) from stop  # fmt: skip
-        metas = since(record, began)
+        new, why, fell = look()
         assert record.base is not None
-        after = self._judged(record, deployed_of(record.base.policy_id, metas, 1.0))
-        return After(after.state, f"{due(metas)}; {after.why}", after.changes)
+        after = self._kept_or_back(record, deployed_of(record.base.policy_id, new, fell))
+        return replace(after, why="; ".join(filter(None, (why, after.why))))
 
     def deployment(self, record: CycleRecord) -> StartList:
         """The starts that the deployed policy is tried from in this cycle."""
@@ -145,7 +154,7 @@ class Deploying:
             f"policy {record.base.policy_id} does worse live than {policy.policy_id} did{seen}: taken back",
             {"deployed": deployed},
             Ending.ROLLED_BACK,
-            "The next cycle goes on from the policy that was taken back.",
+            f"The next cycle goes on from {policy.checkpoint}, which is deployed again.",
             (f"{record.base.policy_id} won its comparison and did worse live: look at how the two differ",),
         )
 
@@ -156,3 +165,8 @@ class Deploying:
     def _stage_before(self, record: CycleRecord) -> Stage | None:
         before = [each.stage for each in self._place.records() if each.number < record.number and each.stage]
         return before[-1] if before else None
+
+
+def _fell(state: FlywheelState, now: Mapping[str, Tally]) -> float:
+    """E-value against "live it does no worse than the one before did"; 1 where there is none to hold it against."""
+    return worse(state.reference, now) if state.before is not None else 1.0

@@ -15,6 +15,8 @@ from xrollout_ros.core.errors import (
     XRolloutError,
 )
 from xrollout_ros.core.ids import new_id
+from xrollout_ros.core.resources import load_robot
+from xrollout_ros.cycle.gates import default_level
 from xrollout_ros.cycle.place import Place
 from xrollout_ros.cycle.ports import CycleStop, WorkFailedError, Workshop
 from xrollout_ros.cycle.recipe import FlywheelRecipe
@@ -39,12 +41,11 @@ class Flywheel:
 
     def begin(
         self, recipe: FlywheelRecipe, *, task: str, robot: str, data: str, operator: str, faults: str = "",
-        level: str = "L0",
     ) -> CycleRecord:  # fmt: skip
         """The cycle to run: one that was interrupted, or a new one.
 
         Raises:
-            SpecError: the interrupted one is for another task, robot or data folder.
+            SpecError: the interrupted one is for another task, robot or data folder, or the robot is unknown.
             DataError: a record is damaged, or the disk refuses.
         """
         given = {"task": task, "robot": robot, "data": data, "faults": faults}
@@ -76,7 +77,7 @@ class Flywheel:
                 data=data,
                 faults=faults,
                 operator=operator,
-                level=level,
+                level=default_level(load_robot(robot)),
                 recipe=recipe,
                 base=None if deployed is None else deployed.policy,
                 state=state,

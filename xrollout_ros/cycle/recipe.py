@@ -90,6 +90,11 @@ class RollbackSpec(Strict):
         default=0.05, description="largest probability that a policy which is no worse is taken back, ever"
     )
 
+    @property
+    def bound(self) -> float:
+        """E-value at which it is taken back."""
+        return 1 / self.alpha
+
 
 class TriggerSpec(Strict):
     """What makes a cycle begin, where it waits for attempts that others make. One is enough."""
