@@ -201,7 +201,10 @@ def test_a_policy_that_does_as_well_stays(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("error", "stop"),
     [
-        (DataError("checkpoint.pt could not be written ([Errno 28] No space left on device)"), StopName.DISK_FULL),
+        (
+            DataError("checkpoint.pt could not be written ([Errno 28] No space left on device)", "Name another file."),
+            StopName.DISK_FULL,
+        ),
         (WorkFailedError("", "the process that was to train ended by signal 9", "Look."), StopName.WORKER_KILLED),
         (WorkFailedError("TrainingDivergedError", "the loss is nan", "A smaller lr."), StopName.DIVERGED),
         (WorkFailedError("DataError", "level 4 holds nothing to train from", ""), StopName.NOTHING_TO_TRAIN_FROM),
@@ -224,6 +227,8 @@ def test_what_goes_wrong_is_a_named_state_that_is_gone_on_from(
     assert record.stop.name is stop
     assert record.stop.reason
     assert record.stop.next_step
+    if stop is StopName.DISK_FULL:
+        assert "`xrollout flywheel run` goes on" in record.stop.next_step
     state = world.place.deployed()
     assert state is not None
     assert state.policy == FIRST, "the deployed policy is never worse off"

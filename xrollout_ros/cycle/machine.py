@@ -99,7 +99,8 @@ class Flywheel:
                 return self._place.stopped(record, stop.name, stop.reason, stop.next_step)
             except XRolloutError as error:
                 name, next_step = named(error), error.remedy or "Mend that; then `xrollout flywheel run` goes on."
-                return self._place.stopped(record, name, error.what, next_step)
+                # Who could not write does not know that a cycle goes on with what there is.
+                return self._place.stopped(record, name, error.what, _FREE if name is StopName.DISK_FULL else next_step)
             except OSError as error:
                 name = StopName.DISK_FULL if error.errno in (28, 122) else StopName.FAILED
                 return self._place.stopped(record, name, str(error), _FREE)

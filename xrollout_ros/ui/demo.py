@@ -212,6 +212,7 @@ def _tell_loop(place: Place, records: list[CycleRecord], console: Console) -> No
         console.print(f"    {place.folder(record) / PAGE}", soft_wrap=True)
     deployed = place.deployed()
     assert deployed is not None
+    console.print(f"  deployed now: {deployed.policy.checkpoint}", soft_wrap=True)
     data = shlex.quote(records[0].data)
     folder = shlex.quote(str(place.root))
     console.print(
