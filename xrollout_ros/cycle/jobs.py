@@ -19,13 +19,13 @@ from typing import Any
 
 from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.document import Strict
-from xrollout_ros.core.errors import DataError, XRolloutError
+from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.core.resources import load_robot, load_task
 from xrollout_ros.cycle.comparing.trials import EVALUATION, PolicyRef
+from xrollout_ros.cycle.curating import curate
 from xrollout_ros.cycle.ports import Told
 from xrollout_ros.cycle.record import (
     FILE,
-    Curated,
     CycleRecord,
     Mined,
     Ranked,
@@ -42,23 +42,6 @@ SPARE = 2
 """Times the starts that are wanted, where a script demonstrates: where the policy fails it may fail, too."""
 PLAN, ACTIVE, CHECKPOINT, COMPARISON = "plan.json", "active.json", "checkpoint.pt", "comparison"
 NICE = 10
-_OWN_SUCCESSES: dict[str, Any] = {
-    "rules": [
-        {
-            "name": "own_success",
-            "level": 4,
-            "about": "the policy's own success, made for training, which somebody who can know vouches for",
-            "when": [
-                {"fact": "by_policy", "is": True},
-                {"fact": "outcome", "is": "success"},
-                {"fact": "verified", "is": True},
-                {"fact": "tags", "has": "generated"},
-            ],
-        }
-    ],
-    "levels": {4: {"frames": ["demonstration", "intervention", "rollout"]}},
-}
-"""Changes to the pyramid's recipe where the policy teaches itself."""
 
 
 def result_file(name: str) -> str:
@@ -149,55 +132,6 @@ def _active(record: CycleRecord, folder: Path, count: int, told: Told) -> str:
 def _entropy(counts: Counter[str]) -> float:
     total = sum(counts.values())
     return -sum(each / total * math.log2(each / total) for each in counts.values()) if total else 0.0
-
-
-def curate(record: CycleRecord, folder: Path, told: Told) -> Curated:
-    """Bring the pyramid up to date, and say what its level holds."""
-    from xrollout_ros.episodes.catalog.api import Catalog
-    from xrollout_ros.learning.pyramid.build import BuildOptions, build
-    from xrollout_ros.learning.pyramid.recipe import changed_recipe
-    from xrollout_ros.learning.pyramid.report import report_of
-    from xrollout_ros.mining.tagging import tag_missing
-
-    data, place = Path(record.data), folder.parent.parent / "pyramid"
-    changes = dict(record.recipe.pyramid)
-    if record.stage is Stage.AUTO_LABELS:
-        changes = changed(_OWN_SUCCESSES, changes)
-    tag_missing(data, SystemClock())
-    with Catalog(data) as catalog:
-        if not catalog.read_only:
-            catalog.update(every=True)
-        options = BuildOptions(
-            data=data, output=place, task=load_task(record.task).id,
-            recipe=changed_recipe(changes, Path("pyramid")) if changes else None, workers=1,
-        )  # fmt: skip
-        built = build(catalog, options, told)
-    report = report_of(built)
-    level = next(each for each in report["levels"] if each["level"] == record.recipe.train.level)
-    if not level["training_rows"]:
-        raise DataError(f"level {level['level']} of the pyramid holds nothing to train from: {level['missing']}")
-    return Curated(
-        dataset=str(place / level["folder"]),
-        dataset_version=level["dataset_version"],
-        episodes=level["training_episodes"],
-        rows=level["training_rows"],
-        levels={str(each["level"]): each["episodes"] for each in report["levels"]},
-        left_out=level["left_out"],
-    )
-
-
-def changed(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Both changes to a recipe; lists are put together, of values the other's counts."""
-    found = dict(one)
-    for name, value in other.items():
-        before = found.get(name)
-        if isinstance(before, dict) and isinstance(value, dict):
-            found[name] = changed(before, value)
-        elif isinstance(before, list) and isinstance(value, list) and name == "rules":
-            found[name] = [*before, *value]
-        else:
-            found[name] = value
-    return found
 
 
 def train(record: CycleRecord, folder: Path, told: Told) -> Trained:
