@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 from rclpy.action import ActionClient
+from rclpy.node import Node
 
 from xrollout.action import RunCycle
 from xrollout.msg import FlywheelState
+from xrollout.srv import StartAttempt
 from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.episode import EpisodeKind
 from xrollout_ros.cycle.place import Place
@@ -25,7 +27,7 @@ from xrollout_ros.graph.qos import LATCHED
 from xrollout_ros.runtime.start_list import LIST, NUMBER
 
 from ..checkpoints import make_checkpoint
-from .arm_driver import spinning
+from .arm_driver import call, spinning
 from .conftest import COMMAND, Graph, wait_for
 
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(300)]
@@ -35,6 +37,7 @@ RECIPE = {
     "stages": {"mining": 0.0, "active": 0.9, "auto_labels": 0.95},
     "train": {"options": {"epochs": 3}},
     "compare": {"rules": {"most": 3}, "workers": 1},
+    "trigger": {"episodes": 2},
 }
 KILLED_IN = (State.DEPLOY, State.MINE, State.COLLECT, State.CURATE, State.TRAIN, State.VALIDATE)
 
@@ -90,16 +93,26 @@ def test_the_manager_is_killed_in_each_state_and_the_cycle_is_none_the_worse(
     assert Path(record.trained.policy.checkpoint).is_file()
 
 
+def attempt(node: Node, seed: int) -> None:
+    """Have the graph begin an attempt, after the one that is under way."""
+
+    def asked() -> bool:
+        request = StartAttempt.Request(seed=seed, start="nominal")
+        return bool(call(node, StartAttempt, "start_attempt", request, wait_for).accepted)
+
+    wait_for(asked, 30, f"an attempt from seed {seed}")
+
+
 def result_of(future: Any, timeout_s: float, what: str) -> Any:
     wait_for(future.done, timeout_s, what)
     return future.result()
 
 
-def test_a_cycle_is_asked_for_by_the_action_one_at_a_time_and_is_cancelled(
+def test_a_cycle_is_asked_for_by_the_action_waits_for_attempts_and_is_cancelled(
     start_graph: Callable[..., Graph], checkpoint: Path, recipe: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "flywheel"
-    graph = start_graph("flywheel", model=checkpoint, folder=folder, recipe=recipe)
+    graph = start_graph("flywheel", model=checkpoint, folder=folder, recipe=recipe, wait=True)
     with spinning("asks_for_a_cycle") as node:
         seen: list[str] = []
         told: list[FlywheelState] = []
@@ -114,6 +127,10 @@ def test_a_cycle_is_asked_for_by_the_action_one_at_a_time_and_is_cancelled(
             asking.send_goal_async(goal, feedback_callback=lambda got: seen.append(got.feedback.state)), 20, "an answer"
         )
         assert handle.accepted
+        # It makes no attempts, and begins when others have made as many as the recipe says.
+        for seed in (1, 2):
+            assert set(seen) <= {"DEPLOY"}
+            attempt(node, seed)
         wait_for(lambda: "TRAIN" in seen, 90, "it trains")
         other = result_of(asking.send_goal_async(RunCycle.Goal()), 20, "an answer")
         assert not other.accepted, "one at a time"
@@ -138,6 +155,9 @@ def test_a_cycle_is_asked_for_by_the_action_one_at_a_time_and_is_cancelled(
     assert [record.number for record in records] == [1]
     assert records[0].collected is not None
     assert records[0].collected.demonstrations == 1, "the goal's budget"
+    assert records[0].deployed is not None
+    assert records[0].deployed.attempts == 2
+    assert "2 new attempts" in records[0].transitions[1].why
     os.kill(graph.process.pid, signal.SIGINT)
     graph.wait(20)
 

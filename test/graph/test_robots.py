@@ -12,12 +12,16 @@ import yaml
 
 from xrollout.msg import Heartbeat, SimStep
 from xrollout.srv import EndAttempt, StartAttempt
+from xrollout_ros.core.action import ActionKind
+from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.episode import Outcome, OutcomeSource
 from xrollout_ros.core.modes import Source
 from xrollout_ros.core.resources import load_robot, load_task, share_dir
+from xrollout_ros.cycle.gates import certify
 from xrollout_ros.graph.encodings import decode
 from xrollout_ros.graph.qos import EVENT
 from xrollout_ros.learning.checkpoint import load_policy
+from xrollout_ros.learning.metadata import read_bytes, sha256
 from xrollout_ros.sim.loop import run_attempt
 from xrollout_ros.sim.robot import make_sim_robot
 
@@ -28,6 +32,7 @@ from .conftest import Graph, wait_for
 pytestmark = pytest.mark.graph
 Start = Callable[..., Graph]
 TASK = "so100_pick_and_place"
+QUARTER = 0.25
 
 
 @pytest.fixture(scope="session")
@@ -35,11 +40,18 @@ def so100_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(tmp_path_factory.mktemp("so100") / "so100.pt", robot_id="so100", task_id=TASK)
 
 
-def test_a_real_robot_is_driven_on_request_and_its_commands_are_recorded(
-    start_graph: Start, so100_checkpoint: Path
+def test_a_real_robot_is_driven_on_request_as_its_level_allows_and_its_commands_are_recorded(
+    start_graph: Start, tmp_path: Path
 ) -> None:
+    """At level L2, to which the policy has passed and where this robot moves at most at a quarter of its speed."""
+    known = yaml.safe_load((share_dir() / "config/robots/so100.yaml").read_text())
+    known["safety"] = {"levels": {level: {"speed": QUARTER} for level in ("L2", "L3", "L4")}}
+    robot = tmp_path / "so100.yaml"
+    robot.write_text(yaml.safe_dump(known))
+    model = make_checkpoint(tmp_path / "so100.pt", robot_id="so100", task_id=TASK)
+    certify(model, sha256(read_bytes(model)), "L1", 38, 40, 0.6, "somebody", SystemClock())
     with arm_driver() as driver:
-        graph = start_graph("deploy", model=so100_checkpoint, robot="so100")
+        graph = start_graph("deploy", model=model, robot=robot, level="L2")
         started = call(driver.node, StartAttempt, "start_attempt", StartAttempt.Request(seed=-1), wait_for)
         assert started.accepted, started.reason
         wait_for(lambda: len(driver.commands) > 120, 30, "the driver was not commanded")
@@ -56,7 +68,7 @@ def test_a_real_robot_is_driven_on_request_and_its_commands_are_recorded(
         assert graph.wait(15) == 130, graph.output()
     [episode] = graph.episodes()
     assert (episode.meta.outcome, episode.meta.outcome_source) == (Outcome.SUCCESS, OutcomeSource.HUMAN)
-    assert episode.robot.id == "so100"
+    assert (episode.robot.id, episode.meta.level) == ("so100", "L2")
     recorded = [tuple(decode(SO100, item.message)) for item in episode.topic(SO100.command.topic)]
     assert {tuple(action) for action in episode.action} <= set(recorded)
     assert {tuple(action) for action in episode.action} <= {tuple(action) for _, action in driver.commands}
@@ -64,7 +76,10 @@ def test_a_real_robot_is_driven_on_request_and_its_commands_are_recorded(
     # begin with the first complete observation.)
     actions = np.vstack([START, recorded])
     steps = np.abs(np.diff(actions, axis=0))
-    assert (steps <= SO100.max_rate / SO100.control_rate_hz * 1.5).all()
+    # A gripper keeps its speed.
+    share = np.where([dim.kind is ActionKind.GRIPPER for dim in SO100.actions], 1.0, QUARTER)
+    assert (steps <= share * SO100.max_rate / SO100.control_rate_hz * 1.5).all()
+    assert (steps.max(axis=0) > 0).all(), "it moved"
     driven = episode.source == Source.POLICY
     assert driven.mean() > 0.5
     assert np.median(np.diff(episode.stamp_s)) == pytest.approx(1 / SO100.control_rate_hz, rel=0.2)

@@ -242,7 +242,7 @@ class Cycling:
                         break
                     if record.base is None and record.state is State.DONE:
                         # There was no policy, so there is no node for one.
-                        said += "; start again, now with a policy"
+                        said += " Start again, now with a policy."
                         break
             finally:
                 self._action.close()
