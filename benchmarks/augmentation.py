@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import table
+from common import STEPS, table
 
 from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.mirror import MirroredAction, MirroredValues, MirrorSpec
@@ -29,7 +29,7 @@ from xrollout_ros.learning.dataset import TrainingEpisode, TrainingSet
 from xrollout_ros.learning.policies import ChunkPolicy
 from xrollout_ros.learning.training.fit import Recipe, fit
 from xrollout_ros.learning.training.loader import Samples
-from xrollout_ros.learning.training.options import DEFAULT_STEPS, TrainOptions
+from xrollout_ros.learning.training.options import TrainOptions
 from xrollout_ros.learning.training.plan import make_model, reconcile
 from xrollout_ros.learning.windows import windows
 from xrollout_ros.mining.statistics import success_rate
@@ -95,7 +95,7 @@ def train(data: TrainingSet, task: TaskSpec, spec: AugmentSpec, seed: int) -> tu
     samples = windows(data.episodes, plan.horizon)
     options = TrainOptions(data=Path(), output=Path("policy.pt"), seed=seed)
     recipe = Recipe(
-        epochs=math.ceil(DEFAULT_STEPS / math.ceil(len(samples) / options.batch_size)),
+        epochs=math.ceil(STEPS / math.ceil(len(samples) / options.batch_size)),
         lr=options.lr,
         batch_size=options.batch_size,
         seed=seed,

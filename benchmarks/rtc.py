@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 import yaml
-from common import scratch, table
+from common import STEPS, scratch, table
 
 from xrollout_ros.core.chunk import Command
 from xrollout_ros.core.episode import Outcome
@@ -41,7 +41,7 @@ SPEED = 0.2
 """Share of the simulated arm's largest speed. At full speed 300 ms are half of the task, and no plan reaches so far."""
 TIME_LIMIT_S = 5.0
 DELAYS_MS = (0, 50, 100, 200, 300)
-STEPS, BATCH = 6000, 64
+BATCH = 64
 
 
 class StopAndWait(Engine):

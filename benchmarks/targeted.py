@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from common import table
+from common import STEPS, table
 from rounds import unseen
 from rounds_cells import Cell, Cells, Floats, difference, matrix, rate, saved
 from targeted_ways import (
@@ -32,7 +32,6 @@ from targeted_ways import (
 )
 
 from xrollout_ros.core.errors import SpecError
-from xrollout_ros.learning.training.options import DEFAULT_STEPS
 
 SETTINGS = {
     "pick_and_place": Setting(8, 600, (300, 1200, 2400)),
@@ -173,7 +172,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each kind")
     parser.add_argument("--attempts", type=int, default=50, help="unseen starts of each policy")
-    parser.add_argument("--steps", type=int, default=DEFAULT_STEPS, help="of the gradient")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of the gradient")
     parser.add_argument("--stages", nargs="*", default=STAGES, choices=STAGES, help="none: tables alone")
     parser.add_argument("--quick", action="store_true", help="everything tiny, to see that it runs")
     options = parser.parse_args()

@@ -17,8 +17,8 @@ from xrollout_ros.learning.training.weights import Scheme
 
 DEFAULT_POLICY = "flow"
 DEFAULT_HORIZON = 8
-DEFAULT_STEPS = 6000
-MIN_EPOCHS = 20
+DEFAULT_STEPS = 20_000
+MIN_EPOCHS = 50
 
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1)]
