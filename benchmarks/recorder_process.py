@@ -33,7 +33,7 @@ from xrollout_ros.graph.description import Process, Value
 from xrollout_ros.graph.lifecycle import call
 from xrollout_ros.graph.middleware import middleware, prepare
 from xrollout_ros.graph.qos import EVENT
-from xrollout_ros.graph.starter import command_of
+from xrollout_ros.graph.starter import arguments_of
 
 JOINTS = "/joint_states"
 SENDER = """
@@ -125,7 +125,8 @@ class RecorderProcess:
             "data": str(data),
             "cameras": True,
         }
-        self._command = command_of(Process("recorder", {**known, **parameters}))
+        process = Process("recorder", {**known, **parameters})
+        self._command = [sys.executable, "-u", "-m", process.module, *arguments_of(process)]
         prepare()
         rclpy.init()
         self._node = rclpy.create_node("manager", namespace="xrollout")

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 COMMAND = [sys.executable, "-c", "from xrollout_ros.ui.cli import main; main()"]
-NODE = re.compile(rb"xrollout_ros\.graph\.nodes\.(\w+)")
+NODE = re.compile(rb"xrollout (\w+)\0")
 DEATH = re.compile(r"\[starter\] (\w+) (?:ended|died).*?(by signal \w+|with status \d+)")
 END_S = 20.0
 
@@ -31,17 +31,18 @@ class Graph:
 
     def nodes(self) -> dict[str, int]:
         """Process id of each node that runs."""
-        found = {}
+        parents, titles = dict[int, int](), dict[int, bytes]()
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                words = (folder / "cmdline").read_bytes()
+                parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                titles[int(folder.name)] = (folder / "cmdline").read_bytes()
             except (OSError, IndexError):
                 continue
-            node = NODE.search(words)
-            if parent == self.process.pid and node is not None:
-                found[node.group(1).decode()] = int(folder.name)
-        return found
+        return {
+            node.group(1).decode(): pid
+            for pid, title in titles.items()
+            if (node := NODE.match(title)) and parents.get(parents[pid]) == self.process.pid
+        }
 
     def output(self) -> str:
         return self.log.read_text(errors="replace")

@@ -13,7 +13,7 @@ from xrollout_ros.core.errors import CheckpointError, SpecError, XRolloutError
 from xrollout_ros.core.resources import share_dir
 from xrollout_ros.graph.arguments import ARGUMENTS
 from xrollout_ros.graph.description import GraphDescription, describe
-from xrollout_ros.graph.starter import command_of
+from xrollout_ros.graph.starter import arguments_of
 from xrollout_ros.learning.calibration.sidecar import write_calibration
 from xrollout_ros.learning.metadata import sha256
 
@@ -162,7 +162,7 @@ def test_both_graphs_share_their_common_arguments() -> None:
 
 def test_a_command_line_keeps_types_and_strings_that_look_like_something_else(model: Path) -> None:
     description = describe("deploy", {"model": str(model), "site": "007", "tags": "yes,null"})
-    words = command_of(description.processes[-1])
+    words = arguments_of(description.processes[-1])
     given = dict(word.split(":=", 1) for word in words if ":=" in word)
     assert yaml.safe_load(given["site"]) == "007"
     assert yaml.safe_load(given["tags"]) == "yes,null"

@@ -19,6 +19,7 @@ import yaml
 from xrollout_ros.core.errors import GraphError
 from xrollout_ros.graph.description import GraphDescription, Process
 from xrollout_ros.graph.middleware import middleware
+from xrollout_ros.graph.nursery import NodeProcess, Nursery
 
 RESTARTS_PER_MINUTE = 3
 FIRST_DELAY_S = 0.25
@@ -76,20 +77,20 @@ def only_one() -> Iterator[None]:
         yield
 
 
-def command_of(process: Process, namespace: str = "xrollout") -> list[str]:
-    """The command line of a process."""
-    command = [sys.executable, "-u", "-m", process.module, "--ros-args"]
+def arguments_of(process: Process) -> list[str]:
+    """What a process is given on its command line."""
+    arguments = ["--ros-args"]
     for name, value in process.parameters.items():
         # An empty string is YAML's null, which is no string: quote what would be read as something else.
         text = yaml.safe_dump(value, default_style='"' if isinstance(value, str) else None, width=10**6)
-        command += ["-p", f"{name}:={text.removesuffix('...').strip().removesuffix('...').strip()}"]
-    return command
+        arguments += ["-p", f"{name}:={text.removesuffix('...').strip().removesuffix('...').strip()}"]
+    return arguments
 
 
 @dataclass
 class _Child:
     process: Process
-    handle: asyncio.subprocess.Process | None = None
+    handle: NodeProcess | None = None
     born_s: list[float] = field(default_factory=list)
     reader: asyncio.Task[None] | None = None
 
@@ -113,6 +114,9 @@ class _Starter:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._interrupt)
         watchers = []
+        nursery = self._nursery = Nursery(
+            [child.process.module for child in self._children], {**os.environ, **self._middleware.variables}
+        )
         try:
             self._log_dir.mkdir(parents=True, exist_ok=True)
             if self._middleware.warning:
@@ -127,6 +131,7 @@ class _Starter:
             for watcher in watchers:
                 watcher.cancel()
             await asyncio.gather(*watchers, return_exceptions=True)
+            await nursery.close()
         if self._failure is not None:
             raise self._failure
         if self._interrupted:
@@ -144,25 +149,19 @@ class _Starter:
         self._ending.set()
 
     async def _start(self, child: _Child) -> None:
-        name = child.process.name
+        process = child.process
         # A session of its own: Ctrl-C in the terminal reaches the starter alone, which ends them in order.
-        child.handle = await asyncio.create_subprocess_exec(
-            *command_of(child.process),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, **self._middleware.variables},
-            limit=2**20,
-        )
+        try:
+            child.handle = await self._nursery.born(process.name, process.module, arguments_of(process))
+        except ChildProcessError as error:
+            raise GraphError(f"{process.name} cannot be started: {error}", "Start the graph again.") from error
         child.born_s.append(time.monotonic())
-        child.reader = asyncio.create_task(self._read(child.handle, name))
+        child.reader = asyncio.create_task(self._read(child.handle, process.name))
 
-    async def _read(self, handle: asyncio.subprocess.Process, name: str) -> None:
-        assert handle.stdout is not None
+    async def _read(self, handle: NodeProcess, name: str) -> None:
         while True:
             try:
-                raw = await handle.stdout.readline()
+                raw = await handle.output.readline()
             except ValueError:
                 continue  # longer than the limit: that line is dropped, the next one is read
             if not raw:
