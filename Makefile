@@ -21,8 +21,13 @@ setup: ## everything that the other targets need: packages, ROS 2 where it is mi
 demo: setup ## record, train, deploy, report: the whole way in minutes
 	@.venv$(SUFFIX)/bin/xrollout demo
 
-test: lint ## the checks of `make lint`, then all tests but the soak tests
+test: lint ## the checks of `make lint`, then all tests but the soak tests (PYTEST_ARGS=…: these alone)
+ifdef PYTEST_ARGS
 	@$(IN_ENV) python -m pytest $(PYTEST_ARGS)
+else
+	@$(IN_ENV) python -m pytest -n auto --dist worksteal -m "not graph and not ros2cli and not soak"
+	@$(IN_ENV) python -m pytest -m "graph or ros2cli"
+endif
 
 test-pythons: ## the unit tests on each supported Python that is found, without ROS 2 and PyTorch
 	@$(TOOL)/pythons.py

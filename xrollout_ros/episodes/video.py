@@ -186,6 +186,19 @@ def decode_jpeg(data: bytes) -> Image:
     return image
 
 
+def encode_jpeg(picture: Image, quality: int) -> bytes:
+    """A picture ``(H, W, 3)``, RGB, or ``(H, W, 1)`` as a JPEG.
+
+    Raises:
+        BagError: no library for it is installed.
+    """
+    grey = picture.shape[2] == 1
+    data: bytes = _library("simplejpeg").encode_jpeg(
+        np.ascontiguousarray(picture), quality, "GRAY" if grey else "RGB", "Gray" if grey else "420"
+    )
+    return data
+
+
 class VideoDecoder:
     """Decodes the packets of one camera in the order recorded, from a keyframe on."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import rclpy
@@ -18,6 +19,7 @@ from xrollout.msg import (
     Command,
     EpisodeState,
     FailureTag,
+    FlywheelState,
     Heartbeat,
     PolicyStatus,
     RecorderStatus,
@@ -26,24 +28,29 @@ from xrollout.msg import (
     SupervisorState,
 )
 from xrollout_ros.core.clock import SystemClock, seconds
+from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.modes import Mode, Phase, Severity, Source
+from xrollout_ros.core.resources import load_robot
 from xrollout_ros.graph.middleware import prepare
-from xrollout_ros.graph.qos import EVENT, LATCHED, STREAM
+from xrollout_ros.graph.qos import EVENT, LATCHED, LATCHED_EACH, STREAM
 from xrollout_ros.graph.spinning import SpinThread, make_executor
 from xrollout_ros.graph.topics import NAMESPACE
 from xrollout_ros.runtime.monitor_model import (
+    ActionView,
     EpisodeView,
     FailureLine,
+    FlywheelView,
     MonitorModel,
     NodeHealth,
     PolicyView,
     RecorderView,
     SafetyLine,
+    ScoreView,
     TopicRate,
 )
 
 RATE_WINDOW_S = 2.0
-_KEPT = 8
+_KEPT, _KEPT_OUTCOMES = 8, 200
 _LIFECYCLE = {
     0: "plain",
     1: "unconfigured",
@@ -77,7 +84,11 @@ class _Knowledge:
     state: SupervisorState | None = None
     state_at_ns: int = 0
     episode: EpisodeState | None = None
+    running_ns: int = 0
     closed: int = 0
+    recent: dict[str, str] = field(default_factory=dict)
+    """Outcome by attempt."""
+    flywheel: FlywheelState | None = None
     command: Command | None = None
     policy: PolicyStatus | None = None
     recorder: RecorderStatus | None = None
@@ -95,7 +106,7 @@ class GraphObserver:
         self._known = _Knowledge(_clock.steady_ns())
         for topic, kind, qos, take in (
             ("supervisor/state", SupervisorState, LATCHED, self._on_state),
-            ("episode", EpisodeState, LATCHED, self._on_episode),
+            ("episode", EpisodeState, LATCHED_EACH, self._on_episode),
             ("recorder/status", RecorderStatus, LATCHED, self._on_recorder),
             ("policy/status", PolicyStatus, STREAM, self._on_policy),
             ("command", Command, EVENT, self._on_command),
@@ -103,6 +114,7 @@ class GraphObserver:
             ("heartbeat", Heartbeat, EVENT, self._on_heartbeat),
             ("supervisor/event", SafetyEvent, EVENT, self._on_safety),
             ("failure", FailureTag, EVENT, self._on_failure),
+            ("flywheel", FlywheelState, LATCHED, self._on_flywheel),
         ):
             node.create_subscription(kind, topic, self._taking(topic, take), qos)
 
@@ -123,6 +135,17 @@ class GraphObserver:
         self._known.state = message
 
     def _on_episode(self, message: EpisodeState, now_ns: int) -> None:
+        before = self._known.episode
+        if message.phase == Phase.RUNNING and (
+            before is None or (before.episode_id, before.phase) != (message.episode_id, message.phase)
+        ):
+            self._known.running_ns = now_ns
+        if message.outcome:
+            self._known.recent.pop(message.episode_id, None)
+            if not message.discarded:
+                self._known.recent[message.episode_id] = message.outcome
+            while len(self._known.recent) > _KEPT_OUTCOMES:
+                self._known.recent.pop(next(iter(self._known.recent)))
         self._known.episode = message
         # Successes already count an attempt that is being closed.
         self._known.closed = message.number - (message.phase in (Phase.OPENING, Phase.RUNNING))
@@ -144,6 +167,9 @@ class GraphObserver:
 
     def _on_failure(self, message: FailureTag, now_ns: int) -> None:
         self._known.failures.appendleft(message)
+
+    def _on_flywheel(self, message: FlywheelState, now_ns: int) -> None:
+        self._known.flywheel = message
 
     def _on_heartbeat(self, message: Heartbeat, now_ns: int) -> None:
         heard = self._known.nodes.get(message.node)
@@ -171,10 +197,15 @@ class GraphObserver:
                 operator=state.operator_id if state is not None else "",
                 help_wanted=state.help_reason if state is not None and state.help_wanted else "",
                 episode=_episode_view(episode) if episode is not None else None,
+                attempt_s=_running_s(known, now_ns),
+                recent=tuple(known.recent.values()),
                 closed=known.closed,
                 successes=episode.successes if episode is not None else 0,
                 command_rate_hz=rates.get("command", 0.0),
                 command_source=_source(known.command, episode),
+                action=_action(known),
+                scores=_scores(known.policy, _thresholds(episode.robot) if episode is not None else {}),
+                flywheel=_flywheel_view(known.flywheel),
                 policy=_policy_view(known.policy) if known.policy is not None else None,
                 recorder=_recorder_view(known.recorder) if known.recorder is not None else None,
                 nodes=tuple(_health(heard, now_ns) for _, heard in sorted(known.nodes.items())),
@@ -196,6 +227,49 @@ def _source(command: Command | None, episode: EpisodeState | None) -> Source | N
     if command is None or (episode is not None and command.episode_id != episode.episode_id):
         return None
     return Source(command.source)
+
+
+def _running_s(known: _Knowledge, now_ns: int) -> float:
+    running = known.episode is not None and known.episode.phase == Phase.RUNNING
+    return seconds(now_ns - known.running_ns) if running else 0.0
+
+
+def _action(known: _Knowledge) -> tuple[ActionView, ...]:
+    """The last command, where the supervisor has said what its values are."""
+    command, state = known.command, known.state
+    if command is None or state is None or len(command.action) != len(state.action_names):
+        return ()
+    clipped = command.clipped or [False] * len(command.action)
+    return tuple(
+        ActionView(*values)
+        for values in zip(state.action_names, command.action, state.lower, state.upper, clipped, strict=True)
+    )
+
+
+@lru_cache(maxsize=4)
+def _thresholds(robot: str) -> dict[str, float]:
+    """Where the robot's detectors are alarmed, by score; none where its spec is not on this machine."""
+    try:
+        return {each.score: each.threshold for each in load_robot(robot).safety.detectors if each.kind == "score"}
+    except SpecError:
+        return {}
+
+
+def _scores(policy: PolicyStatus | None, thresholds: Mapping[str, float]) -> tuple[ScoreView, ...]:
+    if policy is None:
+        return ()
+    named = zip(policy.score_names, policy.score_values, strict=True)
+    return tuple(ScoreView(name, value, thresholds.get(name)) for name, value in named)
+
+
+def _flywheel_view(message: FlywheelState | None) -> FlywheelView | None:
+    if message is None or not message.cycle_id:
+        return None
+    return FlywheelView(
+        number=message.number, state=message.state, stage=message.stage, target=message.target, doing=message.doing,
+        done=message.done, total=message.total, policy_id=message.policy_id, candidate_id=message.candidate_id,
+        ending=message.ending, stop=message.stop, reason=message.reason, next_step=message.next_step,
+    )  # fmt: skip
 
 
 def _episode_view(message: EpisodeState) -> EpisodeView:
@@ -263,6 +337,13 @@ def _safety_line(at_ns: int, event: SafetyEvent, now_ns: int) -> SafetyLine:
 @contextmanager
 def observe() -> Iterator[GraphObserver]:
     """An observer of the graph in this process's ROS domain, spinning in a thread of its own."""
+    with watching() as (observer, _):
+        yield observer
+
+
+@contextmanager
+def watching() -> Iterator[tuple[GraphObserver, Node]]:
+    """The same, with the node that it spins, for who acts too."""
     prepare()
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
@@ -272,7 +353,7 @@ def observe() -> Iterator[GraphObserver]:
     observer = GraphObserver(node)
     try:
         with SpinThread(executor, "observer"):
-            yield observer
+            yield observer, node
     finally:
         node.destroy_node()
         rclpy.try_shutdown(context=context)

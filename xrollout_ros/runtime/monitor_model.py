@@ -120,6 +120,48 @@ class FailureLine:
 
 
 @dataclass(frozen=True)
+class ActionView:
+    """One action dimension of the last command."""
+
+    name: str
+    value: float
+    """As sent, units of the RobotSpec."""
+    lower: float
+    upper: float
+    clipped: bool = False
+
+
+@dataclass(frozen=True)
+class ScoreView:
+    """One detector score of the last inference."""
+
+    name: str
+    value: float
+    threshold: float | None = None
+    """Above it the robot's own RobotSpec is alarmed; None: it names none."""
+
+
+@dataclass(frozen=True)
+class FlywheelView:
+    """The cycle, as the manager tells it."""
+
+    number: int
+    state: str
+    stage: str
+    target: str
+    doing: str
+    done: int
+    total: int
+    """0: not known."""
+    policy_id: str
+    candidate_id: str
+    ending: str = ""
+    stop: str = ""
+    reason: str = ""
+    next_step: str = ""
+
+
+@dataclass(frozen=True)
 class MonitorModel:
     """Everything that the terminal view shows. The defaults mean "nothing heard yet"."""
 
@@ -134,6 +176,10 @@ class MonitorModel:
     help_wanted: str = ""
     """Why somebody should take over; empty: nobody need."""
     episode: EpisodeView | None = None
+    attempt_s: float = 0.0
+    """How long the attempt has been running, on the observer's steady clock; 0: none is."""
+    recent: tuple[str, ...] = ()
+    """Outcomes of the attempts that were closed while the observer looked on, newest last."""
     closed: int = 0
     """Attempts of this run that are closed."""
     successes: int = 0
@@ -141,8 +187,12 @@ class MonitorModel:
     command_rate_hz: float = 0.0
     command_source: Source | None = None
     """Source of the last command of this attempt; none: none was heard."""
+    action: tuple[ActionView, ...] = ()
+    """The last command."""
+    scores: tuple[ScoreView, ...] = ()
     policy: PolicyView | None = None
     recorder: RecorderView | None = None
+    flywheel: FlywheelView | None = None
     nodes: tuple[NodeHealth, ...] = ()
     missing: tuple[str, ...] = ()
     """Nodes that the observer expects and has never heard."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
@@ -43,10 +44,12 @@ def watch(model: Callable[[], MonitorModel], console: Console, pause: Callable[[
 
 
 def main() -> None:
-    """Entry point of the ``monitor`` executable: the same as `xrollout monitor`; ROS takes its own arguments."""
+    """Entry point of the ``monitor`` executable: the same as `xrollout monitor`; ROS takes what is its own."""
     from xrollout_ros.ui.cli import cli
 
-    cli.main(["monitor"], prog_name="xrollout")
+    words = sys.argv[1:]
+    own = words[: words.index("--ros-args")] if "--ros-args" in words else words
+    cli.main(["monitor", *own], prog_name="xrollout")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,160 @@
+"""The dashboard's pages, served; in a real browser where there is one."""
+
+from __future__ import annotations
+
+import http.cookiejar
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("nicegui")
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
+
+
+@dataclass
+class Served:
+    """A dashboard that runs."""
+
+    process: subprocess.Popen[str]
+    model: Path
+    act: str
+    read: str
+
+    def show(self, **given: Any) -> None:
+        """From now on this is heard."""
+        new = self.model.with_suffix(".new")
+        new.write_text(json.dumps(given))
+        new.rename(self.model)
+
+    def told(self) -> dict[str, Any]:
+        """What it was asked for next."""
+        assert self.process.stdout is not None
+        found: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return found
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    model = tmp_path_factory.mktemp("dashboard") / "model.json"
+    model.write_text(json.dumps({"mode": "AUTONOMOUS"}))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # NiceGUI serves nothing by itself where it takes itself to be tested.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "test.unit.dashboard_server", str(port), str(model)],
+        stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**environment, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, "it does not start"
+    yield Served(process, model, **json.loads(line))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0, "Ctrl-C ends it in order"
+
+
+def opened(url: str) -> str:
+    """What a person without scripts gets, cookies kept."""
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+    text: str = opener.open(url, timeout=20).read().decode()
+    return text
+
+
+def test_a_link_gives_the_page_and_only_who_may_act_gets_buttons(served: Served) -> None:
+    served.show(mode="HOLD")
+    acting, reading = opened(served.act), opened(served.read)
+    for page in (acting, reading):
+        assert "HOLD" in page
+        assert "pick_and_place" in page
+    assert "Take over" in acting
+    assert "Take over" not in reading
+    assert "read-only" in reading
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        opened(served.act.split("?")[0])
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        opened(served.act.replace("/?", "/camera/nowhere?"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM:
+        pytest.skip("no Chromium is installed")
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any, served: Served) -> Iterator[Any]:
+    served.show(mode="AUTONOMOUS")
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    made = context.new_page()
+    made.errors = []
+    made.on("pageerror", lambda error: made.errors.append(str(error)))
+    made.goto(served.act)
+    yield made
+    assert made.errors == []
+    context.close()
+
+
+def test_what_changes_is_seen_at_once(page: Any, served: Served) -> None:
+    page.get_by_text("AUTONOMOUS", exact=True).wait_for()
+    assert "token" not in page.url
+    served.show(mode="HOLD", reason="starved", help="it cannot see the puck")
+    page.get_by_text("HOLD", exact=True).wait_for(timeout=2000)
+    page.get_by_text("Help wanted: it cannot see the puck").wait_for(timeout=2000)
+    assert page.get_by_text("1.5 of 1").is_visible(), "a score and its threshold"
+    assert "4/7 = 57%" in page.inner_text("body")
+
+
+def test_a_graph_that_is_gone_is_said_and_its_return_is_seen(page: Any, served: Served) -> None:
+    served.show(waiting_s=5.0)
+    page.get_by_text("The graph has not been heard for 5.0 s.").wait_for(timeout=2000)
+    served.show(mode="TELEOP")
+    page.get_by_text("TELEOP", exact=True).wait_for(timeout=2000)
+    assert not page.get_by_text("The graph has not been heard").is_visible()
+
+
+def test_buttons_ask_once_or_twice_and_say_what_came_of_it(page: Any, served: Served) -> None:
+    page.get_by_role("button", name="STOP", exact=True).click()
+    assert served.told() == {"trigger": "emergency_stop"}, "at once"
+    page.get_by_text("mode is ESTOP").wait_for(timeout=2000)
+    page.get_by_role("button", name="Take over").click()
+    page.get_by_role("button", name="Take over: sure?").click()
+    assert served.told() == {"request": "TAKE_OVER", "episode": "01J00000000000000000000000"}
+    page.get_by_role("button", name="Failure").click()
+    page.get_by_role("button", name="Failure: sure?").wait_for()
+    page.get_by_role("button", name="Failure", exact=True).wait_for(timeout=8000)
+    page.get_by_role("button", name="Save highlight").click()
+    assert served.told() == {"trigger": "save_highlight"}, "the unsure one has asked for nothing"
+    page.get_by_text("Is a graph running in this ROS domain?").wait_for(timeout=2000)
+
+
+def test_it_loads_nothing_from_elsewhere_and_fits_a_phone(browser: Any, served: Served) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme="dark")
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(served.read)
+    page.get_by_text("read-only").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert asked
+    assert all(url.startswith((served.act.split("?")[0], "data:")) for url in asked)
+    context.close()

@@ -1,0 +1,90 @@
+"""What all pages have in common: colours, the bar at the top, and what they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nicegui import ui
+
+from xrollout_ros.core.modes import Mode
+from xrollout_ros.ui.dashboard.access import Role
+
+PAGES = (("/", "Now", "sensors"),)
+MODE_COLOURS = {
+    Mode.IDLE: "#475569",
+    Mode.AUTONOMOUS: "#15803d",
+    Mode.HOLD: "#a16207",
+    Mode.HANDOVER: "#0e7490",
+    Mode.TELEOP: "#1d4ed8",
+    Mode.RECOVERING: "#a21caf",
+    Mode.ESTOP: "#b91c1c",
+}
+"""With white on them, each has a contrast of 4.5 or more."""
+OUTCOME_COLOURS = {"success": "#15803d", "failure": "#b91c1c", "abort": "#a21caf", "unknown": "#a16207"}
+_STYLE = """
+<style>
+  body { font-family: system-ui, sans-serif; }
+  .nicegui-content { padding: 0.75rem; max-width: 110rem; margin: 0 auto; width: 100%; }
+  .facts { display: grid; grid-template-columns: max-content 1fr; column-gap: 0.9rem; row-gap: 0.15rem; width: 100%; }
+  .facts dt { opacity: 0.75; } .facts dd { margin: 0; overflow-wrap: anywhere; }
+  .numbers { font-variant-numeric: tabular-nums; }
+  :focus-visible { outline: 3px solid #2563eb; outline-offset: 2px; }
+</style>
+"""
+
+
+@contextmanager
+def page(title: str, role: Role) -> Iterator[None]:
+    """A page's frame; what is made inside goes into it."""
+    ui.add_head_html(_STYLE)
+    ui.page_title(f"{title} · XRollout")
+    dark = ui.dark_mode(None)
+    with ui.header().classes("items-center gap-2 py-2 bg-slate-900 text-white"):
+        ui.label("XRollout").classes("text-lg font-bold")
+        with ui.element("nav").props('aria-label="Pages"').classes("flex gap-1"):
+            for path, name, icon in PAGES:
+                link = ui.link(target=path).classes("flex items-center gap-1 px-2 py-1 rounded text-white no-underline")
+                if name == title:
+                    link.classes("bg-slate-700").props('aria-current="page"')
+                with link:
+                    ui.icon(icon)
+                    ui.label(name)
+        ui.space()
+        if role is Role.READ:
+            ui.badge("read-only").props("color=blue-grey-7")
+        button = ui.button(icon="contrast", on_click=lambda: dark.set_value(not dark.value))
+        button.props('flat round color=white aria-label="Dark or light"')
+    yield
+
+
+@contextmanager
+def card(title: str, classes: str = "") -> Iterator[ui.card]:
+    """A box with a heading."""
+    with ui.card().classes(f"w-full gap-2 p-3 mb-3 break-inside-avoid {classes}") as made:
+        ui.label(title).classes("text-sm font-semibold opacity-80").props('role="heading" aria-level="2"')
+        yield made
+
+
+class Facts:
+    """Names and values in two columns; only what has changed is sent."""
+
+    def __init__(self, *names: str) -> None:
+        self._values: dict[str, ui.element] = {}
+        self._shown: dict[str, str] = {}
+        with ui.element("dl").classes("facts numbers"):
+            for name in names:
+                with ui.element("dt"):
+                    ui.label(name)
+                with ui.element("dd"):
+                    self._values[name] = ui.label("–")
+
+    def show(self, **values: str) -> None:
+        """Set values; an underscore stands for a space in a name."""
+        for key, value in values.items():
+            name = key.replace("_", " ")
+            if self._shown.get(name) != value:
+                self._shown[name] = value
+                label = self._values[name]
+                assert isinstance(label, ui.label)
+                label.set_text(value or "–")

@@ -1,0 +1,30 @@
+"""`xrollout monitor --dashboard`."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from xrollout_ros.graph.acting import Acting
+from xrollout_ros.graph.cameras import Cameras
+from xrollout_ros.graph.monitor import watching
+from xrollout_ros.ui.dashboard.access import Access, Role
+from xrollout_ros.ui.dashboard.live import Live
+from xrollout_ros.ui.dashboard.server import HOST, check_port, serve
+
+
+def run(port: int, console: Console) -> None:
+    """Serve the dashboard until Ctrl-C.
+
+    Raises:
+        SpecError: the port is taken.
+    """
+    check_port(HOST, port)
+    access = Access(port)
+
+    def ready() -> None:
+        console.print(f"dashboard: {access.link(Role.ACT)}", soft_wrap=True)
+        console.print(f"only to look at: {access.link(Role.READ)}", soft_wrap=True)
+        console.print("Ctrl-C ends it.")
+
+    with watching() as (observer, node):
+        serve(Live(observer.model, Acting(node), Cameras(node)), access, ready)

@@ -1,0 +1,88 @@
+"""Serves the dashboard until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
+
+from nicegui import app, ui
+from starlette.requests import Request as HttpRequest
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+
+from xrollout_ros.core.errors import DataError, SpecError
+from xrollout_ros.ui.dashboard.access import ROLE, Access, Guard
+from xrollout_ros.ui.dashboard.live import Live
+from xrollout_ros.ui.dashboard.now import CAMERA, NowPage
+
+HOST = "127.0.0.1"
+PICTURE_S = 0.1
+_BOUNDARY = "picture"
+_STREAM = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
+
+
+def check_port(host: str, port: int) -> None:
+    """Make sure that the server can have its port.
+
+    Raises:
+        SpecError: somebody else has it.
+    """
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            raise SpecError(
+                f"port {port} of {host} cannot be used ({error.strerror})", "Give another one: --port 8643."
+            ) from error
+
+
+async def _stream(live: Live, topic: str, watching: AbstractContextManager[None]) -> AsyncIterator[bytes]:
+    """Pictures one after another, for as long as somebody looks."""
+    known = 0
+    try:
+        while True:
+            picture, number = await asyncio.to_thread(live.pictures.picture, topic, known)
+            if number != known:
+                known = number
+                head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+                yield head.encode() + picture + b"\r\n"
+            await asyncio.sleep(PICTURE_S)
+    except DataError:
+        return
+    finally:
+        watching.__exit__(None, None, None)
+
+
+def serve(live: Live, access: Access, ready: Callable[[], None]) -> None:
+    """Serve the pages to whoever has a token.
+
+    Args:
+        live: the graph.
+        access: the tokens.
+        ready: called once pages can be opened.
+    """
+
+    @ui.page("/")
+    def now(request: HttpRequest) -> None:
+        NowPage(live, getattr(request.state, ROLE))
+
+    @app.get(f"{CAMERA}/{{topic:path}}")
+    def camera(topic: str) -> Response:
+        try:
+            watching = live.pictures.watching(f"/{topic}")
+            watching.__enter__()
+        except KeyError:
+            return PlainTextResponse(f"nobody publishes images on /{topic}", 404)
+        return StreamingResponse(_stream(live, f"/{topic}", watching), media_type=_STREAM)
+
+    app.add_middleware(Guard, access=access)
+    app.on_startup(ready)
+    try:
+        ui.run(
+            host=HOST, port=access.port, title="XRollout", show=False, reload=False, show_welcome_message=False,
+            uvicorn_logging_level="warning", dark=None, reconnect_timeout=10.0,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        return
