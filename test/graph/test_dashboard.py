@@ -1,0 +1,55 @@
+"""What the dashboard does in a running graph: it asks for things, and shows pictures while somebody looks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from xrollout_ros.core.errors import GraphError
+from xrollout_ros.core.modes import Mode, Request
+from xrollout_ros.graph.acting import Acting
+from xrollout_ros.graph.cameras import Cameras
+from xrollout_ros.graph.monitor import watching
+
+from .conftest import Graph, wait_for, wait_for_policy_commands
+
+pytestmark = pytest.mark.graph
+CAMERA = "/camera/image_raw"
+
+
+def test_it_asks_a_running_graph_for_things_and_sees_what_its_cameras_send(
+    start_graph: Callable[..., Graph], checkpoint: Path, long_task: Path, ros_domain: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setitem(os.environ, "ROS_DOMAIN_ID", ros_domain["ROS_DOMAIN_ID"])
+    with watching() as (observer, node):
+        acting, cameras = Acting(node, "somebody"), Cameras(node)
+        with pytest.raises(GraphError, match="nobody hears the request HOLD"):
+            acting.request(Request.HOLD)
+        graph = start_graph("deploy", model=checkpoint, task=long_task, episodes=5, drive="real_time", camera=True)
+        wait_for_policy_commands(observer, 1)
+        model = observer.model()
+        assert [each.name for each in model.action] == ["dx", "dy", "dz", "gripper"]
+        assert all(each.lower <= each.value <= each.upper for each in model.action)
+        assert model.attempt_s > 0
+        assert [score.name for score in model.scores]
+        wait_for(lambda: CAMERA in cameras.topics(), 10, "the camera")
+        with cameras.watching(CAMERA):
+            picture, number = wait_for(lambda: (found := cameras.picture(CAMERA))[1] and found, 30, "a picture")
+            assert picture.startswith(b"\xff\xd8\xff")
+            wait_for(lambda: cameras.picture(CAMERA, number)[1] > number, 30, "the next one")
+        assert not [each for each in node.subscriptions if each.topic_name == CAMERA], "nobody looks any more"
+        with pytest.raises(KeyError), cameras.watching("/nowhere"):
+            pass
+        assert "messages" in acting.trigger("save_highlight")
+        acting.request(Request.MARK_SUCCESS, model.episode.episode_id if model.episode is not None else "")
+        wait_for(lambda: observer.model().recent == ("success",), 30, "the attempt was marked")
+        wait_for_policy_commands(observer, 2)
+        acting.trigger("emergency_stop")
+        wait_for(lambda: observer.model().mode is Mode.ESTOP, 10, "it stops")
+        acting.trigger("reset_emergency_stop")
+        wait_for(lambda: observer.model().mode is not Mode.ESTOP, 10, "it goes on")
+        assert observer.model().recent[0] == "success", graph.output()
