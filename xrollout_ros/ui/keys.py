@@ -55,6 +55,12 @@ class Keys:
         """The next key, e.g. ``a``, ``space``, ``esc``; :data:`GONE` where the terminal is closed."""
         return self._typed.get()
 
+    def within(self, timeout_s: float) -> str | None:
+        """The next key if it is pressed within so many seconds; None: it was not."""
+        with suppress(queue.Empty):
+            return self._typed.get(timeout=timeout_s)
+        return None
+
     def forget(self) -> None:
         """Pass over what was typed until now."""
         with suppress(queue.Empty):

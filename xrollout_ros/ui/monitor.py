@@ -6,10 +6,13 @@ import sys
 import time
 from collections.abc import Callable
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
+from rich.text import Text
 
 from xrollout_ros.runtime.monitor_model import MonitorModel
+from xrollout_ros.ui.asking import Actor, AskedByKeys, keys_line
+from xrollout_ros.ui.keys import GONE, Keys
 from xrollout_ros.ui.view import lines, render
 
 PERIOD_S = 0.1
@@ -41,6 +44,33 @@ def watch(model: Callable[[], MonitorModel], console: Console, pause: Callable[[
             pause(LINE_PERIOD_S)
     except KeyboardInterrupt:
         return
+
+
+def act(model: Callable[[], MonitorModel], console: Console, actor: Actor, keys: Keys) -> None:
+    """Show the model on a terminal until Ctrl-C or q, and ask the graph for what keys are pressed.
+
+    Args:
+        model: gives what is known now.
+        console: a terminal.
+        actor: asks for things.
+        keys: what is pressed.
+    """
+    asked = AskedByKeys(actor)
+    try:
+        with keys, Live(console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                now = model()
+                foot = Text.assemble((asked.line(), "bold yellow"), "\n", (f"{keys_line()} · q ends", "dim"))
+                live.update(Group(render(now), foot), refresh=True)
+                key = keys.within(PERIOD_S)
+                if key in ("q", GONE):
+                    return
+                if key is not None:
+                    asked.press(key, now.episode.episode_id if now.episode is not None else "")
+    except KeyboardInterrupt:
+        return
+    finally:
+        asked.close()
 
 
 def main() -> None:

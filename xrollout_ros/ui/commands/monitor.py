@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from xrollout_ros.ui.console import output
@@ -13,8 +15,8 @@ from xrollout_ros.ui.console import output
 def monitor(dashboard: bool, port: int) -> None:
     """Watch a running graph in the terminal, or on a web page.
 
-    Shows mode, attempt, success so far, rates, latency, recorder, safety and which nodes are alive. The terminal only
-    listens. Ctrl-C ends it.
+    Shows mode, attempt, success so far, rates, latency, recorder, safety and which nodes are alive. Keys or buttons
+    take over, hand back, hold, mark, save a highlight and stop. Ctrl-C ends it.
     """
     from xrollout_ros.ui.running import require_ros
 
@@ -24,8 +26,14 @@ def monitor(dashboard: bool, port: int) -> None:
 
         run(port, output())
         return
-    from xrollout_ros.graph.monitor import observe
-    from xrollout_ros.ui.monitor import watch
+    from xrollout_ros.graph.acting import Acting
+    from xrollout_ros.graph.monitor import watching
+    from xrollout_ros.ui.keys import Keys
+    from xrollout_ros.ui.monitor import act, watch
 
-    with observe() as observer:
-        watch(observer.model, output())
+    console = output()
+    with watching() as (observer, node):
+        if console.is_terminal and sys.stdin.isatty():
+            act(observer.model, console, Acting(node), Keys("the monitor's keys", "Start it in a terminal."))
+        else:
+            watch(observer.model, console)

@@ -9,24 +9,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from xrollout_ros.core.modes import Request
 from xrollout_ros.runtime.monitor_model import MonitorModel
+from xrollout_ros.ui.asking import Actor
 
 FRESH_S = 0.05
 """However many look on, the graph's state is put together no more often."""
 HISTORY_S, SAMPLE_S = 60.0, 0.25
-
-
-class Actor(Protocol):
-    """Asks the graph for things: ``graph.acting.Acting``."""
-
-    def request(self, what: Request, episode_id: str = "", reason: str = "") -> None:
-        """Ask for a change of mode, or mark the attempt."""
-        ...
-
-    def trigger(self, name: str) -> str:
-        """Call a service."""
-        ...
 
 
 class Pictures(Protocol):

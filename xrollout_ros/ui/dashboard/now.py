@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from nicegui import ui
 
 from xrollout_ros.core.errors import XRolloutError
-from xrollout_ros.core.modes import Mode, Phase, Request
+from xrollout_ros.core.modes import Mode, Phase
 from xrollout_ros.mining.statistics import success_rate
 from xrollout_ros.runtime.monitor_model import MonitorModel
 from xrollout_ros.ui import text
+from xrollout_ros.ui.asking import ASKS, SURE_S, Ask
 from xrollout_ros.ui.dashboard.access import Role
 from xrollout_ros.ui.dashboard.frame import MODE_COLOURS, OUTCOME_COLOURS, Facts, card, page
 from xrollout_ros.ui.dashboard.live import HISTORY_S, Live
@@ -27,8 +29,17 @@ LAST, EVENTS = 20, 4
 GREY, NONE = "#808080", {"show": False}
 SILENT_S = 2.0
 """A graph that says nothing for longer is taken to be gone: heartbeats come five times a second."""
-SURE_S = 4.0
-"""How long a button waits to be pressed a second time."""
+_LOOKS = {
+    "Take over": ("pan_tool", "blue-8"),
+    "Hand back": ("smart_toy", "green-9"),
+    "Hold": ("pause", "orange-10"),
+    "Success": ("check", "green-9"),
+    "Failure": ("close", "deep-orange-10"),
+    "Save highlight": ("movie", "blue-grey-8"),
+    "STOP": ("dangerous", "red-10"),
+    "Reset stop": ("restart_alt", "blue-grey-8"),
+}
+"""Icon and colour of each button."""
 
 
 class NowPage:
@@ -336,51 +347,36 @@ class Buttons:
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        trigger = live.actor.trigger
         with ui.element("div").classes("grid grid-cols-2 sm:grid-cols-4 xl:grid-cols-8 gap-2 w-full"):
-            self._twice("Take over", "pan_tool", "blue-8", lambda: self._request(Request.TAKE_OVER))
-            self._twice("Hand back", "smart_toy", "green-8", lambda: self._request(Request.HAND_BACK))
-            self._once("Hold", "pause", "amber-10", lambda: self._request(Request.HOLD))
-            self._twice("Success", "check", "green-9", lambda: self._request(Request.MARK_SUCCESS))
-            self._twice("Failure", "close", "deep-orange-9", lambda: self._request(Request.MARK_FAILURE))
-            self._once("Save highlight", "movie", "blue-grey-8", lambda: trigger("save_highlight"))
-            self._once("STOP", "dangerous", "red-10", lambda: trigger("emergency_stop"))
-            self._twice("Reset stop", "restart_alt", "blue-grey-8", lambda: trigger("reset_emergency_stop"))
+            for ask in ASKS:
+                icon, colour = _LOOKS[ask.name]
+                button = ui.button(ask.name, icon=icon).props(f"color={colour}").classes("w-full h-14")
+                button.on_click(self._twice(ask, button) if ask.twice else partial(self._do, ask))
 
-    def _request(self, what: Request) -> str:
-        episode = self._live.model().episode
-        self._live.actor.request(what, episode.episode_id if episode is not None else "")
-        return f"asked for: {what.name.lower().replace('_', ' ')}"
-
-    def _once(self, name: str, icon: str, colour: str, do: Callable[[], str]) -> None:
-        """What is harmless, or must not wait."""
-        ui.button(name, icon=icon, on_click=lambda: self._do(do)).props(f"color={colour}").classes("w-full h-14")
-
-    def _twice(self, name: str, icon: str, colour: str, do: Callable[[], str]) -> None:
-        """What is to be pressed again to be meant."""
-        button = ui.button(name, icon=icon).props(f"color={colour}").classes("w-full h-14")
+    def _twice(self, ask: Ask, button: ui.button) -> Callable[[], Awaitable[None]]:
         sure = False
 
         def back() -> None:
             nonlocal sure
             sure = False
-            button.set_text(name)
+            button.set_text(ask.name)
 
         async def pressed() -> None:
             nonlocal sure
             if sure:
                 back()
-                await self._do(do)
+                await self._do(ask)
                 return
             sure = True
-            button.set_text(f"{name}: sure?")
+            button.set_text(f"{ask.name}: sure?")
             ui.timer(SURE_S, back, once=True)
 
-        button.on_click(pressed)
+        return pressed
 
-    async def _do(self, do: Callable[[], str]) -> None:
+    async def _do(self, ask: Ask) -> None:
+        episode = self._live.model().episode
         try:
-            said = await asyncio.to_thread(do)
+            said = await asyncio.to_thread(ask.do, self._live.actor, episode.episode_id if episode is not None else "")
         except XRolloutError as error:
             ui.notify(str(error), type="negative", timeout=10_000, close_button=True)
             return

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
+from functools import partial
 
-from nicegui import app, ui
+from nicegui import app, background_tasks, ui
 from starlette.requests import Request as HttpRequest
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
@@ -17,7 +19,7 @@ from xrollout_ros.ui.dashboard.live import Live
 from xrollout_ros.ui.dashboard.now import CAMERA, NowPage
 
 HOST = "127.0.0.1"
-PICTURE_S = 0.1
+PICTURE_S, _LOOK_S = 0.1, 0.02
 _BOUNDARY = "picture"
 _STREAM = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
 
@@ -36,6 +38,21 @@ def check_port(host: str, port: int) -> None:
             raise SpecError(
                 f"port {port} of {host} cannot be used ({error.strerror})", "Give another one: --port 8643."
             ) from error
+
+
+async def _when_open(port: int, ready: Callable[[], None]) -> None:
+    """The server says that it starts a moment before it listens."""
+
+    async def wait() -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection(HOST, port)
+                writer.close()
+                ready()
+                return
+            await asyncio.sleep(_LOOK_S)
+
+    background_tasks.create(wait(), name="when open")
 
 
 async def _stream(live: Live, topic: str, watching: AbstractContextManager[None]) -> AsyncIterator[bytes]:
@@ -78,7 +95,7 @@ def serve(live: Live, access: Access, ready: Callable[[], None]) -> None:
         return StreamingResponse(_stream(live, f"/{topic}", watching), media_type=_STREAM)
 
     app.add_middleware(Guard, access=access)
-    app.on_startup(ready)
+    app.on_startup(partial(_when_open, access.port, ready))
     try:
         ui.run(
             host=HOST, port=access.port, title="XRollout", show=False, reload=False, show_welcome_message=False,
