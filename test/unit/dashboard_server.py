@@ -1,6 +1,6 @@
 """The dashboard of a graph that is made up, in a process of its own: what is asked for is told on standard output.
 
-``python -m test.unit.dashboard_server PORT MODEL.json``: the file says what is heard, and may be changed meanwhile.
+``python -m test.unit.dashboard_server PORT MODEL.json DATA``: the file says what is heard; it may be changed meanwhile.
 """
 
 from __future__ import annotations
@@ -83,10 +83,10 @@ class NoPictures:
 
 def main() -> None:
     """Serve until a signal."""
-    port, path = int(sys.argv[1]), Path(sys.argv[2])
+    port, path, data = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
     access = Access(port)
     live = Live(lambda: model_of(json.loads(path.read_text())), Told(), NoPictures())
-    serve(live, access, lambda: tell(act=access.link(Role.ACT), read=access.link(Role.READ)))
+    serve(live, data, access, lambda: tell(act=access.link(Role.ACT), read=access.link(Role.READ)))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.cookiejar
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -20,6 +21,8 @@ from typing import Any
 import pytest
 
 pytest.importorskip("nicegui")
+
+from .mining_data import add
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
@@ -57,7 +60,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     # NiceGUI serves nothing by itself where it takes itself to be tested.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "test.unit.dashboard_server", str(port), str(model)],
+        [sys.executable, "-m", "test.unit.dashboard_server", str(port), str(model), str(model.parent / "data")],
         stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**environment, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert process.stdout is not None
@@ -145,6 +148,29 @@ def test_buttons_ask_once_or_twice_and_say_what_came_of_it(page: Any, served: Se
     page.get_by_role("button", name="Save highlight").click()
     assert served.told() == {"trigger": "save_highlight"}, "the unsure one has asked for nothing"
     page.get_by_text("Is a graph running in this ROS domain?").wait_for(timeout=2000)
+
+
+def test_failures_lead_to_the_episode_at_the_moment_it_went_wrong(page: Any, served: Served, bags: Any) -> None:
+    page.get_by_role("link", name="Failures").click()
+    page.get_by_role("alert").get_by_text("is not there").wait_for(timeout=30_000)
+    for number in range(10):
+        add(bags, (0.01 * number, 0.65), minute=number)
+    for number in range(6):
+        add(bags, (-0.2, 0.6 + 0.02 * number), "dropped", minute=20 + number, goal=(0.1 * number, 0.8), seed=number)
+    shutil.copytree(bags.data, served.model.parent / "data")
+    page.get_by_role("button", name="Look again").click()
+    page.get_by_text("10/16").wait_for(timeout=60_000)
+    assert "6 attempts" in page.inner_text("body")
+    assert page.get_by_role("img", name="Successes of attempts by start").count()
+    page.get_by_text("dropped").first.click()
+    page.get_by_role("link", name="most typical").click()
+    page.get_by_text("Scrubber").wait_for(timeout=30_000)
+    body = page.inner_text("body")
+    assert "dropped" in body
+    assert re.search(r"\d\.\d\d s, row \d+ of \d+", body)
+    page.goto(page.url.rsplit("/", 1)[0] + "/NOWHERE")
+    page.get_by_role("alert").wait_for()
+    assert "NOWHERE" in page.inner_text("body")
 
 
 def test_it_loads_nothing_from_elsewhere_and_fits_a_phone(browser: Any, served: Served) -> None:

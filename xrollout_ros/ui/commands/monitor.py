@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
 from xrollout_ros.ui.console import output
+from xrollout_ros.ui.options import data_option
 
 
 @click.command()
 @click.option("--dashboard", is_flag=True, help="Show it as a web page on this machine, where one may also act.")
 @click.option("--port", type=click.IntRange(1024, 65535), default=8642, show_default=True, help="Of the web page.")
-def monitor(dashboard: bool, port: int) -> None:
+@data_option
+def monitor(dashboard: bool, port: int, data: Path) -> None:
     """Watch a running graph in the terminal, or on a web page.
 
     Shows mode, attempt, success so far, rates, latency, recorder, safety and which nodes are alive. Keys or buttons
@@ -24,7 +27,7 @@ def monitor(dashboard: bool, port: int) -> None:
     if dashboard:
         from xrollout_ros.ui.dashboard.run import run
 
-        run(port, output())
+        run(port, data, output())
         return
     from xrollout_ros.graph.acting import Acting
     from xrollout_ros.graph.monitor import watching

@@ -10,7 +10,7 @@ from nicegui import ui
 from xrollout_ros.core.modes import Mode
 from xrollout_ros.ui.dashboard.access import Role
 
-PAGES = (("/", "Now", "sensors"),)
+PAGES = (("/", "Now", "sensors"), ("/failures", "Failures", "troubleshoot"))
 MODE_COLOURS = {
     Mode.IDLE: "#475569",
     Mode.AUTONOMOUS: "#15803d",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 
 from xrollout_ros.graph.acting import Acting
@@ -12,7 +14,7 @@ from xrollout_ros.ui.dashboard.live import Live
 from xrollout_ros.ui.dashboard.server import HOST, check_port, serve
 
 
-def run(port: int, console: Console) -> None:
+def run(port: int, data: Path, console: Console) -> None:
     """Serve the dashboard until Ctrl-C.
 
     Raises:
@@ -27,4 +29,4 @@ def run(port: int, console: Console) -> None:
         console.print("Ctrl-C ends it.")
 
     with watching() as (observer, node):
-        serve(Live(observer.model, Acting(node), Cameras(node)), access, ready)
+        serve(Live(observer.model, Acting(node), Cameras(node)), data, access, ready)

@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 
 from nicegui import app, background_tasks, ui
 from starlette.requests import Request as HttpRequest
@@ -15,6 +16,9 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from xrollout_ros.core.errors import DataError, SpecError
 from xrollout_ros.ui.dashboard.access import ROLE, Access, Guard
+from xrollout_ros.ui.dashboard.commands import Viewers
+from xrollout_ros.ui.dashboard.episode import episode_page
+from xrollout_ros.ui.dashboard.failures import Findings, failures_page
 from xrollout_ros.ui.dashboard.live import Live
 from xrollout_ros.ui.dashboard.now import CAMERA, NowPage
 
@@ -72,11 +76,12 @@ async def _stream(live: Live, topic: str, watching: AbstractContextManager[None]
         watching.__exit__(None, None, None)
 
 
-def serve(live: Live, access: Access, ready: Callable[[], None]) -> None:
+def serve(live: Live, data: Path, access: Access, ready: Callable[[], None]) -> None:
     """Serve the pages to whoever has a token.
 
     Args:
         live: the graph.
+        data: folder of the bags.
         access: the tokens.
         ready: called once pages can be opened.
     """
@@ -84,6 +89,18 @@ def serve(live: Live, access: Access, ready: Callable[[], None]) -> None:
     @ui.page("/")
     def now(request: HttpRequest) -> None:
         NowPage(live, getattr(request.state, ROLE))
+
+    findings, viewers = Findings(data), Viewers()
+
+    @ui.page("/failures")
+    def failures(request: HttpRequest) -> None:
+        failures_page(findings, getattr(request.state, ROLE))
+
+    @ui.page("/episode/{episode_id}")
+    async def episode(episode_id: str, request: HttpRequest) -> None:
+        await episode_page(episode_id, data, viewers, getattr(request.state, ROLE))
+
+    app.on_shutdown(viewers.close)
 
     @app.get(f"{CAMERA}/{{topic:path}}")
     def camera(topic: str) -> Response:
