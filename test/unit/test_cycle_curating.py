@@ -45,5 +45,9 @@ def test_a_policy_that_teaches_itself_is_curated_by_a_rule_more() -> None:
 
 
 def test_changes_are_put_together_and_the_later_ones_count() -> None:
-    one, other = {"a": {"b": 1, "c": 2}, "rules": [1], "d": [1]}, {"a": {"b": 3}, "rules": [2], "d": [2]}
-    assert changed(one, other) == {"a": {"b": 3, "c": 2}, "rules": [1, 2], "d": [2]}
+    one = {"rules": [{"name": "a"}], "levels": {4: {"frames": ["x"]}}, "d": [1]}
+    other = {"rules": [{"name": "b"}], "levels": {4: {"filter": "all"}, 3: {}}, "name": "mine", "d": [2]}
+    assert changed(one, other) == {
+        "rules": [{"name": "a"}, {"name": "b"}], "levels": {4: {"frames": ["x"], "filter": "all"}, 3: {}},
+        "name": "mine", "d": [2],
+    }  # fmt: skip

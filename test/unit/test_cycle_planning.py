@@ -18,7 +18,6 @@ from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.modes import Severity
 from xrollout_ros.core.resources import load_task
 from xrollout_ros.cycle.attempts import tallies
-from xrollout_ros.cycle.jobs import changed
 from xrollout_ros.cycle.recipe import FlywheelRecipe, StageSpec, TriggerSpec, load_recipe, recipe_from
 from xrollout_ros.cycle.record import Stage, Tally
 from xrollout_ros.cycle.seeds import Purpose, first_seed
@@ -180,12 +179,3 @@ def test_the_shipped_recipe_is_the_usual_one(tmp_path: Path) -> None:
 def test_what_is_wrong_in_a_recipe_is_named(document: dict[str, object], named: str) -> None:
     with pytest.raises(SpecError, match=named.replace(".", r"\.")):
         recipe_from(document, "mine.yaml")
-
-
-def test_changes_to_the_pyramids_recipe_are_put_together() -> None:
-    one = {"rules": [{"name": "a"}], "levels": {4: {"frames": ["x"]}}}
-    other = {"rules": [{"name": "b"}], "levels": {4: {"filter": "all"}, 3: {}}, "name": "mine"}
-    assert changed(one, other) == {
-        "rules": [{"name": "a"}, {"name": "b"}], "levels": {4: {"frames": ["x"], "filter": "all"}, 3: {}},
-        "name": "mine",
-    }  # fmt: skip

@@ -87,7 +87,9 @@ ENTRIES = {
     "replay": Entry(
         "xrollout_ros.ui.commands.replay:replay", "Replay an attempt in simulation or into a policy, and compare."
     ),
-    "monitor": Entry("xrollout_ros.ui.commands.monitor:monitor", "Watch a running graph in the terminal."),
+    "monitor": Entry(
+        "xrollout_ros.ui.commands.monitor:monitor", "Watch a running graph, in the terminal or on a web page."
+    ),
 }
 
 

@@ -16,7 +16,7 @@ from xrollout_ros.ui.options import data_option
 @click.option("--port", type=click.IntRange(1024, 65535), default=8642, show_default=True, help="Of the web page.")
 @data_option
 def monitor(dashboard: bool, port: int, data: Path) -> None:
-    """Watch a running graph in the terminal, or on a web page.
+    """Watch a running graph, in the terminal or on a web page.
 
     Shows mode, attempt, success so far, rates, latency, recorder, safety and which nodes are alive. Keys or buttons
     take over, hand back, hold, mark, save a highlight and stop. Ctrl-C ends it.
