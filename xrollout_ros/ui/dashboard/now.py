@@ -350,7 +350,7 @@ class Buttons:
         with ui.element("div").classes("grid grid-cols-2 sm:grid-cols-4 xl:grid-cols-8 gap-2 w-full"):
             for ask in ASKS:
                 icon, colour = _LOOKS[ask.name]
-                button = ui.button(ask.name, icon=icon).props(f"color={colour}").classes("w-full min-h-14").props("no-wrap")
+                button = ui.button(ask.name, icon=icon).props(f"color={colour}").classes("w-full min-h-14")
                 button.on_click(self._twice(ask, button) if ask.twice else partial(self._do, ask))
 
     def _twice(self, ask: Ask, button: ui.button) -> Callable[[], Awaitable[None]]:
