@@ -56,8 +56,8 @@ def test_a_process_is_known_by_its_name_and_killed_alone() -> None:
             os.killpg(one.pid, signal.SIGKILL)
             assert await one.wait() == -signal.SIGKILL
             assert two.returncode is None
-            os.killpg(two.pid, signal.SIGINT)
-            assert await two.wait() == -signal.SIGINT
+            os.killpg(two.pid, signal.SIGTERM)
+            assert await two.wait() == -signal.SIGTERM
 
     asyncio.run(run())
 
