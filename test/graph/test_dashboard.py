@@ -35,6 +35,7 @@ def test_it_asks_a_running_graph_for_things_and_sees_what_its_cameras_send(
         assert [each.name for each in model.action] == ["dx", "dy", "dz", "gripper"]
         assert all(each.lower <= each.value <= each.upper for each in model.action)
         assert model.attempt_s > 0
+        assert len({node.incarnation for node in model.nodes}) == len(model.nodes) > 4, "each process has its own"
         assert [score.name for score in model.scores]
         wait_for(lambda: CAMERA in cameras.topics(), 10, "the camera")
         with cameras.watching(CAMERA):

@@ -22,7 +22,6 @@ _STUCK_S = 0.6
 """An executor that has not turned for this long is not alive, unless a transition is under way."""
 
 clock = SystemClock()
-INCARNATION = new_id()
 
 
 class Pulse:
@@ -34,6 +33,8 @@ class Pulse:
 
     def __init__(self, node: Node, lifecycle_state: Callable[[], int]) -> None:
         self._node = node
+        # Made here: what is made when a module is imported, forks of one process would share.
+        self._incarnation = new_id()
         self._lifecycle_state = lifecycle_state
         self._publisher = node.create_publisher(Heartbeat, "heartbeat", EVENT)
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", EVENT)
@@ -81,7 +82,7 @@ class Pulse:
             message = Heartbeat(
                 stamp=time_msg(clock.wall_ns()),
                 node=self._node.get_name(),
-                incarnation=INCARNATION,
+                incarnation=self._incarnation,
                 lifecycle_state=self._lifecycle_state(),
                 uptime_s=seconds(clock.steady_ns() - self._born_ns),
                 worst_tick_s=worst,
