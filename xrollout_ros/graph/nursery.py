@@ -29,6 +29,8 @@ from setproctitle import setproctitle
 LINE_BYTES = 2**20
 """Longest line of output that is passed on."""
 _REQUEST_BYTES = 2**18
+_READABLE = {"SPT_NOENV": "1"}
+"""Lets setproctitle leave what ``/proc/<pid>/environ`` shows as it is."""
 _GONE = "the process that makes the nodes has ended"
 
 
@@ -71,7 +73,8 @@ class Nursery:
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._process = subprocess.Popen(
             [sys.executable, "-u", "-m", __name__, str(other.fileno()), *modules],
-            stdin=subprocess.DEVNULL, pass_fds=[other.fileno()], start_new_session=True, env=dict(environment),
+            stdin=subprocess.DEVNULL, pass_fds=[other.fileno()], start_new_session=True,
+            env={**environment, **_READABLE},
         )  # fmt: skip
         other.close()
         self._socket.setblocking(False)
