@@ -26,7 +26,7 @@ ifdef PYTEST_ARGS
 	@$(IN_ENV) python -m pytest $(PYTEST_ARGS)
 else
 	@$(IN_ENV) python -m pytest -n auto --dist worksteal -m "not graph and not ros2cli and not soak"
-	@$(IN_ENV) python -m pytest -m "graph or ros2cli"
+	@$(IN_ENV) python -m pytest -m "(graph or ros2cli) and not soak"
 endif
 
 test-pythons: ## the unit tests on each supported Python that is found, without ROS 2 and PyTorch
