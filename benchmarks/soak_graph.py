@@ -11,8 +11,9 @@ import sys
 import time
 from pathlib import Path
 
+from xrollout_ros.graph.nursery import NURSERY, made_by
+
 COMMAND = [sys.executable, "-c", "from xrollout_ros.ui.cli import main; main()"]
-NODE = re.compile(rb"xrollout (\w+)\0")
 DEATH = re.compile(r"\[starter\] (\w+) (?:ended|died).*?(by signal \w+|with status \d+)")
 END_S = 20.0
 
@@ -31,18 +32,7 @@ class Graph:
 
     def nodes(self) -> dict[str, int]:
         """Process id of each node that runs."""
-        parents, titles = dict[int, int](), dict[int, bytes]()
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                titles[int(folder.name)] = (folder / "cmdline").read_bytes()
-            except (OSError, IndexError):
-                continue
-        return {
-            node.group(1).decode(): pid
-            for pid, title in titles.items()
-            if (node := NODE.match(title)) and parents.get(parents[pid]) == self.process.pid
-        }
+        return {name: pid for name, pid in made_by(self.process.pid).items() if name != NURSERY}
 
     def output(self) -> str:
         return self.log.read_text(errors="replace")

@@ -22,6 +22,7 @@ from xrollout_ros.core.resources import share_dir
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.episodes.store import EpisodeEntry, find_episodes
 from xrollout_ros.graph.monitor import GraphObserver
+from xrollout_ros.graph.nursery import made_by
 
 from ..checkpoints import make_checkpoint
 
@@ -52,20 +53,6 @@ def wait_for_policy_commands(observer: GraphObserver, number: int) -> None:
     wait_for(driving, 60, f"the policy drives attempt {number}")
 
 
-def nodes_of(starter: int) -> Iterator[tuple[int, str]]:
-    """Process id and name of each node that a starter has made."""
-    parents, titles = dict[int, int](), dict[int, str]()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            titles[int(folder.name)] = (folder / "cmdline").read_bytes().split(b"\0")[0].decode()
-        except (OSError, IndexError):
-            continue
-    for pid, title in titles.items():
-        if title.startswith("xrollout ") and parents.get(parents.get(pid, 0)) == starter:
-            yield pid, title.removeprefix("xrollout ")
-
-
 @dataclass
 class Graph:
     """A graph started by ``xrollout up``."""
@@ -79,8 +66,8 @@ class Graph:
         return self.log.read_text()
 
     def pid_of(self, node: str) -> int | None:
-        """Process id of a node, from what the kernel says of the starter's grandchildren."""
-        return next((pid for pid, name in nodes_of(self.process.pid) if name == node), None)
+        """Process id of a node, or of the nursery."""
+        return made_by(self.process.pid).get(node)
 
     def kill(self, node: str, number: signal.Signals = signal.SIGKILL) -> None:
         pid = self.pid_of(node)

@@ -16,10 +16,12 @@ from mcap.stream_reader import StreamReader
 
 from xrollout_ros.core.clock import NS
 from xrollout_ros.core.episode import Outcome, OutcomeSource
+from xrollout_ros.core.errors import GraphError
 from xrollout_ros.core.fields import stamp_ns
 from xrollout_ros.core.modes import Mode, Source
 from xrollout_ros.episodes.bag_reader import verify
 from xrollout_ros.graph.monitor import observe
+from xrollout_ros.graph.nursery import made_by
 
 from ..checkpoints import make_checkpoint
 from .conftest import Graph, wait_for, wait_for_policy_commands
@@ -144,6 +146,25 @@ def test_recorder_killed_ends_the_attempt_and_the_next_one_is_recorded(
     assert len(first.action) > 20
     assert second.step[0] == 0, "the recorder that came back has it from its first step"
     assert (graph.data / ".torn" / repaired.path.name).is_dir()
+
+
+def test_the_process_that_makes_the_nodes_is_killed_and_the_graph_ends_loudly_with_its_bag_closed(
+    start_graph: Start, checkpoint: Path, long_task: Path
+) -> None:
+    with observe() as observer:
+        graph = start_graph("deploy", model=checkpoint, task=long_task, episodes=1)
+        wait_for_policy_commands(observer, 1)
+        nodes = made_by(graph.process.pid)
+        graph.kill("nursery")
+        assert graph.wait(15) == GraphError.exit_code, graph.output()
+    assert "the process that makes the nodes has ended" in graph.output()
+    # What has ended and whom nobody asked about has no command line any more.
+    left = [name for name, pid in nodes.items() if (line := Path(f"/proc/{pid}/cmdline")).exists() and line.read_bytes()]
+    assert left == [], "nothing runs on"
+    [entry] = graph.entries()
+    assert entry.meta is not None
+    assert not entry.meta.recovered, "it was closed, not found torn"
+    assert verify(entry.path).messages > 0
 
 
 def test_manager_killed_leaves_the_robot_held_and_the_bag_closed(

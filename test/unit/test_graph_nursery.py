@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,15 +13,15 @@ import pytest
 
 pytest.importorskip("setproctitle")
 
-from xrollout_ros.graph.nursery import NodeProcess, Nursery
+from xrollout_ros.graph.nursery import NodeProcess, Nursery, made_by
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = "test.unit.nursery_child"
 
 
 @asynccontextmanager
-async def nursery(*modules: str) -> AsyncIterator[Nursery]:
-    made = Nursery([CHILD, *modules], {**os.environ, "PYTHONPATH": str(ROOT)})
+async def nursery(*modules: str, on_gone: Callable[[], None] = lambda: None) -> AsyncIterator[Nursery]:
+    made = Nursery([CHILD, *modules], {**os.environ, "PYTHONPATH": str(ROOT)}, on_gone)
     try:
         yield made
     finally:
@@ -62,14 +62,20 @@ def test_a_process_is_known_by_its_name_and_killed_alone() -> None:
     asyncio.run(run())
 
 
-def test_a_killed_nursery_leaves_no_process_behind() -> None:
+def test_where_the_nursery_is_killed_processes_go_on_until_they_are_told_and_their_end_is_known() -> None:
     async def run() -> None:
-        async with nursery() as made:
-            node = await made.born("one", CHILD, ["wait"])
+        gone = asyncio.Event()
+        async with nursery(on_gone=gone.set) as made:
+            node, other = await made.born("one", CHILD, ["wait"]), await made.born("two", CHILD, ["wait"])
             assert await node.output.readline() == b"waiting\n"
-            parent = int(Path(f"/proc/{node.pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-            os.kill(parent, signal.SIGKILL)
-            assert await asyncio.wait_for(node.wait(), 30) == -signal.SIGKILL
+            there = made_by(os.getpid())
+            assert (there["one"], there["two"]) == (node.pid, other.pid)
+            os.kill(there["nursery"], signal.SIGKILL)
+            await asyncio.wait_for(gone.wait(), 30)
+            assert node.returncode is None
+            for each in (node, other):
+                os.killpg(each.pid, signal.SIGKILL)
+                await asyncio.wait_for(each.wait(), 30)
             assert await output(node) == "", "the end of what it writes"
             with pytest.raises(ChildProcessError, match="the process that makes the nodes has ended"):
                 await made.born("two", CHILD, ["tell", ""])

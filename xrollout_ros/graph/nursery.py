@@ -17,21 +17,46 @@ import importlib
 import json
 import os
 import selectors
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from setproctitle import setproctitle
 
+NURSERY = "nursery"
 LINE_BYTES = 2**20
 """Longest line of output that is passed on."""
 _REQUEST_BYTES = 2**18
 _READABLE = {"SPT_NOENV": "1"}
 """Lets setproctitle leave what ``/proc/<pid>/environ`` shows as it is."""
 _GONE = "the process that makes the nodes has ended"
+_UNKNOWN = 1
+"""Exit status of what ended after the nursery, which alone could have said."""
+_TITLE = "xrollout "
+"""How ``ps`` shows a node; its name follows."""
+
+
+def made_by(starter: int) -> dict[str, int]:
+    """Process id by name of each node that runs, and of the nursery: what the kernel says of a starter's children.
+
+    Args:
+        starter: process id of ``xrollout up``.
+    """
+    parents, titles = dict[int, int](), dict[int, str]()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            titles[int(folder.name)] = (folder / "cmdline").read_bytes().split(b"\0")[0].decode()
+        except (OSError, IndexError):
+            continue
+    return {
+        title.removeprefix(_TITLE): pid
+        for pid, title in titles.items()
+        if title.startswith(_TITLE) and starter in (parents[pid], parents.get(parents[pid]))
+    }
 
 
 class NodeProcess:
@@ -50,9 +75,8 @@ class NodeProcess:
 
     def ended(self, status: int) -> None:
         """It has ended."""
-        if self.returncode is None:
-            self.returncode = status
-            self._over.set()
+        self.returncode = status
+        self._over.set()
 
     async def wait(self) -> int:
         """Its exit status, once it has ended."""
@@ -67,9 +91,11 @@ class Nursery:
     Args:
         modules: what to import beforehand.
         environment: of all processes.
+        on_gone: called when the nursery has ended by itself. What it made runs on; how it ends is not known then.
     """
 
-    def __init__(self, modules: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, modules: Sequence[str], environment: Mapping[str, str], on_gone: Callable[[], None]) -> None:
+        self._on_gone = on_gone
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._process = subprocess.Popen(
             [sys.executable, "-u", "-m", __name__, str(other.fileno()), *modules],
@@ -142,17 +168,30 @@ class Nursery:
                 answer.set_result(node)
 
     def _gone(self) -> None:
-        """Nobody knows any more how the processes end: they are ended."""
         self._loop.remove_reader(self._socket)
         for pid, node in self._nodes.items():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
-            node.ended(-signal.SIGKILL)
+            self._wait_for(pid, node)
         self._nodes.clear()
         for answer, _ in self._asked:
             if not answer.done():
                 answer.set_exception(ChildProcessError(_GONE))
         self._asked.clear()
+        self._on_gone()
+
+    def _wait_for(self, pid: int, node: NodeProcess) -> None:
+        """Have a node know when it has ended, though it is nobody's child any more."""
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            node.ended(_UNKNOWN)
+            return
+
+        def over() -> None:
+            self._loop.remove_reader(descriptor)
+            os.close(descriptor)
+            node.ended(_UNKNOWN)
+
+        self._loop.add_reader(descriptor, over)
 
 
 class _Served:
@@ -208,7 +247,7 @@ class _Served:
         for descriptor in self._born:
             os.close(descriptor)
         sys.argv = [request["module"], *request["arguments"]]
-        setproctitle(f"xrollout {request['name']}")
+        setproctitle(f"{_TITLE}{request['name']}")
         return str(request["module"])
 
     def _ended(self, descriptor: int) -> None:
@@ -227,7 +266,7 @@ class _Served:
 def main() -> None:
     """``python -m xrollout_ros.graph.nursery DESCRIPTOR MODULE …``."""
     descriptor, *modules = sys.argv[1:]
-    setproctitle("xrollout nursery")
+    setproctitle(f"{_TITLE}{NURSERY}")
     for name in modules:
         # What cannot be imported says so where it is needed.
         with contextlib.suppress(ImportError):

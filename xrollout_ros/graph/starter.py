@@ -115,8 +115,9 @@ class _Starter:
             loop.add_signal_handler(number, self._interrupt)
         watchers = []
         nursery = self._nursery = Nursery(
-            [child.process.module for child in self._children], {**os.environ, **self._middleware.variables}
-        )
+            [child.process.module for child in self._children], {**os.environ, **self._middleware.variables},
+            self._nursery_gone,
+        )  # fmt: skip
         try:
             self._log_dir.mkdir(parents=True, exist_ok=True)
             if self._middleware.warning:
@@ -146,6 +147,11 @@ class _Starter:
         if not self._interrupted:
             self._say("ending: closing the bag, taking the nodes down")
         self._interrupted = True
+        self._ending.set()
+
+    def _nursery_gone(self) -> None:
+        self._failure = GraphError("the process that makes the nodes has ended", "Start the graph again.")
+        self._say(f"{self._failure.what}; ending: closing the bag, taking the nodes down")
         self._ending.set()
 
     async def _start(self, child: _Child) -> None:
