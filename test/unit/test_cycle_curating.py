@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from xrollout_ros.core.resources import load_task
-from xrollout_ros.cycle.curating import changed, recipe_changes
+from xrollout_ros.cycle.curating import recipe_changes
 from xrollout_ros.cycle.recipe import FlywheelRecipe, recipe_from
 from xrollout_ros.cycle.record import CycleRecord, Stage
-from xrollout_ros.learning.pyramid.recipe import changed_recipe
+from xrollout_ros.learning.pyramid.recipe import changed_recipe, merged
 
 
 def record_of(stage: Stage = Stage.MINING, **given: Any) -> CycleRecord:
@@ -47,7 +47,7 @@ def test_a_policy_that_teaches_itself_is_curated_by_a_rule_more() -> None:
 def test_changes_are_put_together_and_the_later_ones_count() -> None:
     one = {"rules": [{"name": "a"}], "levels": {4: {"frames": ["x"]}}, "d": [1]}
     other = {"rules": [{"name": "b"}], "levels": {4: {"filter": "all"}, 3: {}}, "name": "mine", "d": [2]}
-    assert changed(one, other) == {
+    assert merged(one, other) == {
         "rules": [{"name": "a"}, {"name": "b"}], "levels": {4: {"frames": ["x"], "filter": "all"}, 3: {}},
         "name": "mine", "d": [2],
     }  # fmt: skip

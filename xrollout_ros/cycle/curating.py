@@ -67,24 +67,12 @@ def curate(record: CycleRecord, folder: Path, told: Told) -> Curated:
 
 def recipe_changes(record: CycleRecord, task: TaskSpec) -> dict[str, Any]:
     """What this cycle changes in the shipped recipe of the pyramid; what the flywheel's own recipe says goes before."""
+    from xrollout_ros.learning.pyramid.recipe import merged
+
     changes = dict(record.recipe.pyramid)
     if record.stage is Stage.AUTO_LABELS:
-        changes = changed(_OWN_SUCCESSES, changes)
+        changes = merged(_OWN_SUCCESSES, changes)
     if task.mirror is not None and not record.recipe.train.options.get("cameras"):
         # Few demonstrations are what a flywheel begins with, and these are twice as many for nothing.
-        changes = changed({"augment": {"mirror": True}}, changes)
+        changes = merged({"augment": {"mirror": True}}, changes)
     return changes
-
-
-def changed(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Both changes to a recipe; lists are put together, of values the other's counts."""
-    found = dict(one)
-    for name, value in other.items():
-        before = found.get(name)
-        if isinstance(before, dict) and isinstance(value, dict):
-            found[name] = changed(before, value)
-        elif isinstance(before, list) and isinstance(value, list) and name == "rules":
-            found[name] = [*before, *value]
-        else:
-            found[name] = value
-    return found

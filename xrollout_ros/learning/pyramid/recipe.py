@@ -170,7 +170,7 @@ def changed_recipe(given: dict[Any, Any], origin: Path) -> Recipe:
         given["levels"] = {int(key) if str(key).isdecimal() else key: value for key, value in levels.items()}
     shipped = load_yaml(shipped_recipe(), "recipe")
     assert isinstance(shipped, dict)
-    return _recipe(_merged(shipped, given), origin)
+    return _recipe(merged(shipped, given), origin)
 
 
 def _recipe(document: object, origin: Path) -> Recipe:
@@ -194,12 +194,13 @@ def _place(document: object, location: Sequence[int | str]) -> str:
     return ".".join(parts)
 
 
-def _merged(shipped: dict[Any, Any], given: dict[Any, Any]) -> dict[Any, Any]:
+def merged(shipped: dict[Any, Any], given: dict[Any, Any]) -> dict[Any, Any]:
+    """A recipe as it is written, with changes: sections one by one, rules and gates by name, other values as given."""
     found = dict(shipped)
     for name, value in given.items():
         before = shipped.get(name)
         if isinstance(before, dict) and isinstance(value, dict):
-            found[name] = _merged(before, value)
+            found[name] = merged(before, value)
         elif _named(before) and _named(value):
             found[name] = _merged_by_name(before, value)
         else:
@@ -215,7 +216,7 @@ def _merged_by_name(shipped: list[dict[Any, Any]], given: list[dict[Any, Any]]) 
     """Those shipped, as changed; then new ones. One that is given twice stays twice, which is refused later."""
     changes = {each["name"]: each for each in given}
     known = {each["name"] for each in shipped}
-    found = [_merged(each, changes.get(each["name"], {})) for each in shipped]
+    found = [merged(each, changes.get(each["name"], {})) for each in shipped]
     seen: set[Any] = set()
     for each in given:
         if each["name"] not in known or each["name"] in seen:
