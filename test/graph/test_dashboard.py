@@ -12,7 +12,7 @@ from xrollout_ros.core.errors import GraphError
 from xrollout_ros.core.modes import Mode, Request
 from xrollout_ros.graph.acting import Acting
 from xrollout_ros.graph.cameras import Cameras
-from xrollout_ros.graph.monitor import watching
+from xrollout_ros.graph.monitor import observe
 
 from .conftest import Graph, wait_for, wait_for_policy_commands
 
@@ -25,7 +25,8 @@ def test_it_asks_a_running_graph_for_things_and_sees_what_its_cameras_send(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setitem(os.environ, "ROS_DOMAIN_ID", ros_domain["ROS_DOMAIN_ID"])
-    with watching() as (observer, node):
+    with observe() as observer:
+        node = observer.node
         acting, cameras = Acting(node, "somebody"), Cameras(node)
         with pytest.raises(GraphError, match="nobody hears the request HOLD"):
             acting.request(Request.HOLD)
@@ -43,8 +44,9 @@ def test_it_asks_a_running_graph_for_things_and_sees_what_its_cameras_send(
             assert picture.startswith(b"\xff\xd8\xff")
             wait_for(lambda: cameras.picture(CAMERA, number)[1] > number, 30, "the next one")
         assert not [each for each in node.subscriptions if each.topic_name == CAMERA], "nobody looks any more"
-        with pytest.raises(KeyError), cameras.watching("/nowhere"):
-            pass
+        for topic in ("/nowhere", "/xrollout/episode"):
+            with pytest.raises(KeyError), cameras.watching(topic):
+                pass
         assert "messages" in acting.trigger("save_highlight")
         acting.request(Request.MARK_SUCCESS, model.episode.episode_id if model.episode is not None else "")
         wait_for(lambda: observer.model().recent == ("success",), 30, "the attempt was marked")

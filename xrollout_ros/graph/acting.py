@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import threading
 from typing import Any
 
 from rclpy.node import Node
@@ -13,6 +12,7 @@ from xrollout.msg import OperatorRequest
 from xrollout_ros.core.errors import GraphError
 from xrollout_ros.core.modes import Request
 from xrollout_ros.graph.conversions import time_msg
+from xrollout_ros.graph.lifecycle import call
 from xrollout_ros.graph.pulse import clock
 from xrollout_ros.graph.qos import EVENT
 
@@ -67,15 +67,7 @@ class Acting:
         client = self._clients[name]
         if not client.wait_for_service(ANSWER_S):
             raise GraphError(f"the service {name} is not there", "Is a graph running in this ROS domain?")
-        answered = threading.Event()
-        future = client.call_async(Trigger.Request())
-        future.add_done_callback(lambda _: answered.set())
-        if not answered.wait(ANSWER_S):
-            client.remove_pending_request(future)
-            raise GraphError(
-                f"the service {name} did not answer within {ANSWER_S:g} s", "Look at the node that has it."
-            )
-        answer = future.result()
+        answer = call(client, Trigger.Request(), ANSWER_S, name.replace("_", " "))
         if not answer.success:
             raise GraphError(f"{name}: {answer.message}", "")
         return str(answer.message)

@@ -62,7 +62,7 @@ class Cameras:
             watched = self._watched.get(topic)
             if watched is None:
                 kinds = dict(self._node.get_topic_names_and_types())[topic]
-                kind = next(_KINDS[name] for name in kinds if name in _KINDS)
+                kind = _KINDS[next((name for name in kinds if name in _KINDS), kinds[0])]
                 subscription = self._node.create_subscription(
                     kind, topic, lambda message: self._take(topic, message), qos_profile_sensor_data
                 )

@@ -19,7 +19,6 @@ from xrollout.msg import (
     Command,
     EpisodeState,
     FailureTag,
-    FlywheelState,
     Heartbeat,
     PolicyStatus,
     RecorderStatus,
@@ -39,7 +38,6 @@ from xrollout_ros.runtime.monitor_model import (
     ActionView,
     EpisodeView,
     FailureLine,
-    FlywheelView,
     MonitorModel,
     NodeHealth,
     PolicyView,
@@ -88,7 +86,6 @@ class _Knowledge:
     closed: int = 0
     recent: dict[str, str] = field(default_factory=dict)
     """Outcome by attempt."""
-    flywheel: FlywheelState | None = None
     command: Command | None = None
     policy: PolicyStatus | None = None
     recorder: RecorderStatus | None = None
@@ -102,6 +99,8 @@ class GraphObserver:
     """Subscribes to the graph's own topics; :meth:`model` may be called from any thread."""
 
     def __init__(self, node: Node) -> None:
+        self.node = node
+        """What it hears by; who acts too may use it."""
         self._lock = threading.Lock()
         self._known = _Knowledge(_clock.steady_ns())
         for topic, kind, qos, take in (
@@ -114,7 +113,6 @@ class GraphObserver:
             ("heartbeat", Heartbeat, EVENT, self._on_heartbeat),
             ("supervisor/event", SafetyEvent, EVENT, self._on_safety),
             ("failure", FailureTag, EVENT, self._on_failure),
-            ("flywheel", FlywheelState, LATCHED, self._on_flywheel),
         ):
             node.create_subscription(kind, topic, self._taking(topic, take), qos)
 
@@ -168,9 +166,6 @@ class GraphObserver:
     def _on_failure(self, message: FailureTag, now_ns: int) -> None:
         self._known.failures.appendleft(message)
 
-    def _on_flywheel(self, message: FlywheelState, now_ns: int) -> None:
-        self._known.flywheel = message
-
     def _on_heartbeat(self, message: Heartbeat, now_ns: int) -> None:
         heard = self._known.nodes.get(message.node)
         restarts = 0
@@ -205,7 +200,6 @@ class GraphObserver:
                 command_source=_source(known.command, episode),
                 action=_action(known),
                 scores=_scores(known.policy, _thresholds(episode.robot) if episode is not None else {}),
-                flywheel=_flywheel_view(known.flywheel),
                 policy=_policy_view(known.policy) if known.policy is not None else None,
                 recorder=_recorder_view(known.recorder) if known.recorder is not None else None,
                 nodes=tuple(_health(heard, now_ns) for _, heard in sorted(known.nodes.items())),
@@ -260,16 +254,6 @@ def _scores(policy: PolicyStatus | None, thresholds: Mapping[str, float]) -> tup
         return ()
     named = zip(policy.score_names, policy.score_values, strict=True)
     return tuple(ScoreView(name, value, thresholds.get(name)) for name, value in named)
-
-
-def _flywheel_view(message: FlywheelState | None) -> FlywheelView | None:
-    if message is None or not message.cycle_id:
-        return None
-    return FlywheelView(
-        number=message.number, state=message.state, stage=message.stage, target=message.target, doing=message.doing,
-        done=message.done, total=message.total, policy_id=message.policy_id, candidate_id=message.candidate_id,
-        ending=message.ending, stop=message.stop, reason=message.reason, next_step=message.next_step,
-    )  # fmt: skip
 
 
 def _episode_view(message: EpisodeState) -> EpisodeView:
@@ -337,13 +321,6 @@ def _safety_line(at_ns: int, event: SafetyEvent, now_ns: int) -> SafetyLine:
 @contextmanager
 def observe() -> Iterator[GraphObserver]:
     """An observer of the graph in this process's ROS domain, spinning in a thread of its own."""
-    with watching() as (observer, _):
-        yield observer
-
-
-@contextmanager
-def watching() -> Iterator[tuple[GraphObserver, Node]]:
-    """The same, with the node that it spins, for who acts too."""
     prepare()
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
@@ -353,7 +330,7 @@ def watching() -> Iterator[tuple[GraphObserver, Node]]:
     observer = GraphObserver(node)
     try:
         with SpinThread(executor, "observer"):
-            yield observer, node
+            yield observer
     finally:
         node.destroy_node()
         rclpy.try_shutdown(context=context)

@@ -142,26 +142,6 @@ class ScoreView:
 
 
 @dataclass(frozen=True)
-class FlywheelView:
-    """The cycle, as the manager tells it."""
-
-    number: int
-    state: str
-    stage: str
-    target: str
-    doing: str
-    done: int
-    total: int
-    """0: not known."""
-    policy_id: str
-    candidate_id: str
-    ending: str = ""
-    stop: str = ""
-    reason: str = ""
-    next_step: str = ""
-
-
-@dataclass(frozen=True)
 class MonitorModel:
     """Everything that the terminal view shows. The defaults mean "nothing heard yet"."""
 
@@ -192,7 +172,6 @@ class MonitorModel:
     scores: tuple[ScoreView, ...] = ()
     policy: PolicyView | None = None
     recorder: RecorderView | None = None
-    flywheel: FlywheelView | None = None
     nodes: tuple[NodeHealth, ...] = ()
     missing: tuple[str, ...] = ()
     """Nodes that the observer expects and has never heard."""
@@ -201,6 +180,11 @@ class MonitorModel:
     """Newest first."""
     failures: tuple[FailureLine, ...] = ()
     """Newest first."""
+
+    @property
+    def counted(self) -> int:
+        """Attempts in the success rate. A success is known a moment before its bag is closed."""
+        return max(self.closed, self.successes)
 
     @property
     def heard(self) -> bool:

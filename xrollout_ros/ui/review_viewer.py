@@ -1,4 +1,4 @@
-"""Opens an episode in a viewer beside the review, and ends it with the review."""
+"""Opens an episode in a viewer beside a review or the dashboard, and ends it with them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,15 @@ _SHOWN_BYTES = 4096
 
 
 class Viewer:
-    """One viewer at a time: `xrollout episodes open` in a process of its own; a context manager."""
+    """One viewer at a time: `xrollout episodes open` in a process of its own; a context manager.
 
-    def __init__(self, data: Path) -> None:
-        self._data = data
+    Args:
+        data: folder of the bags.
+        browser: it opens one; else it only says the links.
+    """
+
+    def __init__(self, data: Path, *, browser: bool = True) -> None:
+        self._data, self._browser = data, browser
         self._port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._files = ExitStack()
@@ -60,6 +65,7 @@ class Viewer:
                 str(self._data),
                 "--port",
                 str(self._port),
+                *([] if self._browser else ["--no-browser"]),
                 *([] if at_s is None else ["--at", f"{at_s:.3f}"]),
                 *(word for layer in without_layers for word in ("--without-layer", layer)),
             ],
@@ -74,7 +80,8 @@ class Viewer:
         told = self._told()
         if self._process.poll():
             return told or f"the viewer ended with exit code {self._process.returncode}"
-        return f"{told or 'the viewer is starting'}\n(it ends when another is opened, and with the review)"
+        with_whom = "the review" if self._browser else "the dashboard"
+        return f"{told or 'the viewer is starting'}\n(it ends when another is opened, and with {with_whom})"
 
     def _wait_until_told(self, process: subprocess.Popen[bytes]) -> None:
         """Until it has ended, or has said something and then nothing more for a while."""

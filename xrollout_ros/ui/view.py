@@ -13,7 +13,7 @@ from rich.text import Text
 
 from xrollout_ros.core.modes import Mode, Phase
 from xrollout_ros.mining.statistics import success_rate
-from xrollout_ros.runtime.monitor_model import MonitorModel, NodeHealth
+from xrollout_ros.runtime.monitor_model import FailureLine, MonitorModel, NodeHealth, SafetyLine
 from xrollout_ros.ui import text
 
 SLOW_TICK_S = 0.05
@@ -56,7 +56,7 @@ def lines(model: MonitorModel) -> str:
         parts.append(f"attempt {model.episode.number}{total} {model.episode.phase.name.lower()}")
         if model.episode.outcome:
             parts.append(model.episode.outcome)
-    parts.append(f"success {model.successes}/{_counted(model)}")
+    parts.append(f"success {model.successes}/{model.counted}")
     if model.help_wanted:
         parts.append(f"help wanted: {model.help_wanted}")
     parts.append(f"{model.command_rate_hz:.0f} commands/s")
@@ -120,13 +120,8 @@ def _attempt(model: MonitorModel) -> RenderableType:
         _row(rows, "robot", episode.robot)
         if episode.total:
             _row(rows, "progress", ProgressBar(total=episode.total, completed=model.closed, width=40))
-    _row(rows, "success", str(success_rate(model.successes, _counted(model))))
+    _row(rows, "success", str(success_rate(model.successes, model.counted)))
     return Panel(rows, title="attempt", title_align="left")
-
-
-def _counted(model: MonitorModel) -> int:
-    """Attempts in the success rate. A success is known a moment before its bag is closed."""
-    return max(model.closed, model.successes)
 
 
 def _control(model: MonitorModel) -> RenderableType:
@@ -206,15 +201,23 @@ def _events(model: MonitorModel) -> RenderableType:
     rows.add_column(no_wrap=True, style="dim")
     rows.add_column()
     for event in model.safety[:SHOWN_EVENTS]:
-        verb = "began" if event.began else "ended"
-        action = f": {event.action_taken}" if event.action_taken else ""
         style = "yellow" if event.began else "dim"
-        ago = f"{text.duration(event.age_s)} ago"
-        _row(rows, ago, Text(f"{event.check} ({event.severity.lower()}) {verb}{action}", style=style))
+        _row(rows, f"{text.duration(event.age_s)} ago", Text(event_words(event), style=style))
     for failure in model.failures[:SHOWN_EVENTS]:
-        stage = f" in {failure.stage}" if failure.stage else ""
-        _row(rows, "tag", Text.assemble((f"{failure.mode}{stage}", "red"), f": {failure.evidence}"))
+        what, evidence = tag_words(failure)
+        _row(rows, "tag", Text.assemble((what, "red"), f": {evidence}"))
     return Panel(rows, title="safety and failures", title_align="left")
+
+
+def event_words(event: SafetyLine) -> str:
+    """A change of a safety check."""
+    action = f": {event.action_taken}" if event.action_taken else ""
+    return f"{event.check} ({event.severity.lower()}) {'began' if event.began else 'ended'}{action}"
+
+
+def tag_words(tag: FailureLine) -> tuple[str, str]:
+    """What went wrong, and why one thinks so."""
+    return f"{tag.mode}{f' in {tag.stage}' if tag.stage else ''}", tag.evidence
 
 
 def _facts() -> Table:

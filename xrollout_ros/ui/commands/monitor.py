@@ -30,13 +30,13 @@ def monitor(dashboard: bool, port: int, data: Path) -> None:
         run(port, data, output())
         return
     from xrollout_ros.graph.acting import Acting
-    from xrollout_ros.graph.monitor import watching
+    from xrollout_ros.graph.monitor import observe
     from xrollout_ros.ui.keys import Keys
     from xrollout_ros.ui.monitor import act, watch
 
     console = output()
-    with watching() as (observer, node):
+    with observe() as observer:
         if console.is_terminal and sys.stdin.isatty():
-            act(observer.model, console, Acting(node), Keys("the monitor's keys", "Start it in a terminal."))
+            act(observer.model, console, Acting(observer.node), Keys("the monitor's keys", "Start it in a terminal."))
         else:
             watch(observer.model, console)

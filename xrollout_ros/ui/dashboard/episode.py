@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,18 @@ from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.core.modes import Source
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.ui.dashboard.access import Role
-from xrollout_ros.ui.dashboard.commands import Viewers
 from xrollout_ros.ui.dashboard.frame import Facts, card, page
 from xrollout_ros.ui.opening import how_to_open
+from xrollout_ros.ui.review_viewer import Viewer
 from xrollout_ros.ui.viewers.opened import Opened, find_bag, open_at
 
 _GREY = "#808080"
+_LINK = re.compile(r"https?://\S+")
 _MOST_ROWS = 4000
 """Of a curve: more cannot be seen."""
 
 
-async def episode_page(episode_id: str, data: Path, viewers: Viewers, role: Role) -> None:
+async def episode_page(episode_id: str, data: Path, viewer: Viewer, role: Role) -> None:
     """Make the page; an episode that cannot be read says why."""
     with page("Episode", role):
         if not episode_id.isalnum():
@@ -34,7 +36,7 @@ async def episode_page(episode_id: str, data: Path, viewers: Viewers, role: Role
             ui.label(str(error)).classes("text-lg").props('role="alert"')
             return
         if read is not None:  # None: the server ends
-            _EpisodePage(*read, data, viewers, role)
+            _EpisodePage(*read, viewer, role)
 
 
 def _read(episode_id: str, data: Path) -> tuple[Opened, EpisodeData]:
@@ -43,8 +45,8 @@ def _read(episode_id: str, data: Path) -> tuple[Opened, EpisodeData]:
 
 
 class _EpisodePage:
-    def __init__(self, opened: Opened, episode: EpisodeData, data: Path, viewers: Viewers, role: Role) -> None:
-        self._opened, self._episode, self._data, self._viewers = opened, episode, data, viewers
+    def __init__(self, opened: Opened, episode: EpisodeData, viewer: Viewer, role: Role) -> None:
+        self._opened, self._episode, self._viewer = opened, episode, viewer
         meta, effective = episode.meta, opened.effective
         outcome = effective.outcome.value if effective is not None else meta.outcome.value
         with card("Episode"):
@@ -114,13 +116,11 @@ class _EpisodePage:
             ).classes("w-full h-64").props(f'role="img" aria-label="{title} over time"')
 
     async def _foxglove(self) -> None:
-        episode_id = self._episode.meta.episode_id
-        try:
-            link = await self._viewers.foxglove(episode_id, str(self._data))
-        except XRolloutError as error:
-            ui.notify(str(error), type="negative", timeout=10_000, close_button=True)
-            return
-        self._link.set_text(link)
-        self._link.props(f'href="{link}"')
-        self._link.set_visibility(True)
-        ui.notify("it is served; open the link")
+        self._link.set_visibility(False)
+        said = await run.io_bound(self._viewer.open, self._episode.meta.episode_id)
+        found = _LINK.search(said or "")
+        if found is not None:
+            self._link.set_text(found.group())
+            self._link.props(f'href="{found.group()}"')
+            self._link.set_visibility(True)
+        ui.notify(said, type="positive" if found is not None else "negative", multi_line=True, timeout=10_000)

@@ -67,11 +67,10 @@ def card(title: str, classes: str = "") -> Iterator[ui.card]:
 
 
 class Facts:
-    """Names and values in two columns; only what has changed is sent."""
+    """Names and values in two columns."""
 
     def __init__(self, *names: str) -> None:
-        self._values: dict[str, ui.element] = {}
-        self._shown: dict[str, str] = {}
+        self._values: dict[str, ui.label] = {}
         with ui.element("dl").classes("facts numbers"):
             for name in names:
                 with ui.element("dt"):
@@ -80,11 +79,6 @@ class Facts:
                     self._values[name] = ui.label("–")
 
     def show(self, **values: str) -> None:
-        """Set values; an underscore stands for a space in a name."""
-        for key, value in values.items():
-            name = key.replace("_", " ")
-            if self._shown.get(name) != value:
-                self._shown[name] = value
-                label = self._values[name]
-                assert isinstance(label, ui.label)
-                label.set_text(value or "–")
+        """Set values; NiceGUI sends what has changed."""
+        for name, value in values.items():
+            self._values[name].set_text(value or "–")

@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 
 from nicegui import ui
 
-from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.core.modes import Mode, Phase
 from xrollout_ros.mining.statistics import success_rate
-from xrollout_ros.runtime.monitor_model import MonitorModel
+from xrollout_ros.runtime.monitor_model import ActionView, MonitorModel, ScoreView
 from xrollout_ros.ui import text
-from xrollout_ros.ui.asking import ASKS, SURE_S, Ask
 from xrollout_ros.ui.dashboard.access import Role
+from xrollout_ros.ui.dashboard.buttons import Buttons
 from xrollout_ros.ui.dashboard.frame import MODE_COLOURS, OUTCOME_COLOURS, Facts, card, page
+from xrollout_ros.ui.dashboard.gauges import Gauge, Gauges
 from xrollout_ros.ui.dashboard.live import HISTORY_S, Live
+from xrollout_ros.ui.view import SHOWN_EVENTS, event_words, tag_words
 
 PERIOD_S = 0.1
 """Between two looks of a page."""
 CURVES_S, CAMERAS_S = 0.5, 2.0
 CAMERA = "/camera"
 """Where pictures come from; a topic follows."""
-LAST, EVENTS = 20, 4
-"""Attempts whose success is shown beside that of the run; newest events of each kind."""
+LAST = 20
+"""Attempts whose success is shown beside that of the run."""
 GREY, NONE = "#808080", {"show": False}
 SILENT_S = 2.0
 """A graph that says nothing for longer is taken to be gone: heartbeats come five times a second."""
-_LOOKS = {
-    "Take over": ("pan_tool", "blue-8"),
-    "Hand back": ("smart_toy", "green-9"),
-    "Hold": ("pause", "orange-10"),
-    "Success": ("check", "green-9"),
-    "Failure": ("close", "deep-orange-10"),
-    "Save highlight": ("movie", "blue-grey-8"),
-    "STOP": ("dangerous", "red-10"),
-    "Reset stop": ("restart_alt", "blue-grey-8"),
-}
-"""Icon and colour of each button."""
 
 
 class NowPage:
@@ -73,7 +60,7 @@ class NowPage:
         ui.timer(CURVES_S, self._draw)
 
     def _changed(self, name: str, value: object) -> bool:
-        """Whether something is other than what the page has."""
+        """Whether something is other than what was drawn; texts and values NiceGUI compares by itself."""
         if name in self._shown and self._shown[name] == value:
             return False
         self._shown[name] = value
@@ -123,12 +110,12 @@ class NowPage:
     def _command(self) -> None:
         with card("Command"):
             self._command_facts = Facts("commands", "from")
-            self._bars = ui.element("div").classes("facts numbers items-center")
+            self._action = Gauges()
 
     def _policy(self) -> None:
         with card("Policy"):
             self._policy_facts = Facts("policy", "engine", "inference", "queue", "discarded", "errors")
-            self._scores = ui.element("div").classes("facts numbers items-center")
+            self._scores = Gauges()
 
     def _curves(self) -> None:
         with card(f"Last {HISTORY_S:.0f} s"):
@@ -149,7 +136,7 @@ class NowPage:
 
     def _recorder(self) -> None:
         with card("Recorder"):
-            self._recorder_facts = Facts("state", "bag", "written", "lost", "ring", "disk free", "error")
+            self._recorder_facts = Facts("state", "bag", "written", "lost", "ring", "disk", "error")
 
     def _nodes(self) -> None:
         with card("Nodes"):
@@ -158,10 +145,9 @@ class NowPage:
     def _refresh(self) -> None:
         model = self._live.model()
         gone = not model.heard or model.waiting_s > SILENT_S
-        if self._changed("gone", (gone, round(model.waiting_s) if gone else 0)):
-            self._quiet.set_visibility(gone)
-            self._quiet_line.set_text(f"The graph has not been heard for {text.duration(model.waiting_s)}.")
-            self._all.classes(add="opacity-50" if gone else "", remove="" if gone else "opacity-50")
+        self._quiet.set_visibility(gone)
+        self._quiet_line.set_text(f"The graph has not been heard for {text.duration(model.waiting_s)}." if gone else "")
+        self._all.classes(add="opacity-50" if gone else "", remove="" if gone else "opacity-50")
         self._show_mode(model)
         self._show_attempt(model)
         self._show_command(model)
@@ -172,20 +158,15 @@ class NowPage:
 
     def _show_mode(self, model: MonitorModel) -> None:
         name = model.mode.name if model.mode is not None else "MODE UNKNOWN"
-        if self._changed("mode", name):
-            self._mode.set_text(name)
-            colour = MODE_COLOURS[model.mode] if model.mode is not None else MODE_COLOURS[Mode.ESTOP]
-            self._mode_box.style(f"background: {colour}")
+        self._mode.set_text(name)
+        self._mode_box.style(f"background: {MODE_COLOURS[Mode.ESTOP if model.mode is None else model.mode]}")
         line = f"for {text.duration(model.mode_age_s)}" if model.mode is not None else "the supervisor was not heard"
         if model.operator:
             line += f" · {model.operator} is in control"
-        if self._changed("mode line", line):
-            self._mode_line.set_text(line)
-        if self._changed("reason", model.reason):
-            self._reason.set_text(model.reason)
-        if self._changed("help", model.help_wanted):
-            self._help.set_text(f"Help wanted: {model.help_wanted}")
-            self._help.set_visibility(bool(model.help_wanted))
+        self._mode_line.set_text(line)
+        self._reason.set_text(model.reason)
+        self._help.set_text(f"Help wanted: {model.help_wanted}")
+        self._help.set_visibility(bool(model.help_wanted))
 
     def _show_attempt(self, model: MonitorModel) -> None:
         episode = model.episode
@@ -200,12 +181,10 @@ class NowPage:
                 robot=episode.robot,
                 outcome=f"{episode.outcome}{said} {episode.outcome_reason}".strip(),
             )
-            if self._changed("progress", (model.closed, episode.total)):
-                self._progress.set_visibility(bool(episode.total))
-                self._progress.set_value(model.closed / episode.total if episode.total else 0)
-        counted = max(model.closed, model.successes)
-        if self._changed("success", (model.successes, counted)):
-            self._success.set_text(f"success {success_rate(model.successes, counted)}" if counted else "no attempt yet")
+            self._progress.set_visibility(bool(episode.total))
+            self._progress.set_value(model.closed / episode.total if episode.total else 0)
+        rate = success_rate(model.successes, model.counted)
+        self._success.set_text(f"success {rate}" if model.counted else "no attempt yet")
         last = model.recent[-LAST:]
         if self._changed("recent", last):
             won = sum(outcome == "success" for outcome in last)
@@ -223,21 +202,7 @@ class NowPage:
             commands=f"{model.command_rate_hz:.0f}/s",
             **{"from": "none heard" if source is None else source.name.lower()},
         )
-        if self._changed("action names", tuple(each.name for each in model.action)):
-            self._bars.clear()
-            self._values: list[tuple[ui.linear_progress, ui.label]] = []
-            with self._bars:
-                for each in model.action:
-                    ui.label(each.name)
-                    with ui.row().classes("items-center gap-2 no-wrap w-full"):
-                        bar = ui.linear_progress(0.5, show_value=False).props(f'aria-label="{each.name}"')
-                        self._values.append((bar, ui.label().classes("w-20 text-right")))
-        for (bar, label), each in zip(self._values, model.action, strict=True) if model.action else ():
-            share = (each.value - each.lower) / (each.upper - each.lower) if each.upper > each.lower else 0.5
-            if self._changed(f"action {each.name}", (round(share, 3), each.clipped)):
-                bar.set_value(min(1.0, max(0.0, share)))
-                bar.props(f"color={'orange-9' if each.clipped else 'primary'}")
-                label.set_text(f"{each.value:.3g}{' ✂' if each.clipped else ''}")
+        self._action.show([_of_action(each) for each in model.action])
 
     def _show_policy(self, model: MonitorModel) -> None:
         policy = model.policy
@@ -252,43 +217,21 @@ class NowPage:
             discarded=text.plural(policy.chunks_discarded, "chunk"),
             errors=f"{policy.errors}: {policy.last_error}" if policy.errors else "none",
         )
-        if self._changed("score names", tuple(each.name for each in model.scores)):
-            self._scores.clear()
-            self._score_rows: list[tuple[ui.linear_progress, ui.label]] = []
-            with self._scores:
-                for each in model.scores:
-                    ui.label(each.name)
-                    with ui.row().classes("items-center gap-2 no-wrap w-full"):
-                        bar = ui.linear_progress(0, show_value=False).props(f'aria-label="{each.name}"')
-                        bar.set_visibility(each.threshold is not None)
-                        self._score_rows.append((bar, ui.label()))
-        for (bar, label), each in zip(self._score_rows, model.scores, strict=True) if model.scores else ():
-            if self._changed(f"score {each.name}", round(each.value, 4)):
-                if each.threshold is not None:
-                    bar.set_value(min(1.0, max(0.0, each.value / each.threshold)))
-                    bar.props(f"color={'red-9' if each.value > each.threshold else 'primary'}")
-                of = f" of {each.threshold:g}" if each.threshold is not None else ""
-                label.set_text(f"{each.value:.3g}{of}")
+        self._scores.show([_of_score(each) for each in model.scores])
 
     def _show_events(self, model: MonitorModel) -> None:
-        lines = []
-        for event in model.safety[:EVENTS]:
-            what = f"{event.check} ({event.severity}) {'began' if event.began else 'ended'}"
-            lines.append((f"{text.duration(event.age_s)} ago", what, event.action_taken))
-        lines += [
-            ("tag", f"{tag.mode}{f' in {tag.stage}' if tag.stage else ''}", tag.evidence)
-            for tag in model.failures[:EVENTS]
-        ]
+        lines = [(f"{text.duration(event.age_s)} ago", event_words(event)) for event in model.safety[:SHOWN_EVENTS]]
+        lines += [("tag", ": ".join(tag_words(tag))) for tag in model.failures[:SHOWN_EVENTS]]
         if not self._changed("events", lines):
             return
         self._event_list.clear()
         with self._event_list:
             if not lines:
                 ui.label("nothing yet").classes("opacity-75")
-            for when, what, more in lines:
+            for when, what in lines:
                 with ui.row().classes("gap-2 no-wrap"):
                     ui.label(when).classes("opacity-75 whitespace-nowrap numbers")
-                    ui.label(f"{what}{f': {more}' if more else ''}")
+                    ui.label(what)
 
     def _show_recorder(self, model: MonitorModel) -> None:
         recorder = model.recorder
@@ -301,7 +244,7 @@ class NowPage:
             written=f"{text.size(recorder.bytes_written)}, {text.plural(recorder.received, 'message')}",
             lost=str(recorder.lost),
             ring=f"the last {text.duration(recorder.ring_s)}",
-            disk_free=text.size(recorder.disk_free),
+            disk=f"{text.size(recorder.disk_free)} free",
             error=recorder.error or recorder.upload_error,
         )
 
@@ -342,42 +285,15 @@ class NowPage:
         self._chart.run_chart_method("setOption", {"series": series})
 
 
-class Buttons:
-    """What a person may ask for."""
+def _of_action(each: ActionView) -> Gauge:
+    share = (each.value - each.lower) / (each.upper - each.lower) if each.upper > each.lower else 0.5
+    told = f"{each.value:.3g}{' ✂' if each.clipped else ''}"
+    return Gauge(each.name, told, share, "orange-9" if each.clipped else "primary")
 
-    def __init__(self, live: Live) -> None:
-        self._live = live
-        with ui.element("div").classes("grid grid-cols-2 sm:grid-cols-4 xl:grid-cols-8 gap-2 w-full"):
-            for ask in ASKS:
-                icon, colour = _LOOKS[ask.name]
-                button = ui.button(ask.name, icon=icon).props(f"color={colour}").classes("w-full min-h-14")
-                button.on_click(self._twice(ask, button) if ask.twice else partial(self._do, ask))
 
-    def _twice(self, ask: Ask, button: ui.button) -> Callable[[], Awaitable[None]]:
-        sure = False
-
-        def back() -> None:
-            nonlocal sure
-            sure = False
-            button.set_text(ask.name)
-
-        async def pressed() -> None:
-            nonlocal sure
-            if sure:
-                back()
-                await self._do(ask)
-                return
-            sure = True
-            button.set_text(f"{ask.name}: sure?")
-            ui.timer(SURE_S, back, once=True)
-
-        return pressed
-
-    async def _do(self, ask: Ask) -> None:
-        episode = self._live.model().episode
-        try:
-            said = await asyncio.to_thread(ask.do, self._live.actor, episode.episode_id if episode is not None else "")
-        except XRolloutError as error:
-            ui.notify(str(error), type="negative", timeout=10_000, close_button=True)
-            return
-        ui.notify(said, type="positive")
+def _of_score(each: ScoreView) -> Gauge:
+    if each.threshold is None:
+        return Gauge(each.name, f"{each.value:.3g}", None)
+    over = each.value > each.threshold
+    told = f"{each.value:.3g} of {each.threshold:g}"
+    return Gauge(each.name, told, each.value / each.threshold, "red-9" if over else "primary")

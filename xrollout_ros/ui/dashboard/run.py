@@ -8,7 +8,7 @@ from rich.console import Console
 
 from xrollout_ros.graph.acting import Acting
 from xrollout_ros.graph.cameras import Cameras
-from xrollout_ros.graph.monitor import watching
+from xrollout_ros.graph.monitor import observe
 from xrollout_ros.ui.dashboard.access import Access, Role
 from xrollout_ros.ui.dashboard.live import Live
 from xrollout_ros.ui.dashboard.server import HOST, check_port, serve
@@ -28,5 +28,5 @@ def run(port: int, data: Path, console: Console) -> None:
         console.print(f"only to look at: {access.link(Role.READ)}", soft_wrap=True)
         console.print("Ctrl-C ends it.")
 
-    with watching() as (observer, node):
-        serve(Live(observer.model, Acting(node), Cameras(node)), data, access, ready)
+    with observe() as observer:
+        serve(Live(observer.model, Acting(observer.node), Cameras(observer.node)), data, access, ready)

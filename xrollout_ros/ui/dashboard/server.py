@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -16,11 +15,11 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from xrollout_ros.core.errors import DataError, SpecError
 from xrollout_ros.ui.dashboard.access import ROLE, Access, Guard
-from xrollout_ros.ui.dashboard.commands import Viewers
 from xrollout_ros.ui.dashboard.episode import episode_page
 from xrollout_ros.ui.dashboard.failures import Findings, failures_page
-from xrollout_ros.ui.dashboard.live import Live
+from xrollout_ros.ui.dashboard.live import Live, Pictures
 from xrollout_ros.ui.dashboard.now import CAMERA, NowPage
+from xrollout_ros.ui.review_viewer import Viewer
 
 HOST = "127.0.0.1"
 PICTURE_S, _LOOK_S = 0.1, 0.02
@@ -59,21 +58,17 @@ async def _when_open(port: int, ready: Callable[[], None]) -> None:
     background_tasks.create(wait(), name="when open")
 
 
-async def _stream(live: Live, topic: str, watching: AbstractContextManager[None]) -> AsyncIterator[bytes]:
-    """Pictures one after another, for as long as somebody looks."""
+async def _stream(pictures: Pictures, topic: str) -> AsyncIterator[bytes]:
+    """Pictures one after another, for as long as somebody looks and they can be decoded."""
     known = 0
-    try:
+    with contextlib.suppress(DataError, KeyError), pictures.watching(topic):
         while True:
-            picture, number = await asyncio.to_thread(live.pictures.picture, topic, known)
+            picture, number = await asyncio.to_thread(pictures.picture, topic, known)
             if number != known:
                 known = number
                 head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
                 yield head.encode() + picture + b"\r\n"
             await asyncio.sleep(PICTURE_S)
-    except DataError:
-        return
-    finally:
-        watching.__exit__(None, None, None)
 
 
 def serve(live: Live, data: Path, access: Access, ready: Callable[[], None]) -> None:
@@ -90,7 +85,7 @@ def serve(live: Live, data: Path, access: Access, ready: Callable[[], None]) -> 
     def now(request: HttpRequest) -> None:
         NowPage(live, getattr(request.state, ROLE))
 
-    findings, viewers = Findings(data), Viewers()
+    findings, viewer = Findings(data), Viewer(data, browser=False)
 
     @ui.page("/failures")
     def failures(request: HttpRequest) -> None:
@@ -98,18 +93,16 @@ def serve(live: Live, data: Path, access: Access, ready: Callable[[], None]) -> 
 
     @ui.page("/episode/{episode_id}")
     async def episode(episode_id: str, request: HttpRequest) -> None:
-        await episode_page(episode_id, data, viewers, getattr(request.state, ROLE))
+        await episode_page(episode_id, data, viewer, getattr(request.state, ROLE))
 
-    app.on_shutdown(viewers.close)
+    app.on_shutdown(viewer.close)
 
     @app.get(f"{CAMERA}/{{topic:path}}")
     def camera(topic: str) -> Response:
-        try:
-            watching = live.pictures.watching(f"/{topic}")
-            watching.__enter__()
-        except KeyError:
-            return PlainTextResponse(f"nobody publishes images on /{topic}", 404)
-        return StreamingResponse(_stream(live, f"/{topic}", watching), media_type=_STREAM)
+        topic = f"/{topic}"
+        if topic not in live.pictures.topics():
+            return PlainTextResponse(f"nobody publishes images on {topic}", 404)
+        return StreamingResponse(_stream(live.pictures, topic), media_type=_STREAM)
 
     app.add_middleware(Guard, access=access)
     app.on_startup(partial(_when_open, access.port, ready))
