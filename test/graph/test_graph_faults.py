@@ -159,8 +159,8 @@ def test_the_process_that_makes_the_nodes_is_killed_and_the_graph_ends_loudly_wi
         assert graph.wait(15) == GraphError.exit_code, graph.output()
     assert "the process that makes the nodes has ended" in graph.output()
     # What has ended and whom nobody asked about has no command line any more.
-    left = [name for name, pid in nodes.items() if (line := Path(f"/proc/{pid}/cmdline")).exists() and line.read_bytes()]
-    assert left == [], "nothing runs on"
+    lines = [Path(f"/proc/{pid}/cmdline") for pid in nodes.values()]
+    assert not [line for line in lines if line.exists() and line.read_bytes()], "nothing runs on"
     [entry] = graph.entries()
     assert entry.meta is not None
     assert not entry.meta.recovered, "it was closed, not found torn"
