@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -27,7 +28,7 @@ from xrollout_ros.core.errors import SpecError
 from xrollout_ros.core.resources import share_dir
 from xrollout_ros.cycle.comparing.planning import plan_comparison
 from xrollout_ros.cycle.comparing.run import compare
-from xrollout_ros.cycle.comparing.trials import planned
+from xrollout_ros.cycle.comparing.trials import PolicyRef, planned
 from xrollout_ros.cycle.comparing.verdict import Rules
 from xrollout_ros.cycle.jobs import result_file
 from xrollout_ros.cycle.place import Place
@@ -90,14 +91,55 @@ def test_the_course_over_cycles_is_drawn(tmp_path: Path, monkeypatch: pytest.Mon
     assert facts["convergence"]["demonstrations"] == 6
 
 
+def _on_the_disk(place: Place, tmp_path: Path) -> tuple[PolicyRef, PolicyRef]:
+    """Give a flywheel's two policies files: what was deployed first, and what its cycle has trained."""
+    before, trained = (
+        PolicyRef(checkpoint=str(path), checkpoint_hash=hashlib.sha256(name.encode()).hexdigest(), policy_id=name)
+        for name in ("FIRST", "TRAINED")
+        if (path := tmp_path / f"{name}.pt").write_text(name)
+    )
+    (record,) = place.records()
+    assert record.trained is not None
+    place.save(record.model_copy(update={"trained": record.trained.model_copy(update={"policy": trained})}))
+    place.deploy(before, "it was given", back=True)
+    return before, trained
+
+
+def test_a_policy_is_promoted_by_hand_whatever_its_verdict_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = deployed(tmp_path, monkeypatch)
+    world.run()
+    _, trained = _on_the_disk(world.place, tmp_path)
+
+    def promote(*words: object) -> Any:
+        return run("flywheel", "promote", *words, "--folder", world.place.root)
+
+    done = promote(1, "--reason", "because people like it")
+    assert done.exit_code == 0, done.output
+    state = world.place.deployed()
+    assert state is not None
+    assert state.policy == trained
+    assert state.why == "promoted because people like it from cycle 1"
+    assert "is deployed already" in promote(1).output
+    none = promote(7)
+    assert none.exit_code == 5
+    assert "has no cycle 7 (it has: 1)" in none.output
+    assert run("flywheel", "rollback", "--folder", world.place.root).exit_code == 0
+    (tmp_path / "TRAINED.pt").write_text("something else")
+    other = promote(1)
+    assert other.exit_code == 5
+    assert "is not the file that it was" in other.output
+
+
 def test_the_policy_before_is_taken_back_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = deployed(tmp_path, monkeypatch)
     world.run()
+    before, trained = _on_the_disk(world.place, tmp_path)
+    world.place.deploy(trained, "it won")
     done = run("flywheel", "rollback", "--folder", world.place.root, "--reason", "it scratched the table")
     assert done.exit_code == 0, done.output
     state = world.place.deployed()
     assert state is not None
-    assert state.policy == FIRST
+    assert state.policy == before
     assert "it scratched the table" in state.why
     again = run("flywheel", "rollback", "--folder", world.place.root)
     assert again.exit_code == 5

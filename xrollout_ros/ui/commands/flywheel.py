@@ -15,6 +15,7 @@ flywheel = LazyGroup(
         "stop": Entry(f"{_COMMANDS}:stop", "Ask whoever runs the cycles to stop; it can be gone on with."),
         "abandon": Entry(f"{_COMMANDS}:abandon", "Drop the cycle that is under way; what was collected stays."),
         "rollback": Entry(f"{_COMMANDS}:rollback", "Deploy the policy before the deployed one again."),
+        "promote": Entry(f"{_COMMANDS}:promote", "Deploy the policy that a cycle has trained, whatever its verdict."),
         "report": Entry(f"{_COMMANDS}:report", "Write the reports of all cycles anew."),
         "recipe": Entry(f"{_COMMANDS}:recipe", "Print what a cycle is made of, as a YAML file to change."),
     },

@@ -1,4 +1,4 @@
-"""`xrollout flywheel run`, `status`, `stop`, `abandon`, `rollback`, `report` and `recipe`."""
+"""`xrollout flywheel run`, `status`, `stop`, `abandon`, `promote`, `rollback`, `report` and `recipe`."""
 
 from __future__ import annotations
 
@@ -114,20 +114,27 @@ def rollback(folder: Path, reason: str) -> None:
 
     A running graph of the flywheel takes it at its next cycle.
     """
+    from xrollout_ros.cycle.by_hand import roll_back
     from xrollout_ros.ui import flywheel_output as shown
 
-    place = shown.opened(folder)
-    with place.held():
-        state = place.deployed()
-        if state is None or state.before is None:
-            raise DataError(f"{folder} knows of no policy before the deployed one", "There is nothing to go back to.")
-        if place.unfinished() is not None:
-            raise DataError(
-                "a cycle is under way, which compares with the deployed policy",
-                "Let it end, or drop it first: `xrollout flywheel abandon`.",
-            )
-        state = place.deploy(state.before, f"taken back {reason}", back=True)
+    state = roll_back(shown.opened(folder), reason)
     click.echo(f"policy {state.policy.policy_id} is deployed again ({state.policy.checkpoint})")
+
+
+@click.command()
+@click.argument("cycle", type=click.IntRange(min=0))
+@folder_option
+@click.option("--reason", default="by hand", show_default=True, help="Kept with it.")
+def promote(cycle: int, folder: Path, reason: str) -> None:
+    """Deploy the policy that a cycle has trained, whatever its verdict was.
+
+    `xrollout flywheel rollback` takes it back.
+    """
+    from xrollout_ros.cycle import by_hand
+    from xrollout_ros.ui import flywheel_output as shown
+
+    state = by_hand.promote(shown.opened(folder), cycle, reason)
+    click.echo(f"policy {state.policy.policy_id} is deployed ({state.policy.checkpoint})")
 
 
 @click.command()
