@@ -113,10 +113,10 @@ def test_too_few_successes_is_a_state(folder: Folder) -> None:
     folder.add()
     few = run("calibrate", "--model", folder.checkpoint, "--data", folder.data, "--json")
     assert few.exit_code == 5
-    told = json.loads(few.stdout)
+    told = json.loads(few.stdout)["error"]
     assert (told["state"], told["found"], told["needed"]) == ("too_few_successes", 1, 17)
-    assert told["reason"]
-    assert "xrollout up deploy" in told["next_step"]
+    assert told["what"]
+    assert "xrollout up deploy" in told["remedy"]
     assert not sidecar_of(folder.checkpoint).exists()
 
 

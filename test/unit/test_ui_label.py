@@ -36,9 +36,9 @@ def test_it_goes_from_verified_episodes_to_a_checked_sample(bags: Any, monkeypat
     data = ("--data", bags.data)
     for number in range(20):
         attempt(bags, 200 + number, number % 3 != 0)
-    stop = json.loads(run("label", *data, "--json", code=5).stdout)
+    stop = json.loads(run("label", *data, "--json", code=5).stdout)["error"]
     assert stop["state"] == "no_classifier"
-    assert "label train" in stop["next_step"]
+    assert "label train" in stop["remedy"]
     stop = run("label", "train", *data, code=5)
     assert "too_few: pick_and_place on metaworld_sawyer has 0 successes and 0 failures" in stop.stderr
     assert "xrollout review" in stop.stderr

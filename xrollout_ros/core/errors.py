@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
 
 
 class XRolloutError(Exception):
@@ -25,6 +29,11 @@ class XRolloutError(Exception):
         self.what = what
         self.remedy = remedy
         super().__init__(f"{what}. {remedy}" if remedy else what)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a program may want to know besides: names and figures."""
+        return {}
 
 
 class SpecError(XRolloutError):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from xrollout_ros.core.errors import GraphError
+from xrollout_ros.core.errors import INTERRUPTED, GraphError
 from xrollout_ros.graph.description import GraphDescription, Process
 from xrollout_ros.graph.middleware import middleware
 from xrollout_ros.graph.nursery import NodeProcess, Nursery
@@ -48,7 +48,7 @@ def run(description: GraphDescription, on_line: Line = print_line) -> int:
         on_line: takes the output of the processes, line by line, and the starter's own under the name ``starter``.
 
     Returns:
-        The manager's exit status; 130 after Ctrl-C.
+        The manager's exit status; ``INTERRUPTED`` after Ctrl-C.
 
     Raises:
         GraphError: a process died too often, or another graph runs in this ROS domain.
@@ -136,7 +136,7 @@ class _Starter:
         if self._failure is not None:
             raise self._failure
         if self._interrupted:
-            return 130
+            return INTERRUPTED
         manager = self._children[-1].handle
         return manager.returncode or 0 if manager is not None else 1
 

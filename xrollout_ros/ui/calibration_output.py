@@ -12,7 +12,7 @@ from rich.text import Text
 
 from xrollout_ros.core.wilson import wilson
 from xrollout_ros.learning.calibration.audit import Audit, Share, Verdict
-from xrollout_ros.learning.calibration.calibrating import Calibrated, CannotCalibrateError, Told
+from xrollout_ros.learning.calibration.calibrating import Calibrated, Told
 from xrollout_ros.ui import text
 
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
@@ -105,17 +105,6 @@ def _told_json(told: Told) -> dict[str, Any]:
         "interval": [low, high],
         "lead_s": median(told.lead_s) if told.lead_s else None,
         "before_it_went_wrong_s": median(told.before_s) if told.before_s else None,
-    }
-
-
-def refused(error: CannotCalibrateError) -> dict[str, Any]:
-    """Why there is no calibration."""
-    return {
-        "state": error.state.value,
-        "reason": error.reason,
-        "next_step": error.remedy,
-        "found": error.found,
-        "needed": error.needed,
     }
 
 

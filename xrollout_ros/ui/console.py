@@ -3,23 +3,51 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PIPE_WIDTH = 240
 """Columns when the output goes to a file or a pipe, where nothing may be cut off to fit a screen."""
+JSON = "--json"
+_WANTED, _PRINTED = f"{__name__}.wanted", f"{__name__}.printed"
+
+
+def expect_json(context: click.Context) -> None:
+    """From here on standard output is for JSON alone."""
+    context.meta[_WANTED] = True
+
+
+def json_wanted() -> bool:
+    """Whether whoever called reads JSON."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_WANTED))
+
+
+def json_printed() -> bool:
+    """Whether the JSON document has been printed, so that no other may follow."""
+    return bool(click.get_current_context().meta.get(_PRINTED))
 
 
 def output() -> Console:
-    """Standard output; markup is off, since paths and messages hold brackets."""
-    console = Console(markup=False, highlight=False)
-    return console if console.is_terminal else Console(markup=False, highlight=False, width=PIPE_WIDTH)
+    """Where a command says what it does: standard output, or standard error where that is for JSON.
+
+    Markup is off, since paths and messages hold brackets.
+    """
+    from rich.console import Console  # which help and completion do without
+
+    console = Console(markup=False, highlight=False, stderr=json_wanted())
+    if not console.is_terminal:
+        console = Console(markup=False, highlight=False, stderr=json_wanted(), width=PIPE_WIDTH)
+    return console
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """The one JSON document that a command prints, on standard output."""
+    click.get_current_context().meta[_PRINTED] = True
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 

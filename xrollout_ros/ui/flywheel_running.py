@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from xrollout_ros.core.clock import SystemClock
-from xrollout_ros.core.errors import GraphError, SpecError
+from xrollout_ros.core.errors import INTERRUPTED, GraphError, SpecError
 from xrollout_ros.core.resources import full_path, load_task
 from xrollout_ros.cycle.comparing.trials import PolicyRef
 from xrollout_ros.cycle.hand import HandShop
@@ -24,7 +24,7 @@ from xrollout_ros.graph import starter
 from xrollout_ros.graph.description import GraphDescription, describe
 from xrollout_ros.ui import flywheel_output as shown
 from xrollout_ros.ui.cycle_page import write_reports
-from xrollout_ros.ui.running import INTERRUPTED, require_ros
+from xrollout_ros.ui.running import require_ros
 
 _LOG_LINE = re.compile(r"^\[(DEBUG|INFO|WARN|ERROR|FATAL)\] \[[0-9.]+\] \[([^]]*)\]: ")
 _DEATHS, _WITHIN_S = 3, 60.0

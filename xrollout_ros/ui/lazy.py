@@ -5,15 +5,17 @@ from __future__ import annotations
 import importlib
 import os
 import traceback
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from xrollout_ros.core.errors import XRolloutError
+from xrollout_ros.core.errors import INTERRUPTED, XRolloutError
+from xrollout_ros.ui.console import JSON, expect_json, json_printed, json_wanted, print_json
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Entry(NamedTuple):
@@ -25,12 +27,38 @@ class Entry(NamedTuple):
 
 
 def tell(error: XRolloutError, debug: bool) -> None:
-    """Print an error as what is wrong and what to do about it."""
+    """Print an error as what is wrong and what to do about it; to a program too."""
     if debug:
         click.echo("".join(traceback.format_exception(error)).rstrip(), err=True)
     click.echo(click.style("error: ", fg="red", bold=True) + error.what, err=True)
     if error.remedy:
         click.echo(f"  → {error.remedy}", err=True)
+    _tell_program(type(error).__name__, error.what, error.remedy, error.exit_code, error.facts)
+
+
+def _tell_program(kind: str, what: str, remedy: str, exit_code: int, facts: Mapping[str, Any] | None = None) -> None:
+    """The same as JSON, where that is read and no document was printed before."""
+    if json_wanted() and not json_printed():
+        print_json({"error": {"kind": kind, "what": what, "remedy": remedy, "exit_code": exit_code, **(facts or {})}})
+
+
+@contextmanager
+def _telling(ctx: click.Context) -> Iterator[None]:
+    """Errors become messages and exit codes."""
+    try:
+        yield
+    except XRolloutError as error:
+        tell(error, bool(ctx.params.get("debug")) or os.environ.get("XROLLOUT_DEBUG", "") not in ("", "0"))
+        ctx.exit(error.exit_code)
+    except click.ClickException as error:  # click itself tells it to people
+        of = error.ctx if isinstance(error, click.UsageError) and error.ctx is not None else ctx
+        help_line = f"`{of.command_path} --help` tells what is allowed."
+        _tell_program(type(error).__name__, error.format_message(), help_line, error.exit_code)
+        raise
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\ninterrupted", err=True)
+        _tell_program("Interrupted", "interrupted", "", INTERRUPTED)
+        ctx.exit(INTERRUPTED)
 
 
 class LazyGroup(click.Group):
@@ -53,6 +81,17 @@ class LazyGroup(click.Group):
             raise TypeError(f"{entry.target} is a {type(command).__name__}, not a click command")
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=entry.summary)
+            for name, entry in self.entries.items()
+            if name.startswith(incomplete)
+        ]
+        # Of a group click imports every command to ask whether it is hidden.
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in self.entries.items()])
@@ -68,13 +107,12 @@ class LazyGroup(click.Group):
 class RootGroup(LazyGroup):
     """The outermost group: here errors become messages and exit codes."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if JSON in args:  # and not only once the command has understood its line, which may be the error
+            expect_json(ctx)
+        with _telling(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
-        debug = bool(ctx.params.get("debug")) or os.environ.get("XROLLOUT_DEBUG", "") not in ("", "0")
-        try:
+        with _telling(ctx):
             return super().invoke(ctx)
-        except XRolloutError as error:
-            tell(error, debug)
-            ctx.exit(error.exit_code)
-        except (KeyboardInterrupt, click.Abort):
-            click.echo("\ninterrupted", err=True)
-            ctx.exit(INTERRUPTED)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,11 @@ class CannotCalibrateError(DataError):
 
     def __init__(self, state: State, reason: str, next_step: str, found: int, needed: int) -> None:
         super().__init__(f"{state.value}: {reason}", next_step)
-        self.state, self.reason, self.found, self.needed = state, reason, found, needed
+        self.state, self.found, self.needed = state, found, needed
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"state": self.state.value, "found": self.found, "needed": self.needed}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 from xrollout_ros.core.errors import DataError
 
@@ -46,3 +47,7 @@ class StoppedError(DataError):
         self.state = state
         super().__init__(f"{state.value}: {reason}", next_step)
         self.reason, self.next_step = reason, next_step
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"state": self.state.value}

@@ -68,18 +68,11 @@ def calibrate(
         _audit(made, _found(policy, data, most, filters), as_json)
         return
     from xrollout_ros.core.files import check_writable
-    from xrollout_ros.learning.calibration.calibrating import CannotCalibrateError
     from xrollout_ros.learning.calibration.calibrating import calibrate as calibrated_on
     from xrollout_ros.learning.calibration.sidecar import sidecar_of, write_calibration
 
     check_writable(sidecar_of(model), "the calibration")
-    try:
-        found = calibrated_on(_found(policy, data, most, filters), policy.info, alpha=alpha, engine=engine, seed=seed)
-    except CannotCalibrateError as error:
-        if not as_json:
-            raise
-        print_json(shown.refused(error))
-        raise click.exceptions.Exit(error.exit_code) from error
+    found = calibrated_on(_found(policy, data, most, filters), policy.info, alpha=alpha, engine=engine, seed=seed)
     path = write_calibration(found.calibration, model)
     if as_json:
         print_json(shown.as_json(found, path))

@@ -13,7 +13,6 @@ from xrollout_ros.ui.filtering import conditions_of, filter_options
 from xrollout_ros.ui.following import caught_up
 from xrollout_ros.ui.lazy import Entry, LazyGroup
 from xrollout_ros.ui.options import data_option, json_option
-from xrollout_ros.ui.stopping import telling_stops
 
 _COMMANDS = "xrollout_ros.ui.commands.label_commands"
 ENTRIES = {
@@ -60,7 +59,7 @@ def label(data: Path, file: Path | None, most: int | None, dry: bool, as_json: b
     from xrollout_ros.ui.progress import Bar
 
     conditions = conditions_of(filters)
-    with telling_stops(as_json), caught_up(data) as catalog, Bar("reading bags", at_least=200) as bar:
+    with caught_up(data) as catalog, Bar("reading bags", at_least=200) as bar:
         found = give(catalog, conditions, file=file, dry=dry, most=most or MOST, progress=bar.show)
     if as_json:
         print_json(label_output.labels_json(found, dry=dry))

@@ -15,7 +15,6 @@ from xrollout_ros.ui.filtering import conditions_of, filter_options
 from xrollout_ros.ui.following import caught_up
 from xrollout_ros.ui.options import data_option, json_option
 from xrollout_ros.ui.people import login
-from xrollout_ros.ui.stopping import telling_stops
 
 _SOURCES = ("person", "robot", "silence")
 _TRAIN_EPILOG = """\b
@@ -66,7 +65,7 @@ def train(
         check_writable(file, "the classifier")
     conditions = conditions_of(filters)
     chosen = tuple(map(Source, sources)) or EVERY_SOURCE
-    with telling_stops(as_json), caught_up(data) as catalog, Bar("reading bags", at_least=200) as bar:
+    with caught_up(data) as catalog, Bar("reading bags", at_least=200) as bar:
         found = training.train(
             catalog,
             conditions,
