@@ -137,6 +137,7 @@ def test_a_keyboard_in_the_graph_s_own_terminal_and_a_phone_that_joins_drive_one
         during = operated & (episode.stamp_s >= span.begin_s) & (episode.stamp_s <= span.end_s)
         actions = episode.action[during]
         # Both move the hand along x alone, at the pace of whoever drives.
+        assert len(actions), (span, episode.meta.interventions, episode.stamp_s[operated][[0, -1]])
         assert actions[:, 0].max() > 0 and actions[:, 0].min() >= 0 and not actions[:, 1:3].any(), span.operator
     assert actions[:, 0].sum() <= 100 * (at[0] - begun) + 1e-6, "no farther than the phone, cm"
 

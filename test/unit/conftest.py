@@ -22,6 +22,8 @@ from xrollout_ros.episodes.bag_writer import BagWriter
 from xrollout_ros.episodes.definitions import load_definition
 from xrollout_ros.episodes.rosbag2 import Durability, Reliability, qos_yaml
 
+from .dashboards import browser, page, served  # noqa: F401
+
 SEPARATOR = "=" * 80 + "\n"
 QOS = qos_yaml(Reliability.RELIABLE, Durability.VOLATILE, 10)
 _BASE, _NAME, _ARRAY = 1, 2, 3

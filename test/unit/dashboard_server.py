@@ -1,6 +1,7 @@
 """The dashboard of a graph that is made up, in a process of its own: what is asked for is told on standard output.
 
-``python -m test.unit.dashboard_server PORT MODEL.json DATA``: the file says what is heard; it may be changed meanwhile.
+``python -m test.unit.dashboard_server PORT MODEL.json FOLDER``: the file says what is heard; it may be changed
+meanwhile. In the folder are ``data``, ``pyramid`` and ``flywheel``.
 """
 
 from __future__ import annotations
@@ -12,12 +13,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xrollout_ros.core.errors import GraphError
 from xrollout_ros.core.modes import Mode, Phase, Request, Source
-from xrollout_ros.runtime.monitor_model import ActionView, EpisodeView, MonitorModel, NodeHealth, PolicyView, ScoreView
+from xrollout_ros.runtime.monitor_model import (
+    ActionView,
+    EpisodeView,
+    FlywheelView,
+    MonitorModel,
+    NodeHealth,
+    PolicyView,
+    ScoreView,
+)
 from xrollout_ros.ui.dashboard.access import Access, Role
 from xrollout_ros.ui.dashboard.live import Live
-from xrollout_ros.ui.dashboard.server import serve
+from xrollout_ros.ui.dashboard.server import Folders, serve
 
 ULID = "01J00000000000000000000000"
 
@@ -48,6 +59,7 @@ def model_of(given: dict[str, Any]) -> MonitorModel:
         command_source=Source.POLICY,
         action=(ActionView("dx", 0.5, -1.0, 1.0), ActionView("gripper", 2.0, -1.0, 1.0, True)),
         scores=(ScoreView("alarm", 1.5, 1.0), ScoreView("novelty", 0.25)),
+        flywheel=FlywheelView(**given["flywheel"]) if "flywheel" in given else None,
         policy=PolicyView("flow", "rtc", 0.0008, 3),
         nodes=(NodeHealth("policy", ULID, "active", 0.1, 12.0, 0.0004),),
     )
@@ -81,12 +93,28 @@ class NoPictures:
         raise NotImplementedError
 
 
+class MadeUpScene:
+    """A hand and an object, and a gripper that is no place."""
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        yield
+
+    def values(self, robot: str) -> dict[str, tuple[Any, str]]:
+        return {
+            "hand_position": (np.array([0.1, 0.6, 0.2]), "m"),
+            "object_position": (np.array([0.0, 0.7, 0.02]), "m"),
+            "gripper_opening": (np.array([0.5]), "1"),
+        }
+
+
 def main() -> None:
     """Serve until a signal."""
-    port, path, data = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    port, path, folder = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
     access = Access(port)
-    live = Live(lambda: model_of(json.loads(path.read_text())), Told(), NoPictures())
-    serve(live, data, access, lambda: tell(act=access.link(Role.ACT), read=access.link(Role.READ)))
+    live = Live(lambda: model_of(json.loads(path.read_text())), Told(), NoPictures(), MadeUpScene())
+    folders = Folders(folder / "data", folder / "pyramid", folder / "flywheel")
+    serve(live, folders, access, lambda: tell(act=access.link(Role.ACT), read=access.link(Role.READ)))
 
 
 if __name__ == "__main__":

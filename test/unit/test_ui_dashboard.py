@@ -1,81 +1,18 @@
-"""The dashboard's pages, served; in a real browser where there is one."""
+"""The dashboard's pages of a running graph and of its failures, served; in a real browser where there is one."""
 
 from __future__ import annotations
 
-import http.cookiejar
-import json
-import os
 import re
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("nicegui")
 
+from .dashboards import Served, opened
 from .mining_data import add
-
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
-
-
-@dataclass
-class Served:
-    """A dashboard that runs."""
-
-    process: subprocess.Popen[str]
-    model: Path
-    act: str
-    read: str
-
-    def show(self, **given: Any) -> None:
-        """From now on this is heard."""
-        new = self.model.with_suffix(".new")
-        new.write_text(json.dumps(given))
-        new.rename(self.model)
-
-    def told(self) -> dict[str, Any]:
-        """What it was asked for next."""
-        assert self.process.stdout is not None
-        found: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return found
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    model = tmp_path_factory.mktemp("dashboard") / "model.json"
-    model.write_text(json.dumps({"mode": "AUTONOMOUS"}))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # NiceGUI serves nothing by itself where it takes itself to be tested.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "test.unit.dashboard_server", str(port), str(model), str(model.parent / "data")],
-        stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**environment, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line, "it does not start"
-    yield Served(process, model, **json.loads(line))
-    process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 0, "Ctrl-C ends it in order"
-
-
-def opened(url: str) -> str:
-    """What a person without scripts gets, cookies kept."""
-    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
-    text: str = opener.open(url, timeout=20).read().decode()
-    return text
 
 
 def test_a_link_gives_the_page_and_only_who_may_act_gets_buttons(served: Served) -> None:
@@ -91,30 +28,6 @@ def test_a_link_gives_the_page_and_only_who_may_act_gets_buttons(served: Served)
         opened(served.act.split("?")[0])
     with pytest.raises(urllib.error.HTTPError, match="404"):
         opened(served.act.replace("/?", "/camera/nowhere?"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if not CHROMIUM:
-        pytest.skip("no Chromium is installed")
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser: Any, served: Served) -> Iterator[Any]:
-    served.show(mode="AUTONOMOUS")
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    made = context.new_page()
-    made.errors = []
-    made.on("pageerror", lambda error: made.errors.append(str(error)))
-    made.goto(served.act)
-    yield made
-    assert made.errors == []
-    context.close()
 
 
 def test_what_changes_is_seen_at_once(page: Any, served: Served) -> None:
@@ -157,11 +70,11 @@ def test_failures_lead_to_the_episode_at_the_moment_it_went_wrong(page: Any, ser
         add(bags, (0.01 * number, 0.65), minute=number)
     for number in range(6):
         add(bags, (-0.2, 0.6 + 0.02 * number), "dropped", minute=20 + number, goal=(0.1 * number, 0.8), seed=number)
-    shutil.copytree(bags.data, served.model.parent / "data")
+    shutil.copytree(bags.data, served.folder / "data")
     page.get_by_role("button", name="Look again").click()
     page.get_by_text("10/16").wait_for(timeout=60_000)
     assert "6 attempts" in page.inner_text("body")
-    assert page.get_by_role("img", name="Successes of attempts by start").count()
+    assert page.get_by_role("img", name="Success by start").count()
     page.get_by_text("dropped").first.click()
     page.get_by_role("link", name="most typical").click()
     page.get_by_text("Scrubber").wait_for(timeout=30_000)

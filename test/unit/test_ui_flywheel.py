@@ -91,7 +91,7 @@ def test_the_course_over_cycles_is_drawn(tmp_path: Path, monkeypatch: pytest.Mon
     assert facts["convergence"]["demonstrations"] == 6
 
 
-def _on_the_disk(place: Place, tmp_path: Path) -> tuple[PolicyRef, PolicyRef]:
+def on_the_disk(place: Place, tmp_path: Path) -> tuple[PolicyRef, PolicyRef]:
     """Give a flywheel's two policies files: what was deployed first, and what its cycle has trained."""
     before, trained = (
         PolicyRef(checkpoint=str(path), checkpoint_hash=hashlib.sha256(name.encode()).hexdigest(), policy_id=name)
@@ -108,7 +108,7 @@ def _on_the_disk(place: Place, tmp_path: Path) -> tuple[PolicyRef, PolicyRef]:
 def test_a_policy_is_promoted_by_hand_whatever_its_verdict_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = deployed(tmp_path, monkeypatch)
     world.run()
-    _, trained = _on_the_disk(world.place, tmp_path)
+    _, trained = on_the_disk(world.place, tmp_path)
 
     def promote(*words: object) -> Any:
         return run("flywheel", "promote", *words, "--folder", world.place.root)
@@ -133,7 +133,7 @@ def test_a_policy_is_promoted_by_hand_whatever_its_verdict_was(tmp_path: Path, m
 def test_the_policy_before_is_taken_back_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = deployed(tmp_path, monkeypatch)
     world.run()
-    before, trained = _on_the_disk(world.place, tmp_path)
+    before, trained = on_the_disk(world.place, tmp_path)
     world.place.deploy(trained, "it won")
     done = run("flywheel", "rollback", "--folder", world.place.root, "--reason", "it scratched the table")
     assert done.exit_code == 0, done.output

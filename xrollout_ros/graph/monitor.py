@@ -19,6 +19,7 @@ from xrollout.msg import (
     Command,
     EpisodeState,
     FailureTag,
+    FlywheelState,
     Heartbeat,
     PolicyStatus,
     RecorderStatus,
@@ -38,6 +39,7 @@ from xrollout_ros.runtime.monitor_model import (
     ActionView,
     EpisodeView,
     FailureLine,
+    FlywheelView,
     MonitorModel,
     NodeHealth,
     PolicyView,
@@ -86,6 +88,7 @@ class _Knowledge:
     closed: int = 0
     recent: dict[str, str] = field(default_factory=dict)
     """Outcome by attempt."""
+    flywheel: FlywheelState | None = None
     command: Command | None = None
     policy: PolicyStatus | None = None
     recorder: RecorderStatus | None = None
@@ -113,6 +116,7 @@ class GraphObserver:
             ("heartbeat", Heartbeat, EVENT, self._on_heartbeat),
             ("supervisor/event", SafetyEvent, EVENT, self._on_safety),
             ("failure", FailureTag, EVENT, self._on_failure),
+            ("flywheel", FlywheelState, LATCHED, self._on_flywheel),
         ):
             node.create_subscription(kind, topic, self._taking(topic, take), qos)
 
@@ -166,6 +170,9 @@ class GraphObserver:
     def _on_failure(self, message: FailureTag, now_ns: int) -> None:
         self._known.failures.appendleft(message)
 
+    def _on_flywheel(self, message: FlywheelState, now_ns: int) -> None:
+        self._known.flywheel = message
+
     def _on_heartbeat(self, message: Heartbeat, now_ns: int) -> None:
         heard = self._known.nodes.get(message.node)
         restarts = 0
@@ -200,6 +207,7 @@ class GraphObserver:
                 command_source=_source(known.command, episode),
                 action=_action(known),
                 scores=_scores(known.policy, _thresholds(episode.robot) if episode is not None else {}),
+                flywheel=_flywheel_view(known.flywheel),
                 policy=_policy_view(known.policy) if known.policy is not None else None,
                 recorder=_recorder_view(known.recorder) if known.recorder is not None else None,
                 nodes=tuple(_health(heard, now_ns) for _, heard in sorted(known.nodes.items())),
@@ -254,6 +262,12 @@ def _scores(policy: PolicyStatus | None, thresholds: Mapping[str, float]) -> tup
         return ()
     named = zip(policy.score_names, policy.score_values, strict=True)
     return tuple(ScoreView(name, value, thresholds.get(name)) for name, value in named)
+
+
+def _flywheel_view(message: FlywheelState | None) -> FlywheelView | None:
+    if message is None or not message.cycle_id:
+        return None
+    return FlywheelView(message.number, message.state, message.doing, message.done, message.total)
 
 
 def _episode_view(message: EpisodeState) -> EpisodeView:

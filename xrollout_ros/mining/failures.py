@@ -89,18 +89,36 @@ def ranked(
     return tuple(sorted(groups, key=lambda each: (-each.score, -len(each.members), each.name)))
 
 
+def places(failures: Sequence[Row], looks: Mapping[str, Look]) -> dict[str, tuple[float, float]]:
+    """Where each failure lies among all: on the two axes along which their descriptors differ most, standardized.
+
+    Failures that are described by nothing, or by other numbers than most, have no place.
+    """
+    alike = _alike(failures, looks)
+    if not alike:
+        return {}
+    names = looks[alike[0].episode_id].names
+    points = project(np.array([looks[row.episode_id].values for row in alike]), resolution_of(names))
+    flat = np.column_stack([points, np.zeros(len(points))])
+    return {row.episode_id: (float(x), float(y)) for row, (x, y) in zip(alike, flat[:, :2], strict=True)}
+
+
+def _alike(rows: Sequence[Row], looks: Mapping[str, Look]) -> list[Row]:
+    """Those described by the same numbers as most: bags of another version of a task may be by others."""
+    described = [row for row in rows if looks[row.episode_id].names]
+    names = Counter(looks[row.episode_id].names for row in described).most_common(1)
+    return [row for row in described if looks[row.episode_id].names == names[0][0]]
+
+
 def _groups_of(
     mode: str, rows: Sequence[Row], looks: Mapping[str, Look], attempts: int, confidence: float, seed: int
 ) -> list[FailureGroup]:
     """Clusters of one mode, and the rest."""
-    described = [row for row in rows if looks[row.episode_id].names]
-    # Bags of another version of a task may be described by other numbers; they stay unclustered.
-    names = Counter(looks[row.episode_id].names for row in described).most_common(1)
-    alike = [row for row in described if names and looks[row.episode_id].names == names[0][0]]
+    alike = _alike(rows, looks)
     values = np.array([looks[row.episode_id].values for row in alike]) if alike else np.zeros((0, 1))
     parts: list[tuple[list[Row], float | None]] = []
     least = max(MIN_CLUSTER_SIZE, round(_LEAST_SHARE * len(alike)))
-    resolution = resolution_of(names[0][0]) if alike else np.zeros(1)
+    resolution = resolution_of(looks[alike[0].episode_id].names) if alike else np.zeros(1)
     points = project(values, resolution) if alike else values
     found = cluster(values, resolution=resolution, seed=seed, min_cluster_size=least).clusters if alike else ()
     for each in found:

@@ -14,7 +14,7 @@ from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.episodes.catalog.filters import Condition, parse
 from xrollout_ros.mining.attempts import MOST, Population, Row, population
 from xrollout_ros.mining.coverage import Coverage, coverage
-from xrollout_ros.mining.failures import FailureGroup, ranked
+from xrollout_ros.mining.failures import FailureGroup, places, ranked
 from xrollout_ros.mining.looking import Look, Progress, look_into
 from xrollout_ros.mining.novel import novelty_of
 from xrollout_ros.mining.plan import CollectionPlan
@@ -45,6 +45,8 @@ class Mined:
     plan: CollectionPlan | None
     why_no_plan: str
     """Empty: there is one."""
+    places: Mapping[str, tuple[float, float]]
+    """Where the failures lie among each other, by episode: see ``failures.places``."""
 
     @property
     def modes(self) -> tuple[str, ...]:
@@ -139,8 +141,9 @@ def mine(
         plan = make_plan(target, chosen, ground, trends[target.mode], demonstrations, clock or SystemClock())
     why_not = "" if plan else _why_no_plan(groups)
     return Mined(
-        found, len(attempts), successes, groups, unreadable, covered, "" if names else NOT_NAMED, trends, plan, why_not
-    )
+        found, len(attempts), successes, groups, unreadable, covered, "" if names else NOT_NAMED, trends, plan, why_not,
+        places(failures, looks),
+    )  # fmt: skip
 
 
 def _problem(look: Look, width: int) -> str:

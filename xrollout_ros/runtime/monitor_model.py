@@ -142,6 +142,18 @@ class ScoreView:
 
 
 @dataclass(frozen=True)
+class FlywheelView:
+    """What the cycle does, as the manager tells it."""
+
+    number: int
+    state: str
+    doing: str
+    done: int
+    total: int
+    """0: not known."""
+
+
+@dataclass(frozen=True)
 class MonitorModel:
     """Everything that the terminal view shows. The defaults mean "nothing heard yet"."""
 
@@ -170,6 +182,8 @@ class MonitorModel:
     action: tuple[ActionView, ...] = ()
     """The last command."""
     scores: tuple[ScoreView, ...] = ()
+    flywheel: FlywheelView | None = None
+    """None: the graph runs no cycles."""
     policy: PolicyView | None = None
     recorder: RecorderView | None = None
     nodes: tuple[NodeHealth, ...] = ()

@@ -38,7 +38,9 @@ def as_json(place: Place) -> dict[str, Any]:
         "folder": str(place.root),
         "process": place.owner(),
         "deployed": deployed.model_dump(mode="json") if deployed is not None else None,
-        "cycles": [report_of(record, records[:number]) for number, record in enumerate(records)],
+        "cycles": [
+            report_of(record, records[:number]).model_dump(mode="json") for number, record in enumerate(records)
+        ],
         "state": records[-1].state.value if records else None,
     }
 
@@ -55,13 +57,10 @@ def show_status(console: Console, place: Place) -> None:
     for name in ("cycle", "state", "for", "live before", "demonstrations", "new against deployed", "report"):
         table.add_column(name, overflow="fold")
     for record in records:
-        state = record.ending.value if record.ending is not None else record.state.value
-        if record.stop is not None:
-            state += f" ({record.stop.name.value})"
         report = place.folder(record) / PAGE
         table.add_row(
-            str(record.number), Text(state, style="bold"), record.target or "", _live(record),
-            str(record.collected.demonstrations) if record.collected is not None else "", _compared(record),
+            str(record.number), Text(ending(record), style="bold"), record.target or "", live_rate(record),
+            str(record.collected.demonstrations) if record.collected is not None else "", compared(record),
             str(report) if report.is_file() else "",
         )  # fmt: skip
     console.print(table)
@@ -73,12 +72,20 @@ def show_status(console: Console, place: Place) -> None:
         console.print(f"cycle {newest.number} is in {newest.state.value}: {who}")
 
 
-def _live(record: CycleRecord) -> str:
+def ending(record: CycleRecord) -> str:
+    """How a cycle ended, or where it is."""
+    state = record.ending.value.replace("_", " ") if record.ending is not None else record.state.value
+    return state if record.stop is None else f"{state} ({record.stop.name.value})"
+
+
+def live_rate(record: CycleRecord) -> str:
+    """Success of the deployed policy in its DEPLOY; empty: not known yet."""
     found = record.deployed
     return "" if found is None else str(found.all.rate)
 
 
-def _compared(record: CycleRecord) -> str:
+def compared(record: CycleRecord) -> str:
+    """Successes of the new policy and of the deployed one, and the interval of their difference; empty: none."""
     found = record.validated
     if found is None or not found.b.attempts:
         return ""
@@ -116,7 +123,3 @@ def show_stop(console: Console, record: CycleRecord) -> None:
         soft_wrap=True,
     )
     console.print(f"  → {stop.next_step}", soft_wrap=True)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

@@ -203,6 +203,7 @@ def as_json(mined: Mined) -> dict[str, Any]:
         "older": found.older,
         "unreadable": dict(mined.unreadable),
         "groups": [_group_json(group) for group in mined.groups],
+        "places": {name: [round(value, 4) for value in place] for name, place in mined.places.items()},
         "coverage": None if coverage is None else _coverage_json(coverage),
         "why_no_coverage": mined.why_no_coverage,
         "trends": {

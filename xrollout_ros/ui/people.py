@@ -23,8 +23,13 @@ def login() -> str:
         return "unknown"
 
 
+def default_reviewer() -> str:
+    """Who reviews where nobody says so."""
+    return os.environ.get(REVIEWER) or login()
+
+
 def _reviewer(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str:
-    return check_reviewer(value or os.environ.get(REVIEWER) or login())
+    return check_reviewer(value or default_reviewer())
 
 
 def reviewer_option(command: F) -> F:

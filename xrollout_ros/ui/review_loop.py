@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
 
-from xrollout_ros.core.episode import EpisodeMeta, Outcome
+from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.errors import DataError, XRolloutError
 from xrollout_ros.episodes.catalog.filters import Condition
-from xrollout_ros.episodes.store import entry_of
 from xrollout_ros.mining.review.api import Case, Reviews
 from xrollout_ros.mining.review.queue import Waiting
 from xrollout_ros.mining.success.label import LAYER as LABELS_LAYER
@@ -20,6 +18,7 @@ from xrollout_ros.mining.taxonomy import IN_SUCCESSES
 from xrollout_ros.ui import review_screen as screen
 from xrollout_ros.ui import text
 from xrollout_ros.ui.keys import GONE
+from xrollout_ros.ui.review_line import Line, meta_of, moment_of
 
 _NUMBER = re.compile(r"\d+([.,]\d*)?")
 
@@ -54,9 +53,8 @@ class Session:
     def __init__(
         self, reviews: Reviews, where: Sequence[Condition], console: Console, keys: Input, opener: Opener
     ) -> None:
-        self._reviews, self._where, self._console, self._keys, self._opener = reviews, where, console, keys, opener
-        self._queue: list[Waiting] = []
-        self._passed: set[str] = set()
+        self._reviews, self._console, self._keys, self._opener = reviews, console, keys, opener
+        self._line = Line(where)
         self._decided: list[str] = []
         self._reason = ""
         self._moment_s: float | None = None
@@ -65,16 +63,18 @@ class Session:
         """Show what waits until nothing does, or the reviewer quits; how many decisions stand."""
         wanted: str | None = None
         while True:
-            waits = self._next(wanted)
+            waits = self._line.next(self._reviews, wanted)
             if waits is None:
-                skipped = f" ({text.plural(len(self._passed), 'episode')} passed over)" if self._passed else ""
+                skipped = (
+                    f" ({text.plural(len(self._line.passed), 'episode')} passed over)" if self._line.passed else ""
+                )
                 self._console.print(f"nothing waits for {self._reviews.author}{skipped}", style="green")
                 return len(self._decided)
             try:
                 case = self._reviews.case(waits.episode_id)
             except DataError as error:  # it was deleted at this moment
                 self._console.print(str(error), style="yellow")
-                self._passed.add(waits.episode_id)
+                self._line.passed.add(waits.episode_id)
                 continue
             self._reason, self._moment_s = "", None
             self._show(case, waits)
@@ -83,29 +83,8 @@ class Session:
                 return len(self._decided)
             wanted = step or None
 
-    def _next(self, wanted: str | None) -> Waiting | None:
-        """The next episode that still waits; ``wanted``: the one to go on with, whatever else does."""
-        self._reviews.catalog.follow_journal()
-        if wanted is not None:
-            self._queue = self._load()
-            at = next((n for n, each in enumerate(self._queue) if each.episode_id == wanted), None)
-            if at is not None:
-                return self._queue.pop(at)
-        for fresh in (False, True):
-            if fresh:
-                self._reviews.catalog.update()  # what others have decided or recorded meanwhile
-                self._queue = self._load()
-            while self._queue:
-                first = self._queue.pop(0)
-                if self._reviews.still_waits(first.episode_id):
-                    return first
-        return None
-
-    def _load(self) -> list[Waiting]:
-        return [each for each in self._reviews.queue(self._where) if each.episode_id not in self._passed]
-
     def _show(self, case: Case, waits: Waiting) -> None:
-        screen.show_case(self._console, case, waits, len(self._queue), _meta(case.bag))
+        screen.show_case(self._console, case, waits, self._line.left, meta_of(case.bag))
         self._keys.forget()  # what was typed before it was to be seen is no decision about it
         screen.show_keys(self._console)
 
@@ -120,7 +99,7 @@ class Session:
             if key in ("q", "esc", GONE):
                 return None
             if key in ("n", "space", "right"):
-                self._passed.add(case.episode_id)
+                self._line.passed.add(case.episode_id)
                 return ""
             if key in ("u", "backspace"):
                 if (back := self._undo()) is not None:
@@ -133,7 +112,7 @@ class Session:
                 self._ask_moment(float(case.row["duration_s"]))
             elif key == "o":
                 without = (LABELS_LAYER,) if case.sealed else ()
-                self._console.print(self._opener.open(case.episode_id, _moment(case), without), soft_wrap=True)
+                self._console.print(self._opener.open(case.episode_id, moment_of(case), without), soft_wrap=True)
             elif self._say(case, key):
                 return ""
 
@@ -218,17 +197,3 @@ class Session:
             "that follows"
         )
         screen.show_meanings(self._console)
-
-
-def _moment(case: Case) -> float | None:
-    """Where to open it; None: at the moment that counts. What another reviewer has said of it stays hidden."""
-    if not case.hidden:
-        return None
-    return case.judgements[0].moment_s if case.judgements else float(case.row["duration_s"])
-
-
-def _meta(bag: Path) -> EpisodeMeta | None:
-    try:
-        return entry_of(bag).meta
-    except OSError:
-        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.columns import Columns
 from rich.console import Console
@@ -48,39 +48,50 @@ def show_case(console: Console, case: Case, waits: Waiting | None, left: int, me
         left: how many wait after it.
         meta: what its bag says; None: the bag cannot be read.
     """
-    row, holds = case.row, case.holds
     console.print()
     console.rule(Text(f"{case.episode_id} · {text.plural(left, 'episode')} left after it"), align="left", style="dim")
     facts = Facts()
-    add = facts.add
+    for label, value in lines_of(case, waits, meta):
+        facts.add(label, value)
+    console.print(facts.table)
 
+
+def lines_of(case: Case, waits: Waiting | None, meta: EpisodeMeta | None) -> Iterator[tuple[str, Text]]:
+    """What a reviewer is to know of an episode, line by line: a label, empty where it goes on, and words.
+
+    Args:
+        case: the episode.
+        waits: its place in the queue.
+        meta: what its bag says; None: the bag cannot be read.
+    """
+    row, holds = case.row, case.holds
     if waits is not None:
         why = ", ".join(each.value for each in waits.why)
-        add("why", why + ("; two reviewers are to see it" if waits.double else ""))
+        yield "why", Text(why + ("; two reviewers are to see it" if waits.double else ""))
     place = " ".join(part for part in (row["scene"], row["start"]) if part)
-    add("task", f"{row['task']} on {row['robot']}, {place}, seed {'none' if row['seed'] is None else row['seed']}")
-    add("policy", row["policy_id"] or "none")
-    add("recorded", f"{str(row['started_at'])[:19].replace('T', ' ')}, {row['kind']}, {row['duration_s']:.2f} s")
+    seed = "none" if row["seed"] is None else row["seed"]
+    yield "task", Text(f"{row['task']} on {row['robot']}, {place}, seed {seed}")
+    yield "policy", Text(row["policy_id"] or "none")
+    when = str(row["started_at"])[:19].replace("T", " ")
+    yield "recorded", Text(f"{when}, {row['kind']}, {row['duration_s']:.2f} s")
     said = f", said by {holds.source.value}" + (f": {holds.reason}" if holds.reason else "")
-    add("outcome", Text.assemble((holds.outcome.value, f"bold {_STYLE[holds.outcome]}"), said))
+    yield "outcome", Text.assemble((holds.outcome.value, f"bold {_STYLE[holds.outcome]}"), said)
     for number, each in enumerate(case.judgements):
         where = f" in {each.stage}" if each.stage else ""
         head = (each.mode, "bold" if number == 0 else "")
-        add(
-            "" if number else "said of it",
-            Text.assemble(head, f"{where} at {each.moment_s:.2f} s, confidence {each.confidence:.2f}, {each.author}"),
-        )
-        add("", Text(each.evidence, style="dim"))
+        told = f"{where} at {each.moment_s:.2f} s, confidence {each.confidence:.2f}, {each.author}"
+        yield "" if number else "said of it", Text.assemble(head, told)
+        yield "", Text(each.evidence, style="dim")
     if case.hidden:
-        add("hidden", "what another reviewer has decided, until you have")
+        yield "hidden", Text("what another reviewer has decided, until you have")
     if case.sealed:
-        add("hidden", "what a success classifier says, until you have decided")
-    add("tags", ", ".join(holds.tags))
+        yield "hidden", Text("what a success classifier says, until you have decided")
+    if holds.tags:
+        yield "tags", Text(", ".join(holds.tags))
     for label, moment in _moments(meta):
-        add(label, moment)
+        yield label, Text(moment)
     if meta is None:
-        add("bag", Text(f"{case.bag} cannot be read; what is shown is from the catalog", style="yellow"))
-    console.print(facts.table)
+        yield "bag", Text(f"{case.bag} cannot be read; what is shown is from the catalog", style="yellow")
 
 
 def _moments(meta: EpisodeMeta | None) -> list[tuple[str, str]]:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from xrollout_ros.core.document import Strict
-from xrollout_ros.core.errors import DataError
+from xrollout_ros.core.errors import DataError, first_problem
 from xrollout_ros.learning.shards.manifest import read_manifest
 
-MARK, REPORT, EPISODES = "pyramid.json", "report.json", "episodes.jsonl"
+MARK, REPORT, EPISODES, HISTORY = "pyramid.json", "report.json", "episodes.jsonl", "history.jsonl"
 MAKE_ONE = "`xrollout pyramid build --raw-data raw_rollouts --output pyramid` makes one."
 
 
@@ -25,6 +25,44 @@ class Mark(Strict):
     task: str
     robot: str = ""
     interface: str = ""
+
+
+class LevelThen(Strict):
+    """A level as a build left it."""
+
+    level: int
+    dataset_version: str
+    episodes: int
+    training_rows: int
+
+
+class Build(Strict):
+    """A build that changed something: a line of ``history.jsonl``."""
+
+    at: str = Field(description="ISO 8601, UTC")
+    levels: tuple[LevelThen, ...]
+
+
+def read_history(folder: Path) -> list[Build]:
+    """Builds that changed something, oldest first; none where nothing was kept of them.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = folder / HISTORY
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read ({error})", "Mend its rights.") from error
+    try:
+        return [Build.model_validate_json(line) for line in text.splitlines()]
+    except ValidationError as error:
+        raise DataError(
+            f"{path} is no history of a pyramid: {first_problem(error)}",
+            "Move it away: the levels do not need it, and the next build begins another.",
+        ) from error
 
 
 def read_mark(folder: Path) -> Mark | None:

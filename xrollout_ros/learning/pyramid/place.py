@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,17 @@ from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.files import sync, write_bytes, write_together
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.episodes.locking import alone
-from xrollout_ros.learning.pyramid.opening import EPISODES, MARK, REPORT, Mark, read_mark
+from xrollout_ros.learning.pyramid.opening import (
+    EPISODES,
+    HISTORY,
+    MARK,
+    REPORT,
+    Build,
+    LevelThen,
+    Mark,
+    read_history,
+    read_mark,
+)
 from xrollout_ros.learning.shards.index import read_index
 from xrollout_ros.learning.shards.manifest import FILE, SHARDS, Manifest, read_manifest
 from xrollout_ros.learning.shards.store import check_rows
@@ -39,6 +50,7 @@ class Pyramid:
         self.folder = folder
         self.shards = folder / SHARDS
         self._mark: Mark | None = None
+        self._builds: list[Build] = []
 
     @contextmanager
     def opened(self, task: str) -> Iterator[Pyramid]:
@@ -54,6 +66,7 @@ class Pyramid:
             raise DataError(f"{self.folder} cannot be made ({error})", "Name another --output.") from error
         with alone(self.folder, LOCK, "nothing was built"):
             self._mark = self._checked(task)
+            self._builds = read_history(self.folder)
             if not (self.folder / MARK).is_file():
                 self._keep_mark()
             try:
@@ -197,12 +210,28 @@ class Pyramid:
 
         report = json.dumps(report_of(built), indent=1, ensure_ascii=False).encode() + b"\n"
         lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines_of(built)).encode()
+        history = self._history(built)
         write_together(
             {
                 self.folder / EPISODES: lambda fresh: write_bytes(fresh, lines),
+                self.folder / HISTORY: lambda fresh: write_bytes(fresh, history),
                 self.folder / REPORT: lambda fresh: write_bytes(fresh, report),
             }
         )
+
+    def _history(self, built: Built) -> bytes:
+        """With this build, if it has changed something."""
+        levels = tuple(
+            LevelThen(
+                level=level.number, dataset_version=level.manifest.dataset_version,
+                episodes=len(level.manifest.episodes), training_rows=level.manifest.rows,
+            )
+            for level in built.levels
+        )  # fmt: skip
+        if not self._builds or self._builds[-1].levels != levels:
+            at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            self._builds.append(Build(at=at, levels=levels))
+        return "".join(build.model_dump_json() + "\n" for build in self._builds).encode()
 
 
 def shards_of(manifest: Manifest) -> list[str]:

@@ -15,7 +15,19 @@ from xrollout_ros.ui.options import data_option
 @click.option("--dashboard", is_flag=True, help="Show it as a web page on this machine, where one may also act.")
 @click.option("--port", type=click.IntRange(1024, 65535), default=8642, show_default=True, help="Of the web page.")
 @data_option
-def monitor(dashboard: bool, port: int, data: Path) -> None:
+@click.option(
+    "--pyramid",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the pyramid that the web page shows.  [default: pyramid, or the flywheel's]",
+)
+@click.option(
+    "--flywheel",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("flywheel"),
+    show_default=True,
+    help="Folder of the flywheel that the web page shows.",
+)
+def monitor(dashboard: bool, port: int, data: Path, pyramid: Path | None, flywheel: Path) -> None:
     """Watch a running graph, in the terminal or on a web page.
 
     Shows mode, attempt, success so far, rates, latency, recorder, safety and which nodes are alive. Keys or buttons
@@ -26,8 +38,11 @@ def monitor(dashboard: bool, port: int, data: Path) -> None:
     require_ros()
     if dashboard:
         from xrollout_ros.ui.dashboard.run import run
+        from xrollout_ros.ui.dashboard.server import Folders
 
-        run(port, data, output())
+        own = Path("pyramid")
+        chosen = pyramid or (own if own.is_dir() else flywheel / own)
+        run(port, Folders(data.resolve(), chosen.resolve(), flywheel.resolve()), output())
         return
     from xrollout_ros.graph.acting import Acting
     from xrollout_ros.graph.monitor import observe

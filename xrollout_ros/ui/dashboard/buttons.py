@@ -25,6 +25,28 @@ _LOOKS = {
 """Icon and colour of each button."""
 
 
+def twice(button: ui.button, do: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    """What a button does that acts when it is pressed again within some seconds."""
+    name, sure = button.text, False
+
+    def back() -> None:
+        nonlocal sure
+        sure = False
+        button.set_text(name)
+
+    async def pressed() -> None:
+        nonlocal sure
+        if sure:
+            back()
+            await do()
+            return
+        sure = True
+        button.set_text(f"{name}: sure?")
+        ui.timer(SURE_S, back, once=True)
+
+    return pressed
+
+
 class Buttons:
     """One for each of ``ASKS``, side by side."""
 
@@ -34,27 +56,8 @@ class Buttons:
             for ask in ASKS:
                 icon, colour = _LOOKS[ask.name]
                 button = ui.button(ask.name, icon=icon).props(f"color={colour}").classes("w-full min-h-14")
-                button.on_click(self._twice(ask, button) if ask.twice else partial(self._do, ask))
-
-    def _twice(self, ask: Ask, button: ui.button) -> Callable[[], Awaitable[None]]:
-        sure = False
-
-        def back() -> None:
-            nonlocal sure
-            sure = False
-            button.set_text(ask.name)
-
-        async def pressed() -> None:
-            nonlocal sure
-            if sure:
-                back()
-                await self._do(ask)
-                return
-            sure = True
-            button.set_text(f"{ask.name}: sure?")
-            ui.timer(SURE_S, back, once=True)
-
-        return pressed
+                do = partial(self._do, ask)
+                button.on_click(twice(button, do) if ask.twice else do)
 
     async def _do(self, ask: Ask) -> None:
         episode = self._live.model().episode

@@ -7,7 +7,9 @@ import json
 import sys
 from typing import Any
 
-from xrollout_ros.core.errors import DataError
+from nicegui import background_tasks
+
+from xrollout_ros.core.errors import DataError, XRolloutError
 
 NICE = 10
 
@@ -33,3 +35,32 @@ async def answer(*words: str) -> Any:
         said = " ".join(line.strip() for line in lines if line.startswith(("error: ", "Error: ", "  → ")))
         raise DataError(said or f"xrollout {' '.join(words)} ended with status {process.returncode}", "")
     return json.loads(out)
+
+
+class Question:
+    """A command whose answer is shown to all that look.
+
+    Args:
+        words: of the command.
+    """
+
+    def __init__(self, *words: str) -> None:
+        self._words = words
+        self.found: Any = None
+        """The answer; None: there is none yet."""
+        self.problem = ""
+        self.busy = False
+
+    def ask(self) -> None:
+        """Ask again; pages see the answer when it is there."""
+        if not self.busy:
+            self.busy = True
+            background_tasks.create(self._ask(), name=self._words[0])
+
+    async def _ask(self) -> None:
+        try:
+            self.found, self.problem = await answer(*self._words), ""
+        except XRolloutError as error:
+            self.problem = str(error)
+        finally:
+            self.busy = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,11 @@ from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.core.modes import Source
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.ui.dashboard.access import Role
-from xrollout_ros.ui.dashboard.frame import Facts, card, page
+from xrollout_ros.ui.dashboard.frame import GREY, Facts, card, chart, page, show_link
 from xrollout_ros.ui.opening import how_to_open
 from xrollout_ros.ui.review_viewer import Viewer
 from xrollout_ros.ui.viewers.opened import Opened, find_bag, open_at
 
-_GREY = "#808080"
-_LINK = re.compile(r"https?://\S+")
 _MOST_ROWS = 4000
 """Of a curve: more cannot be seen."""
 
@@ -99,28 +96,23 @@ class _EpisodePage:
         ]  # fmt: skip
         series[0]["markLine"] = {
             "symbol": "none", "silent": True, "lineStyle": {"color": "#b91c1c", "width": 2},
-            "label": {"formatter": "moment", "color": _GREY}, "data": [{"xAxis": round(self._opened.moment.at_s, 3)}],
+            "label": {"formatter": "moment", "color": GREY}, "data": [{"xAxis": round(self._opened.moment.at_s, 3)}],
         }  # fmt: skip
         with card(title):
-            ui.echart(
+            chart(
                 {
-                    "animation": False,
                     "grid": {"left": 55, "right": 20, "top": 20, "bottom": 75},
-                    "legend": {"bottom": 0, "type": "scroll", "textStyle": {"color": _GREY}},
+                    "legend": {"bottom": 0, "type": "scroll", "textStyle": {"color": GREY}},
                     "tooltip": {"trigger": "axis"},
                     "dataZoom": [{"type": "slider", "bottom": 28, "height": 16}],
                     "xAxis": {"type": "value", "name": "s", "min": "dataMin", "max": "dataMax"},
                     "yAxis": {"type": "value", "scale": True},
                     "series": series,
                 }
-            ).classes("w-full h-64").props(f'role="img" aria-label="{title} over time"')
+            ).props(f'aria-label="{title} over time"')
 
     async def _foxglove(self) -> None:
         self._link.set_visibility(False)
         said = await run.io_bound(self._viewer.open, self._episode.meta.episode_id)
-        found = _LINK.search(said or "")
-        if found is not None:
-            self._link.set_text(found.group())
-            self._link.props(f'href="{found.group()}"')
-            self._link.set_visibility(True)
-        ui.notify(said, type="positive" if found is not None else "negative", multi_line=True, timeout=10_000)
+        shown = show_link(self._link, said or "")
+        ui.notify(said, type="positive" if shown else "negative", multi_line=True, timeout=10_000)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from nicegui import ui
 
 from xrollout_ros.core.modes import Mode
 from xrollout_ros.ui.dashboard.access import Role
 
-PAGES = (("/", "Now", "sensors"), ("/failures", "Failures", "troubleshoot"))
+PAGES = (
+    ("/", "Now", "sensors"),
+    ("/failures", "Failures", "troubleshoot"),
+    ("/data", "Data", "layers"),
+    ("/cycle", "Cycle", "autorenew"),
+)
+GREY = "#808080"
+"""Of words in charts: to be read on dark and on light."""
 MODE_COLOURS = {
     Mode.IDLE: "#475569",
     Mode.AUTONOMOUS: "#15803d",
@@ -22,6 +31,7 @@ MODE_COLOURS = {
 }
 """With white on them, each has a contrast of 4.5 or more."""
 OUTCOME_COLOURS = {"success": "#15803d", "failure": "#b91c1c", "abort": "#a21caf", "unknown": "#a16207"}
+_ADDRESS = re.compile(r"https?://\S+")
 _STYLE = """
 <style>
   body { font-family: system-ui, sans-serif; }
@@ -58,12 +68,59 @@ def page(title: str, role: Role) -> Iterator[None]:
     yield
 
 
+def chart(options: dict[str, Any], classes: str = "h-64", **known: Any) -> ui.echart:
+    """A chart whose axes can be read on dark and on light."""
+    return ui.echart(readable(options), **known).classes(f"w-full {classes}").props('role="img"')
+
+
+def show_chart(made: ui.echart, options: dict[str, Any], told: str) -> None:
+    """Show something else in a chart, and say it in words."""
+    made.options.clear()
+    made.options.update(readable(options))
+    made.props(f'aria-label="{told}"')
+    made.update()
+
+
+def readable(options: dict[str, Any]) -> dict[str, Any]:
+    """With axes and grid in colours that can be read on dark and on light."""
+    words, lines = {"color": GREY}, {"lineStyle": {"color": f"{GREY}55"}}
+
+    def axis(given: dict[str, Any]) -> dict[str, Any]:
+        label = {**words, **given.get("axisLabel", {})}
+        return {"nameTextStyle": words, "splitLine": lines, "axisLine": lines, **given, "axisLabel": label}
+
+    axes = {
+        name: [axis(each) for each in options[name]] if isinstance(options[name], list) else axis(options[name])
+        for name in ("xAxis", "yAxis")
+    }
+    return {"animation": False, **options, **axes}
+
+
 @contextmanager
 def card(title: str, classes: str = "") -> Iterator[ui.card]:
     """A box with a heading."""
     with ui.card().classes(f"w-full gap-2 p-3 mb-3 break-inside-avoid {classes}") as made:
         ui.label(title).classes("text-sm font-semibold opacity-80").props('role="heading" aria-level="2"')
         yield made
+
+
+def hint(why: str, *commands: str) -> ui.column:
+    """What to do where there is nothing to show."""
+    with ui.column().classes("w-full gap-2 py-6") as made:
+        ui.label(why).classes("text-lg")
+        for command in commands:
+            ui.label(command).classes("font-mono text-sm rounded px-2 py-1 bg-slate-200 text-slate-900 break-all")
+    return made
+
+
+def show_link(link: ui.link, said: str) -> bool:
+    """Give a link the first address in what was said; false: there is none, and it is hidden."""
+    found = _ADDRESS.search(said)
+    link.set_visibility(found is not None)
+    if found is not None:
+        link.set_text(found.group())
+        link.props(f'href="{found.group()}"')
+    return found is not None
 
 
 class Facts:

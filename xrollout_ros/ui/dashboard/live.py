@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from xrollout_ros.core.chunk import Array
 from xrollout_ros.runtime.monitor_model import MonitorModel
 from xrollout_ros.ui.asking import Actor
 
@@ -33,6 +34,22 @@ class Pictures(Protocol):
         ...
 
 
+class Sensed(Protocol):
+    """What the robot senses: ``graph.scene.Scene``."""
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Somebody looks meanwhile."""
+        ...
+
+    def values(self, robot: str) -> Mapping[str, tuple[Array, str]]:
+        """The newest, by observation, with its unit.
+
+        Raises:
+            XRolloutError: the robot's spec is not here, or a message does not fit it.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Sample:
     """One moment of the curves."""
@@ -50,10 +67,11 @@ class Live:
         look: what is known now.
         actor: asks for things.
         pictures: of the cameras.
+        scene: what is sensed otherwise.
     """
 
-    def __init__(self, look: Callable[[], MonitorModel], actor: Actor, pictures: Pictures) -> None:
-        self._look, self.actor, self.pictures = look, actor, pictures
+    def __init__(self, look: Callable[[], MonitorModel], actor: Actor, pictures: Pictures, scene: Sensed) -> None:
+        self._look, self.actor, self.pictures, self.scene = look, actor, pictures, scene
         self._model = MonitorModel()
         self._looked_s = -FRESH_S
         self._sampled_s = -SAMPLE_S

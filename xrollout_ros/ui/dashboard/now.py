@@ -12,9 +12,10 @@ from xrollout_ros.runtime.monitor_model import ActionView, MonitorModel, ScoreVi
 from xrollout_ros.ui import text
 from xrollout_ros.ui.dashboard.access import Role
 from xrollout_ros.ui.dashboard.buttons import Buttons
-from xrollout_ros.ui.dashboard.frame import MODE_COLOURS, OUTCOME_COLOURS, Facts, card, page
+from xrollout_ros.ui.dashboard.frame import GREY, MODE_COLOURS, OUTCOME_COLOURS, Facts, card, chart, page
 from xrollout_ros.ui.dashboard.gauges import Gauge, Gauges
 from xrollout_ros.ui.dashboard.live import HISTORY_S, Live
+from xrollout_ros.ui.dashboard.scene import SceneCard
 from xrollout_ros.ui.view import SHOWN_EVENTS, event_words, tag_words
 
 PERIOD_S = 0.1
@@ -24,7 +25,7 @@ CAMERA = "/camera"
 """Where pictures come from; a topic follows."""
 LAST = 20
 """Attempts whose success is shown beside that of the run."""
-GREY, NONE = "#808080", {"show": False}
+NONE = {"show": False}
 SILENT_S = 2.0
 """A graph that says nothing for longer is taken to be gone: heartbeats come five times a second."""
 
@@ -49,6 +50,7 @@ class NowPage:
                 with ui.element("div").classes("columns-1 md:columns-2 xl:columns-3 gap-3 w-full"):
                     self._attempt()
                     self._cameras()
+                    SceneCard(live)
                     self._command()
                     self._policy()
                     self._curves()
@@ -119,16 +121,16 @@ class NowPage:
 
     def _curves(self) -> None:
         with card(f"Last {HISTORY_S:.0f} s"):
-            self._chart = ui.echart(
+            self._chart = chart(
                 {
-                    "animation": False,
                     "grid": {"left": 45, "right": 35, "top": 25, "bottom": 60},
                     "legend": {"bottom": 0, "type": "scroll", "textStyle": {"color": GREY}},
                     "xAxis": {"type": "time", "axisLabel": {"hideOverlap": True}},
                     "yAxis": [{"type": "value", "name": "ms"}, {"type": "value", "name": "score", "splitLine": NONE}],
                     "series": [],
-                }
-            ).classes("w-full h-56")
+                },
+                "h-56",
+            ).props('aria-label="Inference latency and scores over time"')
 
     def _events(self) -> None:
         with card("Safety and failures"):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.console import Console
 
 from xrollout_ros.graph.acting import Acting
 from xrollout_ros.graph.cameras import Cameras
 from xrollout_ros.graph.monitor import observe
+from xrollout_ros.graph.scene import Scene
 from xrollout_ros.ui.dashboard.access import Access, Role
 from xrollout_ros.ui.dashboard.live import Live
-from xrollout_ros.ui.dashboard.server import HOST, check_port, serve
+from xrollout_ros.ui.dashboard.server import HOST, Folders, check_port, serve
 
 
-def run(port: int, data: Path, console: Console) -> None:
+def run(port: int, folders: Folders, console: Console) -> None:
     """Serve the dashboard until Ctrl-C.
 
     Raises:
@@ -29,4 +28,5 @@ def run(port: int, data: Path, console: Console) -> None:
         console.print("Ctrl-C ends it.")
 
     with observe() as observer:
-        serve(Live(observer.model, Acting(observer.node), Cameras(observer.node)), data, access, ready)
+        node = observer.node
+        serve(Live(observer.model, Acting(node), Cameras(node), Scene(node)), folders, access, ready)
