@@ -144,3 +144,18 @@ def test_a_handover_to_the_operator_is_part_of_the_intervention_and_one_back_is_
         ("anna", 1.0, 3.0),
         ("anna", 5.0, 6.0),
     ]
+
+
+def test_in_real_time_the_supervisors_first_word_is_the_moment_from_which_is_counted() -> None:
+    # On a busy machine it comes some tenths of a second after the manager has begun; readers count from the first
+    # command, so a span that was counted from the manager's beginning would lie beside the rows that it is about.
+    late = START + NS // 10
+    seen = watch(stepped=False)
+    seen.mode(Mode.AUTONOMOUS, "", late)
+    seen.mode(Mode.TELEOP, "keyboard", late + NS)
+    seen.mode(Mode.AUTONOMOUS, "", late + 2 * NS)
+    assert [(span.begin_s, span.end_s) for span in seen.interventions] == [(1.0, 2.0)]
+    stepped = watch()
+    stepped.mode(Mode.TELEOP, "script", late)
+    stepped.mode(Mode.AUTONOMOUS, "", late + NS)
+    assert [span.begin_s for span in stepped.interventions] == [0.1], "there all count from the same simulated moment"

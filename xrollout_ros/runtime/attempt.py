@@ -35,7 +35,8 @@ class AttemptWatch:
         stepped: the robot counts the steps; in real time the clock does.
         stuck_s: real time without a step after which a stepped attempt is given up, s.
         begun_steady_ns: when it began, on the steady clock.
-        start_ns: stamp of its first moment.
+        start_ns: stamp of its first moment; in real time that of the supervisor's first word on it holds, as soon as it
+            is heard: then the first command is sent, from which readers of the bag count.
     """
 
     task: TaskSpec
@@ -52,6 +53,7 @@ class AttemptWatch:
     _limit: Verdict | None = None
     _end: Verdict | None = None
     _operator: tuple[str, float] | None = None
+    _begun: bool = False
 
     def __post_init__(self) -> None:
         self._progress_ns = self.begun_steady_ns
@@ -107,6 +109,9 @@ class AttemptWatch:
 
         ``operator`` is empty in a handover back to the policy.
         """
+        if not self._begun and not self.stepped:
+            self.start_ns = stamp_ns
+        self._begun = True
         at_s = self._at_s(stamp_ns)
         drives = mode is Mode.TELEOP or (mode is Mode.HANDOVER and bool(operator))
         if self._operator is not None and (not drives or operator != self._operator[0]):
