@@ -64,13 +64,13 @@ def plan_starts(
         robot = load_robot(policy.info.robot)
         starts = [each for given in filters["start"] for each in given.split(",")] or [task.default_start]
         found = []
-        with Bar("scoring starts", at_least=2) as bar:
+        with Bar("scoring starts") as bar:
             for number, start in enumerate(starts):
                 share = count // len(starts) + (number < count % len(starts))
                 seeds = range(scoring.FIRST_SEED, scoring.FIRST_SEED + share)
                 found += scoring.fresh(policy, robot, task, start, seeds, bar.show)
     else:
-        with caught_up(data) as catalog, Bar("reading attempts", at_least=50) as bar:
+        with caught_up(data) as catalog, Bar("reading attempts") as bar:
             robot, task, found = scoring.recorded(
                 catalog, policy, conditions_of(filters), most=most or MOST, progress=bar.show
             )

@@ -6,10 +6,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.episode import EpisodeKind, EpisodeMeta, Outcome, OutcomeSource
@@ -30,6 +30,7 @@ from xrollout_ros.ui.console import output
 from xrollout_ros.ui.keys import GONE, Keys
 from xrollout_ros.ui.people import login
 from xrollout_ros.ui.placing import Keyboard
+from xrollout_ros.ui.progress import Bar
 from xrollout_ros.ui.running import require_ros, run_graph
 
 COMPARISON, PAIR = "comparison_id", "comparison_pair"
@@ -68,46 +69,20 @@ def run(
     """
     console = Console(stderr=True, markup=False, highlight=False) if quiet else output()
     if plan.where == "process":
-        with InProcess(plan, workers) as trials, _Shown(plan, console) as shown:
-            return compare(plan, folder, trials, shown.show)
+        with InProcess(plan, workers) as trials, Bar("loading the policies") as bar:
+            return compare(plan, folder, trials, partial(_show, bar))
     require_ros()
     if load_robot(plan.robot).sim is not None:
-        with _Shown(plan, console) as shown:
-            return compare(plan, folder, InGraph(plan, data, console), shown.show)
+        with Bar("pair") as bar:
+            return compare(plan, folder, InGraph(plan, data, console), partial(_show, bar))
     return compare(plan, folder, ByHand(plan, data, operator, console))
 
 
-class _Shown(AbstractContextManager["_Shown"]):
-    """One line: pairs, who won how many, the e-value against its bound. It does not tell X from Y."""
-
-    def __init__(self, plan: ComparisonPlan, console: Console) -> None:
-        self._console = console
-        columns = (
-            TextColumn("pair"),
-            MofNCompleteColumn(),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[state]}", markup=False),
-            TimeElapsedColumn(),
-        )
-        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
-        self._task = self._bar.add_task("", total=plan.rules.pairs, state="loading the policies")
-        self._told = 0
-
-    def __enter__(self) -> _Shown:  # noqa: PYI034 (Python 3.10 has no typing.Self)
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def show(self, made: Comparison) -> None:
-        """As far as it is."""
-        pairs, judge = made.judge.pairs, made.judge
-        state = f"{pairs.only_a + pairs.only_b} differ · e-value {judge.e_value:.3g} of {judge.bound:g}"
-        self._bar.update(self._task, completed=pairs.count, state=state)
-        if not self._console.is_terminal and pairs.count and pairs.count % 10 == 0 and pairs.count != self._told:
-            self._told = pairs.count
-            self._console.print(f"pair {pairs.count}/{made.plan.rules.pairs}: {state}")
+def _show(bar: Bar, made: Comparison) -> None:
+    """Pairs, how many differ, the e-value against its bound. It does not tell X from Y."""
+    pairs, judge = made.judge.pairs, made.judge
+    state = f"{pairs.only_a + pairs.only_b} differ · e-value {judge.e_value:.3g} of {judge.bound:g}"
+    bar.part("pair", pairs.count, made.plan.rules.pairs, state)
 
 
 def _listed(plan: ComparisonPlan, pairs: Sequence[PlannedPair], *, simulated: bool) -> StartList:

@@ -11,8 +11,6 @@ import click
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes.catalog.api import Catalog
 
-_WORTH_SHOWING = 200
-
 
 @contextmanager
 def caught_up(data: Path) -> Iterator[Catalog]:
@@ -37,7 +35,7 @@ def caught_up(data: Path) -> Iterator[Catalog]:
 def _catch_up(catalog: Catalog) -> None:
     from xrollout_ros.ui.progress import Bar
 
-    with Bar("reading bags", at_least=_WORTH_SHOWING) as bar:
+    with Bar("reading bags") as bar:
         report = catalog.update(progress=bar.show)
     if catalog.fresh and report.problems:
         warn(f"{len(report.problems)} bags could not be read; `xrollout index` names them")

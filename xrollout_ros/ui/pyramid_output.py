@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
@@ -11,35 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from xrollout_ros.ui import text
-from xrollout_ros.ui.progress import Bar
 
 _SHOWN = 3
 """Episodes that are named beside a reason."""
 Report = dict[str, Any]
-
-
-class Bars:
-    """A line of progress for each part of a build; a context manager."""
-
-    def __init__(self) -> None:
-        self._bar: Bar | None = None
-        self._what = ""
-
-    def __enter__(self) -> Bars:  # noqa: PYI034 (Python 3.10 has no typing.Self)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._bar is not None:
-            self._bar.__exit__(kind, error, at)
-
-    def show(self, what: str, done: int, total: int) -> None:
-        """So much of this part is done."""
-        if what != self._what:
-            if self._bar is not None:
-                self._bar.__exit__(None, None, None)
-            self._bar, self._what = Bar(what), what
-        assert self._bar is not None
-        self._bar.show(done, total)
 
 
 def show(console: Console, report: Report, folder: Path) -> None:

@@ -6,18 +6,18 @@ import importlib.util
 import re
 import time
 
+import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from xrollout_ros.core.episode import Result
-from xrollout_ros.core.errors import GraphError
+from xrollout_ros.core.errors import INTERRUPTED, GraphError
 from xrollout_ros.graph import starter
 from xrollout_ros.graph.description import GraphDescription
 from xrollout_ros.ui import text
 from xrollout_ros.ui.closed_bags import ClosedBags
+from xrollout_ros.ui.progress import Bar
 
-INTERRUPTED = 130
 _LOG_LINE = re.compile(r"^\[(DEBUG|INFO|WARN|ERROR|FATAL)\] \[[0-9.]+\] \[[^]]*\]: ")
 """How rclpy writes to the console."""
 _SHOWN = 60
@@ -60,14 +60,7 @@ def run_graph(
     bags = ClosedBags(description.data, before)
     if before and len(before) == description.episodes:
         return bags
-    columns = (
-        TextColumn("attempt"),
-        MofNCompleteColumn(),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[state]}", markup=False),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Bar("attempt", lines=False) as bar:
         watcher = _Watcher(description, console, bar, bags)
         status = starter.run(description, watcher.line)
         watcher.look()
@@ -90,14 +83,12 @@ def run_graph(
 class _Watcher:
     """Takes the lines of the processes. The manager says something when a bag is closed, so then it looks."""
 
-    def __init__(self, description: GraphDescription, console: Console, bar: Progress, bags: ClosedBags) -> None:
+    def __init__(self, description: GraphDescription, console: Console, bar: Bar, bags: ClosedBags) -> None:
         self._description = description
         self._console = console
         self._bar = bar
-        self._task = bar.add_task(
-            "", total=description.episodes, completed=len(bags.before), state="starting the nodes"
-        )
         self._bags = bags
+        self._show("starting the nodes")
         self._began_s = time.monotonic()
         self.complaints: list[str] = []
 
@@ -108,9 +99,9 @@ class _Watcher:
         said = line[found.end() :] if found else line
         if level in ("WARN", "ERROR", "FATAL") or name == "starter":
             self.complaints = [*self.complaints[-_KEPT:], f"{name}: {said}"]
-            self._console.print(Text(f"{name}: {said}", style="yellow" if level in ("", "WARN") else "red"))
+            self._complain(f"{name}: {said}", "yellow" if level in ("", "WARN") else "red")
         if name == "manager" and not self.look() and not self._bags.metas:
-            self._bar.update(self._task, state=said[:_SHOWN])
+            self._show(said[:_SHOWN])
             if not self._console.is_terminal and level == "INFO":
                 self._console.print(said)
 
@@ -125,7 +116,7 @@ class _Watcher:
             return False
         done, spent_s = len(self._bags.results), max(1e-3, now_s - self._began_s)
         state = f"{self._bags.tally.text('/', done)} · {self._bags.commands / spent_s:.0f} steps/s"
-        self._bar.update(self._task, completed=done, state=state)
+        self._show(state)
         if not self._console.is_terminal:
             newest = fresh[-1]
             self._console.print(
@@ -133,3 +124,12 @@ class _Watcher:
                 f"in {text.duration(newest.duration_s)} · {state}"
             )
         return True
+
+    def _show(self, state: str) -> None:
+        self._bar.show(len(self._bags.results), self._description.episodes, state)
+
+    def _complain(self, line: str, colour: str) -> None:
+        if self._console.is_terminal:
+            self._bar.print(click.style(line, fg=colour))
+        else:
+            self._console.print(Text(line))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from xrollout_ros.learning.training import fit
 from xrollout_ros.learning.training.options import TrainOptions
 from xrollout_ros.learning.training.resume import state_path
 from xrollout_ros.learning.training.train import TrainResult, train
 from xrollout_ros.ui import text
-
-PLAIN_LINES = 10
-"""Progress lines over a whole run where the output is not a terminal."""
+from xrollout_ros.ui.progress import Bar
 
 
 def train_with_progress(options: TrainOptions, console: Console) -> TrainResult:
@@ -24,44 +21,14 @@ def train_with_progress(options: TrainOptions, console: Console) -> TrainResult:
     waiting = state_path(options.output)
     if waiting.exists() and not options.restart:
         console.print(f"an interrupted training is there ({waiting}); it goes on if it is this one", soft_wrap=True)
-    result = _with_bar(options, console) if console.is_terminal else train(options, _Lines(console).report)
-    _tell(result, console)
-    return result
-
-
-def _with_bar(options: TrainOptions, console: Console) -> TrainResult:
-    columns = (
-        TextColumn("epoch"),
-        MofNCompleteColumn(),
-        BarColumn(bar_width=30),
-        TextColumn("{task.fields[loss]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("train", total=None, loss="reading episodes")
+    with Bar("reading episodes") as bar:
 
         def report(progress: fit.Progress) -> None:
-            bar.update(task, total=progress.epochs, completed=progress.epoch, loss=_loss(progress))
+            bar.part("epoch", int(progress.epoch), progress.epochs, _loss(progress))
 
-        return train(options, report)
-
-
-class _Lines:
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._due = 0.0
-
-    def report(self, progress: fit.Progress) -> None:
-        if progress.epoch < max(1.0, self._due) and progress.epoch < progress.epochs:
-            return
-        self._due = progress.epoch + progress.epochs / PLAIN_LINES
-        left = progress.elapsed_s / progress.epoch * (progress.epochs - progress.epoch)
-        self._console.print(
-            f"epoch {progress.epoch}/{progress.epochs}  {_loss(progress)}  "
-            f"{text.duration(progress.elapsed_s)}, {text.duration(left)} left"
-        )
+        result = train(options, report)
+    _tell(result, console)
+    return result
 
 
 def _loss(progress: fit.Progress) -> str:

@@ -84,7 +84,7 @@ def _found(policy: ChunkPolicy, data: Path, most: int | None, filters: dict[str,
     from xrollout_ros.learning.calibration.own_attempts import MOST, own_attempts
     from xrollout_ros.ui.progress import Bar
 
-    with caught_up(data) as catalog, Bar("reading attempts", at_least=_WORTH_SHOWING) as bar:
+    with caught_up(data) as catalog, Bar("reading attempts") as bar:
         return own_attempts(catalog, policy, conditions_of(filters), most=most or MOST, progress=bar.show)
 
 
@@ -97,6 +97,3 @@ def _audit(made: Calibration, found: OwnAttempts, as_json: bool) -> None:
         print_json(shown.audit_as_json(counted))
     else:
         shown.show_audit(output(), counted)
-
-
-_WORTH_SHOWING = 50

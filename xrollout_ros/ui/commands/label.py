@@ -59,7 +59,7 @@ def label(data: Path, file: Path | None, most: int | None, dry: bool, as_json: b
     from xrollout_ros.ui.progress import Bar
 
     conditions = conditions_of(filters)
-    with caught_up(data) as catalog, Bar("reading bags", at_least=200) as bar:
+    with caught_up(data) as catalog, Bar("reading bags") as bar:
         found = give(catalog, conditions, file=file, dry=dry, most=most or MOST, progress=bar.show)
     if as_json:
         print_json(label_output.labels_json(found, dry=dry))

@@ -65,7 +65,7 @@ def train(
         check_writable(file, "the classifier")
     conditions = conditions_of(filters)
     chosen = tuple(map(Source, sources)) or EVERY_SOURCE
-    with caught_up(data) as catalog, Bar("reading bags", at_least=200) as bar:
+    with caught_up(data) as catalog, Bar("reading bags") as bar:
         found = training.train(
             catalog,
             conditions,

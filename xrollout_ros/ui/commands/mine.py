@@ -94,7 +94,7 @@ def mine(
 
         task = load_task(filters["task"][0])
         filters["task"] = ()
-    with caught_up(data) as catalog, Bar("reading bags", at_least=_WORTH_SHOWING) as bar:
+    with caught_up(data) as catalog, Bar("reading bags") as bar:
         found = mined_of(
             catalog,
             conditions_of(filters),
@@ -145,6 +145,3 @@ def _write_plan(plan: CollectionPlan, coverage: Coverage | None, file: Path | No
 
         write_sheet(sheet, plan, coverage)
         click.echo(f"wrote the sheet to {sheet}", err=True)
-
-
-_WORTH_SHOWING = 200

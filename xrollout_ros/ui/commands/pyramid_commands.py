@@ -68,6 +68,7 @@ def build(
     from xrollout_ros.learning.pyramid.recipe import load_recipe
     from xrollout_ros.learning.pyramid.report import report_of
     from xrollout_ros.ui import pyramid_output
+    from xrollout_ros.ui.progress import Bar
     from xrollout_ros.ui.pyramid_page import FILE, write_page
 
     options = BuildOptions(
@@ -79,11 +80,11 @@ def build(
         workers=workers or len(os.sched_getaffinity(0)),
         cameras=image_size if cameras else None,
     )
-    with caught_up(raw_data) as catalog, pyramid_output.Bars() as bars:
+    with caught_up(raw_data) as catalog, Bar("looking at bags") as bar:
         if not catalog.read_only:
             # A bag that was repaired or replaced may lie in a folder that looks as before.
-            catalog.update(every=True, progress=lambda done, total: bars.show("looking at bags", done, total))
-        built = built_of(catalog, options, bars.show)
+            catalog.update(every=True, progress=bar.show)
+        built = built_of(catalog, options, bar.part)
     report = report_of(built)
     write_page(folder / FILE, report)
     for name, why in built.damaged.items():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from xrollout_ros.core.episode import TEMPERATURE
@@ -16,6 +16,7 @@ from xrollout_ros.core.files import check_writable
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.ui.console import output, print_json
 from xrollout_ros.ui.options import bag_of, data_option, json_option
+from xrollout_ros.ui.progress import Bar
 
 if TYPE_CHECKING:
     from xrollout_ros.learning.agreement import Agreement
@@ -101,10 +102,9 @@ def _policy(model: Path, recorded: EpisodeData) -> ChunkPolicy:
 def _reproduce(recorded: EpisodeData, policy: ChunkPolicy, attempts: int) -> Reproduction:
     from xrollout_ros.sim.replay import reproduce
 
-    shown = Console(stderr=True)
-    with Progress(console=shown, transient=True, disable=not shown.is_terminal) as progress:
-        bar = progress.add_task("attempts from the same start", total=attempts)
-        return reproduce(recorded, policy, attempts, lambda outcome: progress.advance(bar))
+    made = itertools.count(1)
+    with Bar("attempts from the same start") as bar:
+        return reproduce(recorded, policy, attempts, lambda outcome: bar.show(next(made), attempts, outcome.value))
 
 
 def _show_actions(console: Console, recorded: EpisodeData, found: ActionReplay) -> None:
