@@ -67,8 +67,9 @@ def test_a_cycle_goes_all_the_way_and_promotes(tmp_path: Path, monkeypatch: pyte
     assert state.reference == {"wide": Tally(successes=5 + 10, attempts=10 + 40)}
     assert world.driving == "policy1"
     report = report_of(record, [])
-    assert report["failures"]["new_modes"] == ["dropped"]
-    assert report["held_out"]["failure_rate_reduction"] == pytest.approx(2 / 3)
+    assert report.failures.new_modes == ("dropped",)
+    assert report.held_out is not None
+    assert report.held_out.failure_rate_reduction == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(("verdict", "ending"), [("reject", Ending.REJECTED), ("inconclusive", Ending.INCONCLUSIVE)])

@@ -4,136 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from xrollout_ros.core.clock import NS, SystemClock
-from xrollout_ros.core.episode import (
-    EpisodeKind,
-    EpisodeMeta,
-    FailureJudgement,
-    InterventionSpan,
-    Outcome,
-    OutcomeSource,
-    Strategy,
-)
-from xrollout_ros.core.errors import DataError
-from xrollout_ros.core.ids import new_id
-from xrollout_ros.core.resources import load_robot, load_task
+from xrollout_ros.core.clock import SystemClock
+from xrollout_ros.core.episode import EpisodeKind, FailureJudgement, Outcome, OutcomeSource
 from xrollout_ros.episodes import journal
-from xrollout_ros.episodes.bag_writer import BagWriter
 from xrollout_ros.episodes.catalog.api import FOLDER
 from xrollout_ros.episodes.catalog.live import FILE
-from xrollout_ros.episodes.paths import JOURNAL, episode_dir
-from xrollout_ros.episodes.rosbag2 import Durability, Reliability, qos_yaml
+from xrollout_ros.episodes.paths import JOURNAL
 from xrollout_ros.mining.tagging import tag_episode, tag_missing
 from xrollout_ros.ui.cli import cli
-from xrollout_ros.ui.deployment import DeploymentSummary, FromStart, StageTime, Training
-from xrollout_ros.ui.report import write_report
-from xrollout_ros.ui.summary import attempts_of, from_starts, split_by_kind, versions
 
-ROOT = Path(__file__).parents[2]
-ROBOT, TASK = load_robot("metaworld_sawyer"), load_task("pick_and_place")
+from .attempt_bags import HELP, write_bag
+
 CLOCK = SystemClock()
-QOS = qos_yaml(Reliability.RELIABLE, Durability.VOLATILE, 100)
-START_NS = 1_700_000_000 * NS
-
-STORE = get_typestore(Stores.ROS2_JAZZY)
-STORE.register(get_types_from_msg((ROOT / "msg" / "Command.msg").read_text(), "xrollout/msg/Command"))
-TYPES = STORE.types
-HEADER = TYPES["std_msgs/msg/Header"]
-TIME = TYPES["builtin_interfaces/msg/Time"]
-POINT = TYPES["geometry_msgs/msg/Point"]
-
-
-def _stamp(ns: int) -> Any:
-    return TIME(sec=ns // NS, nanosec=ns % NS)
-
-
-def _messages(step: int, episode_id: str, hand: Any, thing: Any) -> list[tuple[str, str, Any]]:
-    stamp = _stamp(START_NS + step * ROBOT.control_period_ns)
-    header = HEADER(stamp=stamp, frame_id="world")
-    gripper = TYPES["sensor_msgs/msg/JointState"](
-        header=header, name=["gripper"], position=np.array([1.0]), velocity=np.array([]), effort=np.array([])
-    )
-    pose = TYPES["geometry_msgs/msg/Pose"](
-        position=POINT(*thing), orientation=TYPES["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0)
-    )
-    command = TYPES["xrollout/msg/Command"](
-        stamp=stamp,
-        episode_id=episode_id,
-        step=step,
-        source=0,
-        mode=1,
-        chunk_sequence=step // 4,
-        chunk_index=step % 4,
-        accepted=stamp,
-        late_s=0.0,
-        action=np.zeros(4),
-        help_wanted=False,
-        recovery="",
-        clipped=np.zeros(4, dtype=bool),
-    )
-    point, posed = "geometry_msgs/msg/PointStamped", "geometry_msgs/msg/PoseStamped"
-    return [
-        ("/sawyer/hand", point, TYPES[point](header=header, point=POINT(*hand))),
-        ("/sawyer/gripper", "sensor_msgs/msg/JointState", gripper),
-        ("/scene/object", posed, TYPES[posed](header=header, pose=pose)),
-        ("/scene/goal", point, TYPES[point](header=header, point=POINT(0.1, 0.8, 0.2))),
-        ("/xrollout/command", "xrollout/msg/Command", command),
-    ]
-
-
-HELP = InterventionSpan(operator="joy", begin_s=0.1, end_s=0.2)
-
-
-def write_bag(
-    data: Path,
-    number: int,
-    outcome: Outcome,
-    kind: EpisodeKind = EpisodeKind.EVALUATION,
-    interventions: tuple[InterventionSpan, ...] = (),
-    start: str = "wide",
-) -> EpisodeMeta:
-    """One attempt of 20 steps, in which the hand goes to the object, or 0.1 m beside it when it fails."""
-    meta = EpisodeMeta(
-        episode_id=new_id(),
-        kind=kind,
-        task=TASK.id,
-        robot=ROBOT.id,
-        start=start,
-        seed=100 + number,
-        strategy=Strategy.EPISODIC,
-        software_version="0.1.0",
-        started_at=f"2026-01-02T03:04:{number:02d}+00:00",
-        duration_s=0.25,
-        outcome=outcome,
-        outcome_source=OutcomeSource.ROBOT if outcome is Outcome.SUCCESS else OutcomeSource.TIME_LIMIT,
-        tags=["evaluation"],
-        policy_id="" if kind is EpisodeKind.DEMONSTRATION else "01J00000000000000000000000",
-        interventions=list(interventions),
-    )
-    folder = episode_dir(data, meta)
-    thing = np.array([0.01 * number, 0.65, 0.02])
-    goal = thing if outcome is Outcome.SUCCESS else thing + np.array([0.1, 0.0, 0.0])
-    with BagWriter.open(folder, folder.name, meta, CLOCK, ROBOT, TASK) as writer:
-        for step in range(20):
-            hand = np.array([0.0, 0.6, 0.2]) * (1 - step / 19) + goal * step / 19
-            for topic, kind_name, message in _messages(step, meta.episode_id, hand, thing):
-                definition, _ = STORE.generate_msgdef(kind_name, ros_version=2)
-                type_hash = STORE.hash_rihs01(kind_name)
-                writer.add_topic(topic, kind_name, definition, type_hash, QOS)
-                receipt_ns = START_NS + step * ROBOT.control_period_ns
-                assert writer.write(topic, bytes(STORE.serialize_cdr(message, kind_name)), receipt_ns)
-        writer.close(meta)
-    return meta
 
 
 @pytest.fixture(scope="module")
@@ -265,17 +153,6 @@ def test_a_helped_success_is_no_success_of_the_policy_anywhere(tmp_path: Path) -
     assert "success, helped" in listed
     shown = run("episodes", "show", helped.episode_id, "--data", tmp_path).stdout
     assert "counts in no success of the policy" in shown and "joy from 0.10 s to 0.20 s" in shown
-    summary = _summary(tmp_path)
-    rate = summary.starts[0].rate
-    assert (rate.successes, rate.attempts, rate.helped) == (1, 2, 1)
-    assert summary.unsuccessful == ()
-    write_report(tmp_path / "report.html", summary)
-    page = (tmp_path / "report.html").read_text()
-    assert "1 of 2 succeeded autonomously" in page and "success, helped" in page
-    assert "1 succeeded, 1 with an operator&#39;s help, 0 did not" in page
-    facts = json.loads((tmp_path / "report.json").read_text())
-    assert (facts["starts"][0]["successes"], facts["starts"][0]["helped"]) == (1, 1)
-    assert [episode["helped"] for episode in facts["episodes"]] == [False, True]
 
 
 def test_a_near_miss_is_shown_wherever_its_success_is(tmp_path: Path) -> None:
@@ -286,12 +163,6 @@ def test_a_near_miss_is_shown_wherever_its_success_is(tmp_path: Path) -> None:
     assert run("episodes", "list", "--data", tmp_path).stdout.count("near-miss") == 1
     shown = run("episodes", "show", near.episode_id, "--data", tmp_path).stdout
     assert "near-miss (rule:near_miss: success came <late>)" in " ".join(shown.split())
-    write_report(tmp_path / "report.html", _summary(tmp_path))
-    page = (tmp_path / "report.html").read_text()
-    assert "Among the successes: 1 near miss." in page
-    assert "<strong>near miss</strong>: rule:near_miss: success came &lt;late&gt;" in page
-    facts = json.loads((tmp_path / "report.json").read_text())
-    assert [each["remarks"] for each in facts["episodes"]] == [{"near-miss": "rule:near_miss: success came <late>"}, {}]
 
 
 def test_an_attempt_that_was_helped_is_tagged_and_only_somebody_s_word_takes_it_off(tmp_path: Path) -> None:
@@ -370,117 +241,6 @@ def test_errors_name_the_thing_and_the_remedy(data: Path, arguments: tuple[str, 
     assert result.stdout == ""
 
 
-class _Page(HTMLParser):
-    """What a browser would fetch, and the page's text."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fetched: list[str] = []
-        self.tags: list[str] = []
-        self.images_without_name = 0
-        self.ids: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        self.tags.append(tag)
-        self.ids += [str(values["id"])] if "id" in values else []
-        for name in ("src", "href", "xlink:href", "data"):
-            value = values.get(name)
-            if value and not value.startswith(("#", "data:")):
-                self.fetched.append(value)
-        if values.get("role") == "img" and not values.get("aria-label"):
-            self.images_without_name += 1
-
-
-def _summary(data: Path, **changes: Any) -> DeploymentSummary:
-    demonstrations, others = split_by_kind(data)
-    values: dict[str, Any] = {
-        "task": TASK.id,
-        "instruction": TASK.instruction,
-        "robot": ROBOT.id,
-        "policy_id": "01J00000000000000000000000",
-        "starts": from_starts(others, TASK),
-        "data": data,
-        "command": "xrollout demo --seed 3",
-        "made_at": "2026-01-02T03:04:05+00:00",
-        "demonstrations": attempts_of(demonstrations),
-        "training": Training(data / "c.pt", "ab" * 32, "flow", 2, 1234, (1.0, 0.5, float("nan")), 12.0, (("bad", 1),)),
-        "timings": (StageTime("record", 1.0),),
-        "versions": versions(),
-    }
-    return DeploymentSummary(**(values | changes))
-
-
-def test_the_demo_ends_with_commands_that_answer(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torch")
-    from xrollout_ros.ui.demo import next_commands
-
-    monkeypatch.chdir(tmp_path)
-    summary = _summary(data)
-    for command, why in next_commands(summary, summary.unsuccessful[0]):
-        name, *arguments = shlex.split(command)
-        assert name == "xrollout"
-        result = CliRunner().invoke(cli, arguments)
-        assert result.exit_code == 0, f"{why}: {command}\n{result.output}"
-    assert json.loads((tmp_path / "failures.json").read_text())["asked"]["min_attempts"] == 10
-
-
-def test_summary_reads_traces_and_tags(data: Path) -> None:
-    summary = _summary(data)
-    assert [(each.name, each.rate.successes, each.rate.attempts) for each in summary.starts] == [
-        ("nominal", 2, 2),
-        ("wide", 1, 3),
-    ]
-    assert [attempt.number for attempt in summary.attempts] == [1, 2, 3, 4, 5]
-    assert [attempt.number for attempt in summary.unsuccessful] == [4, 5]
-    failed = summary.unsuccessful[0]
-    assert failed.failure_mode == "never_reached"
-    assert failed.trace is not None
-    assert failed.trace.hand_m.shape == (20, 3)
-    np.testing.assert_allclose(failed.trace.object_m[0], [0.05, 0.65, 0.02])
-    np.testing.assert_allclose(failed.trace.hand_m[-1], [0.15, 0.65, 0.02])
-    assert 0.05 < failed.trace.closest_m < 0.1
-
-
-def test_report_is_one_whole_page(data: Path, tmp_path: Path) -> None:
-    write_report(tmp_path / "report.html", _summary(data))
-    html = (tmp_path / "report.html").read_text()
-    page = _Page()
-    page.feed(html)
-    assert page.fetched == []
-    assert "url(http" not in html
-    assert "<script" not in html
-    assert "@import" not in html
-    assert page.tags.count("svg") == 4
-    assert page.images_without_name == 0
-    assert len(page.ids) == len(set(page.ids))
-    assert html.index("2 of 2 succeeded") < html.index("1 of 3 succeeded")
-    assert "closest approach 0.100 m &lt;b&gt;&amp; more&lt;/b&gt;" in html
-    assert "#010101" not in html
-    assert "prefers-color-scheme: dark" in html
-    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "report.json"}
-
-
-def test_report_json_holds_the_same(data: Path, tmp_path: Path) -> None:
-    write_report(tmp_path / "report.html", _summary(data))
-    facts = json.loads((tmp_path / "report.json").read_text())
-    nominal, wide = facts["starts"]
-    assert (nominal["start"], nominal["successes"], nominal["attempts"]) == ("nominal", 2, 2)
-    assert (wide["start"], wide["successes"], wide["attempts"]) == ("wide", 1, 3)
-    assert wide["wilson_95"] == pytest.approx([0.0615, 0.7923], abs=1e-3)
-    assert [episode["start"] for episode in facts["episodes"]] == ["nominal"] * 2 + ["wide"] * 3
-    assert facts["training"]["losses"] == [1.0, 0.5, None]
-    assert [episode["outcome"] for episode in facts["episodes"]] == ["success"] * 3 + ["failure", "abort"]
-    assert facts["episodes"][3]["failure_mode"] == "never_reached"
-
-
-def test_report_without_attempts_pictures_or_training(data: Path, tmp_path: Path) -> None:
-    write_report(
-        tmp_path / "report.html", _summary(data, starts=(FromStart("wide", "", ()),), training=None, demonstrations=())
-    )
-    assert "No attempt with a known outcome" in (tmp_path / "report.html").read_text()
-
-
 def test_what_the_graph_left_untagged_is_tagged_once(tmp_path: Path) -> None:
     write_bag(tmp_path, 1, Outcome.FAILURE)
     write_bag(tmp_path, 2, Outcome.SUCCESS)
@@ -488,12 +248,3 @@ def test_what_the_graph_left_untagged_is_tagged_once(tmp_path: Path) -> None:
     assert tag_missing(tmp_path, SystemClock()) == 0
     (failed,) = run_json("episodes", "list", "--data", tmp_path, "--outcome", "failure")["episodes"]
     assert [judgement["mode"] for judgement in failed["judgements"]][:1] == ["never_reached"]
-
-
-def test_a_report_passes_over_no_attempt(data: Path, tmp_path: Path) -> None:
-    write_bag(tmp_path, 1, Outcome.SUCCESS)
-    torn = tmp_path / "2026-01-02" / "torn"
-    torn.mkdir(parents=True)
-    (torn / "torn_0.mcap").write_bytes(b"\x89MCAP0\r\n")
-    with pytest.raises(DataError, match="torn"):
-        split_by_kind(tmp_path)

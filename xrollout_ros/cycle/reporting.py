@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from xrollout_ros.cycle.cycle_report import CycleReport
 from xrollout_ros.cycle.record import CycleRecord, Ending, State, Tally
 
-FORMAT = "xrollout.cycle_report"
 
-
-def report_of(record: CycleRecord, earlier: Sequence[CycleRecord]) -> dict[str, Any]:
+def report_of(record: CycleRecord, earlier: Sequence[CycleRecord]) -> CycleReport:
     """Facts of one cycle.
 
     Args:
@@ -20,9 +19,7 @@ def report_of(record: CycleRecord, earlier: Sequence[CycleRecord]) -> dict[str, 
     """
     known = {mode.mode for each in earlier if each.mined is not None for mode in each.mined.ranked}
     modes = [mode.mode for mode in record.mined.ranked] if record.mined is not None else []
-    return {
-        "format": FORMAT,
-        "version": 1,
+    facts = {
         "cycle_id": record.cycle_id,
         "number": record.number,
         "task": record.task,
@@ -48,7 +45,7 @@ def report_of(record: CycleRecord, earlier: Sequence[CycleRecord]) -> dict[str, 
         "edge_case_coverage": record.mined.covered if record.mined is not None else None,
         "deployed": _deployed(record),
         "held_out": _held_out(record),
-        "collected": record.collected.model_dump(exclude={"episodes"}) if record.collected is not None else None,
+        "collected": record.collected.model_dump() if record.collected is not None else None,
         "annotation_per_hour": _per_hour(record),
         "failure_to_dataset_s": _failure_to_dataset(record),
         "dataset": record.curated.model_dump() if record.curated is not None else None,
@@ -63,6 +60,7 @@ def report_of(record: CycleRecord, earlier: Sequence[CycleRecord]) -> dict[str, 
         "decisions": [each.model_dump(mode="json") for each in record.transitions],
         "lessons": list(record.lessons),
     }
+    return CycleReport.model_validate(facts)
 
 
 def _deployed(record: CycleRecord) -> dict[str, Any] | None:
@@ -76,6 +74,7 @@ def _deployed(record: CycleRecord) -> dict[str, Any] | None:
         "alarms": found.alarms,
         "aborted": found.aborted,
         "helped": found.helped,
+        "episodes": found.episodes,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,15 +56,17 @@ def read_records(data: Path) -> Records:
     """
     entries = find_episodes(data)
     judged = journal.read(data / JOURNAL)
-    return Records(
-        tuple(
-            Record(entry.path, entry.bytes, entry.meta, journal.effective(entry.meta, judged.entries))
-            for entry in entries
-            if entry.meta is not None
-        ),
-        tuple(entry for entry in entries if entry.meta is None),
-        judged.problems,
-    )
+    unreadable = tuple(entry for entry in entries if entry.meta is None)
+    return Records(tuple(_records(entries, judged.entries)), unreadable, judged.problems)
+
+
+def records_of(data: Path, entries: Iterable[EpisodeEntry]) -> list[Record]:
+    """Those of a data folder's bags that can be read, with what its journal says of them.
+
+    Raises:
+        DataError: the journal cannot be read.
+    """
+    return _records(entries, journal.read(data / JOURNAL).entries)
 
 
 def records_at(data: Path, folders: Sequence[Path]) -> list[Record]:
@@ -73,15 +75,18 @@ def records_at(data: Path, folders: Sequence[Path]) -> list[Record]:
     Raises:
         DataError: the journal cannot be read.
     """
-    said: dict[str, list[JournalEntry]] = {}
-    for entry in journal.read(data / JOURNAL).entries:
-        said.setdefault(entry.episode_id, []).append(entry)
-    found = []
-    for bag in (entry_of(folder) for folder in folders if folder.is_dir()):
-        if (meta := bag.meta) is not None:
-            holds = journal.effective(meta, said.get(meta.episode_id, ()))
-            found.append(Record(bag.path, bag.bytes, meta, holds))
-    return found
+    return records_of(data, [entry_of(folder) for folder in folders if folder.is_dir()])
+
+
+def _records(entries: Iterable[EpisodeEntry], said: Iterable[JournalEntry]) -> list[Record]:
+    by_episode: dict[str, list[JournalEntry]] = {}
+    for each in said:
+        by_episode.setdefault(each.episode_id, []).append(each)
+    return [
+        Record(entry.path, entry.bytes, meta, journal.effective(meta, by_episode.get(meta.episode_id, ())))
+        for entry in entries
+        if (meta := entry.meta) is not None
+    ]
 
 
 def is_day(folder: Path) -> bool:

@@ -42,13 +42,22 @@ def find_episodes(data: Path) -> list[EpisodeEntry]:
     Raises:
         DataError: the folder is not there.
     """
+    check_data(data)
+    entries = [entry_of(folder) for folder in bags_below(data)]
+    return sorted(entries, key=lambda entry: (entry.meta.started_at if entry.meta else "", entry.path))
+
+
+def check_data(data: Path) -> None:
+    """Make sure that there is a data folder.
+
+    Raises:
+        DataError: there is none.
+    """
     if not data.is_dir():
         raise DataError(
             f"the data folder {data} is not there",
             "Give the folder that was recorded to (`--data`, XROLLOUT_DATA), or record first.",
         )
-    entries = [entry_of(folder) for folder in bags_below(data)]
-    return sorted(entries, key=lambda entry: (entry.meta.started_at if entry.meta else "", entry.path))
 
 
 def bags_below(data: Path) -> Iterator[Path]:

@@ -18,7 +18,7 @@ from xrollout.msg import EpisodeState
 from xrollout.srv import LoadPolicy, ResetSim
 from xrollout_ros import __version__
 from xrollout_ros.core.clock import NS, seconds
-from xrollout_ros.core.episode import DELAY_STEPS, ENGINE, EpisodeKind, EpisodeMeta, Outcome, OutcomeSource
+from xrollout_ros.core.episode import DELAY_STEPS, ENGINE, RUN, EpisodeKind, EpisodeMeta, Outcome, OutcomeSource
 from xrollout_ros.core.errors import CheckpointError, GraphError
 from xrollout_ros.core.modes import Mode, Phase
 from xrollout_ros.core.robot import RobotSpec
@@ -304,7 +304,7 @@ class Attempting:
             parameters=dict(wish.parameters)
             | {"drive": self._text("drive"), RATE: self._robot.control_rate_hz}
             | ({ENGINE: policy.engine, DELAY_STEPS: self._node.get_parameter(DELAY_STEPS).value} if policy else {})
-            | {name: self._text(name) for name in ("recovery_policy", "recovery_hash") if self._text(name)}
+            | {name: self._text(name) for name in (RUN, "recovery_policy", "recovery_hash") if self._text(name)}
             | (self._acting if wish.driver != "operator" else {}),
             tags=list(dict.fromkeys([*(tag for tag in self._text("tags").split(",") if tag), *wish.tags])),
             started_at=datetime.fromtimestamp(wall_ns / NS, tz=timezone.utc).isoformat(timespec="milliseconds"),

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xrollout_ros.core.clock import SystemClock
-from xrollout_ros.core.episode import CONTROL, DELAY_STEPS, TEMPERATURE, EpisodeKind
+from xrollout_ros.core.episode import CONTROL, DELAY_STEPS, RUN, TEMPERATURE, EpisodeKind
 from xrollout_ros.core.errors import SpecError
+from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.levels import check_level
 from xrollout_ros.core.ports import Expert
 from xrollout_ros.core.resources import full_path, load_robot, load_task
@@ -33,7 +34,8 @@ from xrollout_ros.graph.starting import read_starts
 from xrollout_ros.mining.labellers import load_labellers
 from xrollout_ros.runtime.action_control import make_control
 from xrollout_ros.runtime.engines import check_engine
-from xrollout_ros.runtime.operators.specs import HUMAN, load_operators
+from xrollout_ros.runtime.operators.sources import HUMAN
+from xrollout_ros.runtime.operators.specs import load_operators
 from xrollout_ros.runtime.operators.team import make_sources
 from xrollout_ros.runtime.operators.terminal import own_terminal
 from xrollout_ros.runtime.overrides import with_interpolation, with_level
@@ -72,6 +74,8 @@ class GraphDescription:
     data: Path
     episodes: int
     """0: no end."""
+    run: str
+    """Its id, which each of its episodes names."""
 
 
 def describe(graph: str, arguments: Mapping[str, str]) -> GraphDescription:
@@ -321,15 +325,15 @@ def _assemble(
         processes.append(
             Process("tagger", {**common, **stored, "labellers": ",".join(split_words(given["labellers"]))})
         )
-    managed = ",".join(process.name for process in processes)
+    managed, run = ",".join(process.name for process in processes), new_id()
     parameters: dict[str, Value] = {
         **common, **stored, **manager, **kept.manager, "nodes": managed, "start": start, "episodes": episodes,
-        "seed": seed, "site": given["site"], "faults": faults, "starts": full_path(given["starts"]),
+        "seed": seed, "site": given["site"], "faults": faults, "starts": full_path(given["starts"]), RUN: run,
     }  # fmt: skip
     if kept.uploader:
         processes.append(Process("uploader", {**stored, **kept.uploader}, vital=False))
     processes.append(Process("manager", parameters, managed=False))
-    return GraphDescription(graph, tuple(processes), robot, task, data, episodes)
+    return GraphDescription(graph, tuple(processes), robot, task, data, episodes, run)
 
 
 def _faults(given: str, robot: RobotSpec) -> str:

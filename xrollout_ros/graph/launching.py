@@ -50,6 +50,7 @@ def _start(context: LaunchContext, graph: Graph) -> list[Any]:
     return [
         *(SetEnvironmentVariable(name, value) for name, value in variables.items()),
         *([LogInfo(msg=warning)] if warning else []),
+        LogInfo(msg=f"its report, also at any later time: xrollout report {description.run} --data {description.data}"),
         *(_node(process) for process in description.processes),
         *_end_with_manager(description),
     ]

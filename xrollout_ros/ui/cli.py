@@ -63,6 +63,10 @@ ENTRIES = {
         "xrollout_ros.ui.commands.generate:generate",
         "Let a policy make rollouts in simulation, as new candidates for training.",
     ),
+    "report": Entry(
+        "xrollout_ros.ui.commands.report:report",
+        "Write the report of a run, or of chosen episodes: a page with pictures, and its figures as JSON.",
+    ),
     "tag": Entry("xrollout_ros.ui.commands.tag:tag", "Put tags and properties on an episode, or on all that fit."),
     "untag": Entry("xrollout_ros.ui.commands.tag:untag", "Take tags and properties off, or take back what was said."),
     "review": Entry(

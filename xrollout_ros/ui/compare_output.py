@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,13 @@ from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.cycle.comparing.result import ComparisonResult, result_of, write_result
 from xrollout_ros.cycle.comparing.run import Comparison
 from xrollout_ros.cycle.comparing.trials import ComparisonPlan
+from xrollout_ros.sim.faults import parse_faults
+from xrollout_ros.ui.cycle_pictures import PairOutcome, evidence_course, paired_outcomes
 from xrollout_ros.ui.pages import render
-from xrollout_ros.ui.pictures import evidence_course
 
 PAGE = "report.html"
+ALL = "all"
+"""What the row of all starts is called."""
 
 
 def keep(made: Comparison, folder: Path) -> ComparisonResult:
@@ -38,15 +43,44 @@ def page(found: ComparisonResult) -> str:
     for each in found.trials:
         own = pairs.setdefault(each.pair, {"pair": each.pair, "start": each.start, "seed": each.seed})
         own[each.arm] = each
+    rows = list(pairs.values())
+    outcomes = [PairOutcome(each["pair"], each["A"].outcome, each["B"].outcome, each["A"].counted) for each in rows]
     several = len(found.strata) > 1
     return render(
         "comparison.html.j2",
         found=found,
         rows=(*found.strata, found.overall) if several else found.strata,
-        picture=Markup(evidence_course(found.course, found.bound)),
-        pairs=list(pairs.values()),
+        course=Markup(evidence_course(found.course, found.bound, found.decided_after)),
+        outcomes=Markup(paired_outcomes(outcomes)) if outcomes else "",
+        faults=fault_words(found.plan.faults),
+        pairs=rows,
+        recorded=any(each.episode_id for each in found.trials),
+        counts=_counts(outcomes),
+        differing=_differing(rows),
         again=again(found.plan, next((each.seed for each in found.trials if each.seed is not None), None)),
     )
+
+
+def _counts(pairs: Sequence[PairOutcome]) -> dict[str, int]:
+    """Of the pairs that count: both succeeded, B alone, A alone, neither."""
+    found = Counter((each.a == "success", each.b == "success") for each in pairs if each.counted)
+    return {"both": found[True, True], "b": found[False, True], "a": found[True, False], "none": found[False, False]}
+
+
+def _differing(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[int]]]:
+    """The pairs behind won and lost, by start; those of all starts too."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for each in rows:
+        a, b = each["A"].outcome == "success", each["B"].outcome == "success"
+        if a != b and each["A"].counted:
+            for start in (each["start"], ALL):
+                found.setdefault(start, {}).setdefault("won" if b else "lost", []).append(each["pair"])
+    return found
+
+
+def fault_words(faults: str) -> str:
+    """What goes wrong in a simulated robot, and how often; for people."""
+    return ", ".join(f"{each.kind.replace('_', ' ')} ({each.probability:.0%})" for each in parse_faults(faults))
 
 
 def again(plan: ComparisonPlan, seed: int | None) -> str:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 
 from rich.console import Console
@@ -18,23 +17,20 @@ from rich.table import Table
 from rich.text import Text
 
 from xrollout_ros.core.clock import SystemClock
-from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.errors import DataError
-from xrollout_ros.core.resources import load_task
-from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.cycle.place import Place
 from xrollout_ros.cycle.record import CycleRecord, Trained
 from xrollout_ros.cycle.reporting import durations
-from xrollout_ros.mining.tagging import tag_missing
+from xrollout_ros.episodes.runs import bags_of
 from xrollout_ros.ui import text
 from xrollout_ros.ui.console import heading
-from xrollout_ros.ui.cycle_page import PAGE
-from xrollout_ros.ui.deployment import Attempt, DeploymentSummary, StageTime, Training
+from xrollout_ros.ui.cycle_page import PAGE as CYCLE_PAGE
+from xrollout_ros.ui.deployment import Attempt, DeploymentReport, Story, Training
 from xrollout_ros.ui.flywheel_running import Asked, run_cycles
 from xrollout_ros.ui.opening import how_to_open
-from xrollout_ros.ui.report import write_report
+from xrollout_ros.ui.report import PAGE, write_report
+from xrollout_ros.ui.run_report import report_bags, told
 from xrollout_ros.ui.running import require_ros
-from xrollout_ros.ui.summary import attempts_of, from_starts, split_by_kind, versions
 
 TASK = "pick_and_place"
 STARTS = ("nominal", "wide")
@@ -92,18 +88,18 @@ class DemoOptions:
 class _Stages:
     console: Console
     total: int
-    times: list[StageTime] = field(default_factory=list)
+    took_s: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, name: str, title: str) -> Iterator[None]:
         """Print a heading, and keep how long the stage takes."""
-        heading(self.console, f"{len(self.times) + 1}/{self.total} {title}")
+        heading(self.console, f"{len(self.took_s) + 1}/{self.total} {title}")
         begin_s = time.monotonic()
         yield
-        self.times.append(StageTime(name, time.monotonic() - begin_s))
+        self.took_s[name] = time.monotonic() - begin_s
 
 
-def run_demo(options: DemoOptions, console: Console) -> DeploymentSummary:
+def run_demo(options: DemoOptions, console: Console) -> DeploymentReport:
     """Do it all. Whatever the verdict is, it is an honest one.
 
     Raises:
@@ -113,7 +109,7 @@ def run_demo(options: DemoOptions, console: Console) -> DeploymentSummary:
     if options.folder.exists() and (not options.folder.is_dir() or any(options.folder.iterdir())):
         raise DataError(f"{options.folder} is there already and not an empty folder", "Name another with --output.")
     require_ros()
-    task, stages = load_task(TASK), _Stages(console, 2)
+    stages = _Stages(console, 2)
     recipe = options.folder / "recipe.yaml"
     recipe.parent.mkdir(parents=True, exist_ok=True)
     # JSON is YAML.
@@ -131,16 +127,14 @@ def run_demo(options: DemoOptions, console: Console) -> DeploymentSummary:
             raise DataError(f"the loop has stopped: {told}", f"`xrollout flywheel status --folder {place.root}` tells.")
     with stages.stage("report", "What came of it"):
         records = place.records()
-        summary = _summarize(options, task, records, tuple(stages.times), console)
-        report = options.folder / "report.html"
-        write_report(report, summary)
-        _tell(summary, report, console)
+        report = _report(options, records, stages.took_s)
+        _tell(report, options.folder / PAGE, console)
         _tell_loop(place, records, console)
-    spent = [f"{stage.name} {text.duration(stage.duration_s)}" for stage in stages.times]
+    spent = [f"{name} {text.duration(took_s)}" for name, took_s in stages.took_s.items()]
     slow = sorted(_states(records).items(), key=lambda item: -item[1])[:4]
     spent[0] += f" ({', '.join(f'{name} {text.duration(took)}' for name, took in slow)})"
-    console.print(f"\n{text.duration(sum(stage.duration_s for stage in stages.times))} in all: {', '.join(spent)}")
-    return summary
+    console.print(f"\n{text.duration(sum(stages.took_s.values()))} in all: {', '.join(spent)}")
+    return report
 
 
 def _states(records: list[CycleRecord]) -> dict[str, float]:
@@ -151,33 +145,17 @@ def _states(records: list[CycleRecord]) -> dict[str, float]:
     return found
 
 
-def _summarize(
-    options: DemoOptions, task: TaskSpec, records: list[CycleRecord], times: tuple[StageTime, ...], console: Console
-) -> DeploymentSummary:
-    """The first policy and its attempts: what the cycles began with."""
-    late = tag_missing(options.data, SystemClock())
-    if late:
-        console.print(f"{text.plural(late, 'attempt')} that the graph had not tagged: tagged now")
+def _report(options: DemoOptions, records: list[CycleRecord], took_s: dict[str, float]) -> DeploymentReport:
+    """Write that of the first policy and its attempts: what the cycles began with."""
     first, began = records[0], records[1]
     assert first.trained is not None
     assert first.collected is not None
     assert began.deployed is not None
-    own = {*first.collected.episodes, *began.deployed.episodes}
-    demonstrations, attempts = split_by_kind(options.data)
-    return DeploymentSummary(
-        task=task.id,
-        instruction=task.instruction,
-        robot=first.robot,
-        policy_id=first.trained.policy.policy_id,
-        starts=from_starts([each for each in attempts if each.meta.episode_id in own], task),
-        data=options.data,
-        command=options.command,
-        made_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        demonstrations=attempts_of([each for each in demonstrations if each.meta.episode_id in own]),
-        training=_training(first.trained),
-        timings=times,
-        versions=versions(),
-    )
+    story = Story(command=options.command, training=_training(first.trained), took_s=took_s)
+    episodes = (*first.collected.episodes, *began.deployed.episodes)
+    made = report_bags(options.data.resolve(), bags_of(options.data.resolve(), episodes), story=story)
+    write_report(options.folder, made)
+    return made.report
 
 
 def _training(trained: Trained) -> Training:
@@ -194,7 +172,7 @@ def _training(trained: Trained) -> Training:
         rows=trained.rows,
         losses=tuple(each["train_loss"] for each in history["history"]),
         duration_s=meta.train_s,
-        left_out=tuple(sorted(history.get("left_out", {}).items())),
+        left_out=dict(sorted(history.get("left_out", {}).items())),
     )
 
 
@@ -209,7 +187,7 @@ def _tell_loop(place: Place, records: list[CycleRecord], console: Console) -> No
         if found is not None and found.b.attempts:
             console.print(f"    before {found.a.rate}, after {found.b.rate}, from starts that neither was trained from")
             console.print(f"    difference {100 * found.low:+.0f} to {100 * found.high:+.0f} points (95 %)")
-        console.print(f"    {place.folder(record) / PAGE}", soft_wrap=True)
+        console.print(f"    {place.folder(record) / CYCLE_PAGE}", soft_wrap=True)
     deployed = place.deployed()
     assert deployed is not None
     console.print(f"  deployed now: {deployed.policy.checkpoint}", soft_wrap=True)
@@ -221,48 +199,45 @@ def _tell_loop(place: Place, records: list[CycleRecord], console: Console) -> No
     console.print(f"  xrollout flywheel run --folder {folder} --data {data}    # another cycle", soft_wrap=True)
 
 
-def _tell(summary: DeploymentSummary, report: Path, console: Console) -> None:
-    for start in summary.starts:
-        console.print(Text.assemble(f"success from {start.name} starts: ", (str(start.rate), "bold")))
-    if summary.unsuccessful:
+def _tell(report: DeploymentReport, page: Path, console: Console) -> None:
+    for line in told(report):
+        console.print(line, soft_wrap=True)
+    if report.unsuccessful:
         console.print("\nwhat did not succeed")
-        console.print(_unsuccessful(summary))
-    console.print(f"\nbags:       {summary.data}", soft_wrap=True)
-    if summary.training is not None:
-        console.print(f"checkpoint: {summary.training.checkpoint}", soft_wrap=True)
-    console.print(f"report:     {report}", soft_wrap=True)
-    example = next(iter(summary.unsuccessful), summary.attempts[0])
+        console.print(_unsuccessful(report))
+    console.print(f"\nbags:       {report.data}", soft_wrap=True)
+    if report.story.training is not None:
+        console.print(f"checkpoint: {report.story.training.checkpoint}", soft_wrap=True)
+    console.print(f"report:     {page}", soft_wrap=True)
+    example = next(iter(report.unsuccessful), report.attempts[0])
     console.print(f"\nhow to open a bag, for instance that of attempt {example.number}")
     for how, what in how_to_open(example.bag):
         console.print(f"  {how}: {what}", soft_wrap=True)
     console.print("\nwhat to ask next")
-    for command, why in next_commands(summary, example):
+    for command, why in next_commands(report, example):
         console.print(f"  {command}    # {why}", soft_wrap=True)
     console.print("docs/find_out_why.md goes all the way, from failed attempts to what to collect next")
 
 
-def _unsuccessful(summary: DeploymentSummary) -> Table:
+def _unsuccessful(report: DeploymentReport) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("no.", "start", "seed", "outcome", "tag", "evidence"):
         table.add_column(name, overflow="fold", no_wrap=name not in ("tag", "evidence"))
-    for start in summary.starts:
-        for attempt in start.attempts:
-            if attempt.outcome is not Outcome.SUCCESS:
-                tag = " in ".join(part for part in (attempt.failure_mode, attempt.stage) if part) or "none"
-                seed = "none" if attempt.seed is None else str(attempt.seed)
-                evidence = attempt.evidence or attempt.outcome_reason
-                shown = (str(attempt.number), start.name, seed, attempt.outcome.value, tag, evidence)
-                table.add_row(*map(Text, shown))
+    for attempt in report.unsuccessful:
+        tag = " in ".join(part for part in (attempt.failure_mode, attempt.stage) if part) or "none"
+        seed = "none" if attempt.seed is None else str(attempt.seed)
+        evidence = attempt.evidence or attempt.outcome_reason
+        table.add_row(*map(Text, (str(attempt.number), attempt.start, seed, attempt.outcome.value, tag, evidence)))
     return table
 
 
-def next_commands(summary: DeploymentSummary, example: Attempt) -> list[tuple[str, str]]:
+def next_commands(report: DeploymentReport, example: Attempt) -> list[tuple[str, str]]:
     """What to type to find out more, as it stands, and what it is for."""
-    data = f" --data {shlex.quote(str(summary.data))}"
+    data = f" --data {shlex.quote(str(report.data))}"
     least = f"--success-rate-lt 0.5 --min-attempts {MIN_ATTEMPTS}"
     return [
-        (f"xrollout query --task {summary.task} {least} --output failures.json{data}", "where does it fail?"),
+        (f"xrollout query --task {report.task} {least} --output failures.json{data}", "where does it fail?"),
         (f"xrollout query --by start,failure --outcome failure,abort{data}", "and why?"),
-        (f"xrollout mine --task {summary.task}{data}", "what is worth collecting next?"),
+        (f"xrollout mine --task {report.task}{data}", "what is worth collecting next?"),
         (f"xrollout episodes show {example.episode_id}{data}", "one attempt"),
     ]

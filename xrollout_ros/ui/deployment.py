@@ -1,60 +1,51 @@
-"""What a report says about one deployment of a policy, as data."""
+"""What the report of a deployment says, as a document: ``report.json``."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
+from pydantic import Field
 
-from xrollout_ros.core.episode import Outcome, OutcomeSource, Result
-from xrollout_ros.mining.statistics import SuccessRate, success_rate_of
+from xrollout_ros.core.document import Strict
+from xrollout_ros.core.episode import EpisodeKind, InterventionSpan, Outcome, OutcomeSource, Result, SafetyRecord
+from xrollout_ros.mining.statistics import SuccessRate
 
-Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Trace:
-    """Where hand and object were in one attempt."""
-
-    times_s: Array
-    """(T,) from the first observation."""
-    hand_m: Array
-    """(T, 3)."""
-    object_m: Array
-    """(T, 3)."""
-
-    @property
-    def closest_m(self) -> float:
-        """Least distance between hand and object."""
-        return float(np.linalg.norm(self.hand_m - self.object_m, axis=1).min())
+FORMAT: Literal["xrollout.deployment_report"] = "xrollout.deployment_report"
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(Strict):
     """One attempt, with every judgement on it applied."""
 
-    number: int
-    """In the order made, from 1."""
+    number: int = Field(description="in the order made, from 1")
     episode_id: str
+    open: str = Field(description="the command that opens it, where it went wrong")
+    bag: Path
+    kind: EpisodeKind
+    started_at: str = Field(description="ISO 8601, UTC")
+    start: str = Field(description="named start distribution")
     seed: int | None
+    environment: str = Field(description="level and site")
+    policy_id: str
     outcome: Outcome
     outcome_source: OutcomeSource
     outcome_reason: str
+    helped: bool = Field(description="an operator drove for a while: a success is not the policy's")
     duration_s: float
-    bag: Path
-    helped: bool = False
-    """An operator drove for a while: a success is not the policy's."""
-    failure_mode: str = ""
-    """The tag; empty: none."""
-    stage: str = ""
-    evidence: str = ""
-    remarks: tuple[tuple[str, str], ...] = ()
-    """What is worth knowing of a success: tag, and why it was given."""
-    trace: Trace | None = None
-    """None: the task names no hand and object, or the bag holds no observation."""
+    failure_mode: str = Field(description="empty: nobody has said why, or it is no failure")
+    stage: str
+    moment_s: float | None = Field(description="of the failure, since the attempt's first command")
+    severity: float | None
+    evidence: str
+    judged_by: str
+    tags: dict[str, str] = Field(description="tag: who put it on, and why")
+    remarks: tuple[str, ...] = Field(description="tags of a success that are worth knowing")
+    interventions: tuple[InterventionSpan, ...] = Field(description="spans in which an operator drove")
+    safety_events: int = Field(description="that began")
+    lost: int = Field(description="messages known to be missing from the bag")
+    start_values: tuple[float, ...] | None = Field(
+        default=None, description="what describes its start, by the report's `axes`; none: not looked at, or not known"
+    )
 
     @property
     def result(self) -> Result:
@@ -62,77 +53,151 @@ class Attempt:
         return Result(self.outcome, self.helped)
 
 
-@dataclass(frozen=True)
-class FromStart:
-    """A policy's attempts from one named start distribution."""
+class Group(Strict):
+    """Attempts that have something in common, and how often they succeed."""
 
     name: str
-    description: str
-    attempts: tuple[Attempt, ...]
-
-    @property
-    def remarks(self) -> tuple[tuple[str, int], ...]:
-        """What is worth knowing of its successes: tag, and how many have it."""
-        return tuple(sorted(Counter(tag for attempt in self.attempts for tag, _ in attempt.remarks).items()))
-
-    @property
-    def rate(self) -> SuccessRate:
-        """The policy's success rate there, with its 95 % interval."""
-        return success_rate_of(attempt.result for attempt in self.attempts)
+    description: str = ""
+    rate: SuccessRate
+    remarks: dict[str, int] = Field(default_factory=dict, description="of the successes: tag, and how many have it")
+    episodes: tuple[str, ...] = Field(description="ids, in the order made")
 
 
-@dataclass(frozen=True)
-class Training:
+class Policy(Group):
+    """A policy that drove; ``name`` is its id."""
+
+    checkpoint_hash: str = Field(description="SHA-256 of the file")
+    checkpoint: str = Field(description="its file, as far as the data folder knows; empty: it does not")
+    dataset_version: str
+
+
+class Failure(Strict):
+    """One way in which attempts failed."""
+
+    mode: str
+    meaning: str
+    count: int
+    low: float = Field(description="Wilson interval of its share of the attempts, 95 %")
+    high: float
+    severity: float = Field(description="mean, 0 to 1")
+    score: float = Field(description="what it costs at the least: `low` times severity")
+    episodes: tuple[str, ...]
+
+
+class Help(Strict):
+    """How much an operator drove in the place of the policy."""
+
+    operator: str
+    takeovers: int
+    seconds: float
+    episodes: tuple[str, ...]
+
+
+class Safety(Strict):
+    """A check of the supervisor that struck."""
+
+    check: str
+    severity: str
+    times: int
+    first: SafetyRecord
+    episodes: tuple[str, ...]
+
+
+class Loss(Strict):
+    """Messages of a topic that are missing from the bags."""
+
+    topic: str
+    received: int
+    lost: int
+    episodes: tuple[str, ...] = Field(description="with losses, those with the most first")
+
+
+class Stage(Strict):
+    """How long one stage from observation to command took."""
+
+    name: str
+    meaning: str
+    count: int
+    p50_s: float
+    p99_s: float
+    longest_s: float
+    longest_in: str = Field(description="episode id")
+
+
+class Latency(Strict):
+    """Where the time went, in the attempts that were looked into."""
+
+    episodes: int
+    commands: int
+    from_policy: int
+    late: int = Field(description="commands sent more than half a period after their time; in simulated time none are")
+    stages: tuple[Stage, ...]
+
+
+class NotRead(Strict):
+    """A bag that cannot be read: if it was an attempt, it counts in nothing here."""
+
+    path: Path
+    problem: str
+
+
+class Training(Strict):
     """How the policy was made."""
 
     checkpoint: Path
-    checkpoint_hash: str
-    """SHA-256 of the file."""
+    checkpoint_hash: str = Field(description="SHA-256 of the file")
     policy: str
-    episodes: int
-    """Demonstrations learned from."""
-    rows: int
-    """Observations learned from."""
-    losses: tuple[float, ...]
-    """Mean training loss of each epoch."""
+    episodes: int = Field(description="demonstrations learned from")
+    rows: int = Field(description="observations learned from")
+    losses: tuple[float | None, ...] = Field(description="mean training loss of each epoch; none: it was no number")
     duration_s: float
-    left_out: tuple[tuple[str, int], ...] = ()
-    """Why episodes were not learned from, and how many."""
+    left_out: dict[str, int] = Field(default_factory=dict, description="why episodes were not learned from: how many")
 
 
-@dataclass(frozen=True)
-class StageTime:
-    """How long one stage took."""
+class Story(Strict):
+    """How a deployment came about, as far as whoever asks for the report knows."""
 
-    name: str
-    duration_s: float
+    command: str = ""
+    training: Training | None = None
+    took_s: dict[str, float] = Field(default_factory=dict, description="stage: how long it took")
 
 
-@dataclass(frozen=True)
-class DeploymentSummary:
-    """One policy's attempts at one task, and how they came about."""
+class DeploymentReport(Strict):
+    """One run's attempts at one task, or those that were chosen."""
 
+    format: Literal["xrollout.deployment_report"] = FORMAT
+    version: Literal[1] = 1
+    run: str = Field(description="id of the run; empty: episodes were chosen otherwise")
+    made_at: str = Field(description="of this report: ISO 8601, UTC")
+    data: Path
     task: str
     instruction: str
     robot: str
-    policy_id: str
-    starts: tuple[FromStart, ...]
-    """What it was deployed on, in the order made."""
-    data: Path
-    """Folder of the bags."""
-    command: str
-    """What to type to make all this again."""
-    made_at: str
-    """ISO 8601, UTC."""
-    demonstrations: tuple[Attempt, ...] = ()
-    training: Training | None = None
-    timings: tuple[StageTime, ...] = ()
-    versions: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def attempts(self) -> tuple[Attempt, ...]:
-        """Those from all starts, in the order made."""
-        return tuple(attempt for start in self.starts for attempt in start.attempts)
+    made: Literal["attempts", "demonstrations"] = Field(
+        description="attempts are a policy's; where there is no policy, demonstrations are what is rated"
+    )
+    began_at: str = Field(description="ISO 8601, UTC; empty: nothing was made")
+    ended_at: str
+    settings: dict[str, str] = Field(description="what all attempts have in common: drive, engine, operator, …")
+    rate: SuccessRate
+    by_start: tuple[Group, ...]
+    by_environment: tuple[Group, ...]
+    policies: tuple[Policy, ...]
+    outcomes: dict[str, int]
+    failures: tuple[Failure, ...] = Field(description="those that cost most first")
+    help: tuple[Help, ...]
+    safety: tuple[Safety, ...]
+    losses: tuple[Loss, ...]
+    latency: Latency | None
+    axes: tuple[str, ...] = Field(description="of the starts' values, with units")
+    attempts: tuple[Attempt, ...]
+    demonstrations: tuple[Attempt, ...] = Field(description="beside the attempts")
+    clips: int = Field(description="highlights that were saved; no attempts")
+    looked_into: int = Field(description="bags that were opened for starts, curves and times")
+    not_read: tuple[NotRead, ...]
+    notes: tuple[str, ...] = Field(description="what is to be known of these figures")
+    story: Story = Story()
+    versions: dict[str, str] = Field(description="what a result may depend on")
 
     @property
     def unsuccessful(self) -> tuple[Attempt, ...]:

@@ -2,188 +2,159 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
-from markupsafe import Markup
-
+from xrollout_ros.core.clock import SystemClock
+from xrollout_ros.core.episode import Outcome
+from xrollout_ros.core.errors import DataError, XRolloutError
 from xrollout_ros.core.files import write_texts
-from xrollout_ros.ui import text
-from xrollout_ros.ui.deployment import Attempt, DeploymentSummary, FromStart
-from xrollout_ros.ui.opening import how_to_open
-from xrollout_ros.ui.pages import render
-from xrollout_ros.ui.pictures import HandPath, StartPoint, hand_from_above, hand_height, loss_curve, starts_map
+from xrollout_ros.episodes.records import records_at
+from xrollout_ros.episodes.runs import Progress
+from xrollout_ros.mining.attempts import UNTAGGED
+from xrollout_ros.mining.tagging import tag_episode
+from xrollout_ros.ui import incidents, summary, text
+from xrollout_ros.ui.deployment import DeploymentReport, Story
+from xrollout_ros.ui.looked import Looked, look_into
+from xrollout_ros.ui.progress import Bar
+from xrollout_ros.ui.summary import Chosen
 
-SHOWN_FAILURES = 5
+PAGE, FACTS = "report.html", "report.json"
+SHOWN_FAILED = 4
+"""Failed attempts that are shown around their moment."""
+SHOWN_PATHS = 5
 """Paths of more failures than this hide one another."""
+_TAGGED = 20
+"""Failed attempts that the tagger has left over are tagged, up to so many: it may have been taken down with the graph.
+Where there are more, nobody was to tag them."""
 
 
-def write_report(path: Path, deployment: DeploymentSummary) -> None:
-    """Write the page to ``path`` (``*.html``), and its facts to the same name with ``.json``.
+@dataclass(frozen=True)
+class Made:
+    """A report, and what its pictures are drawn from."""
 
-    The page loads nothing from elsewhere: style, script-free, pictures inside.
+    report: DeploymentReport
+    looked: Looked
+
+
+def make_report(chosen: Chosen, story: Story | None = None, progress: Progress = lambda done, total: None) -> Made:
+    """Say what came of a deployment.
+
+    Failed attempts that the tagger has not come to are tagged first.
+
+    Args:
+        chosen: its episodes.
+        story: how it came about, as far as is known.
+        progress: told how many of how many bags are read.
+
+    Raises:
+        DataError: what the data folder says of policies or episodes cannot be read.
     """
-    page = render(
-        "report.html.j2",
-        deployment=deployment,
-        pictures=_pictures(deployment),
-        bag_names={attempt.bag: _relative(attempt.bag, deployment.data) for attempt in deployment.attempts},
-        how_to_open=how_to_open(deployment.attempts[0].bag) if deployment.attempts else [],
+    chosen, problems = _tag_what_is_left(chosen)
+    records, task = chosen.rated, chosen.task
+    attempts = summary.attempts_of(records, chosen.data)
+    failures = summary.failures_of(records)
+    untagged = sum(failure.count for failure in failures if failure.mode == UNTAGGED)
+    paths = [each.episode_id for each in attempts if each.result.success][:1]
+    paths += [each.episode_id for each in attempts if each.outcome is not Outcome.SUCCESS][:SHOWN_PATHS]
+    worst = in_turn([failure.episodes for failure in failures], SHOWN_FAILED)
+    looked = look_into([*records, *chosen.beside], worst, paths, progress)
+    attempts, demonstrations = (
+        tuple(each.model_copy(update={"start_values": looked.starts.get(each.episode_id)}) for each in group)
+        for group in (attempts, summary.attempts_of(chosen.beside, chosen.data))
     )
-    facts = json.dumps(as_json(deployment), indent=2, ensure_ascii=False, allow_nan=False)
-    write_texts({path.with_suffix(".json"): facts + "\n", path: page})
+    began_at, ended_at = summary.times_of(records)
+    notes = [*summary.notes_of(chosen), *problems, *looked.notes]
+    notes += (
+        [f"of {text.plural(untagged, 'failed attempt')} nobody has said why: `xrollout review`"] if untagged else []
+    )
+    report = DeploymentReport(
+        run=chosen.run,
+        made_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        data=chosen.data,
+        task=task.id if task is not None else "",
+        instruction=task.instruction if task is not None else "",
+        robot=chosen.robot,
+        made="demonstrations" if records and not records[0].meta.kind.rated else "attempts",
+        began_at=began_at,
+        ended_at=ended_at,
+        settings=summary.settings_of(records),
+        rate=summary.rate_of(records),
+        by_start=summary.by_start(records, task),
+        by_environment=summary.by_environment(records),
+        policies=summary.policies_of(chosen),
+        outcomes={each.value: sum(one.outcome is each for one in attempts) for each in Outcome},
+        failures=failures,
+        help=incidents.help_in(records),
+        safety=incidents.safety_in(records),
+        losses=incidents.losses_in(records),
+        latency=looked.latency,
+        axes=tuple(axis.title for axis in looked.axes),
+        attempts=attempts,
+        demonstrations=demonstrations,
+        clips=sum(not record.meta.kind.counts for record in chosen.records),
+        looked_into=looked.read,
+        not_read=summary.not_read(chosen.unreadable),
+        notes=tuple(notes),
+        story=story or Story(),
+        versions=summary.versions(),
+    )
+    return Made(report, looked)
 
 
-def as_json(deployment: DeploymentSummary) -> dict[str, Any]:
-    """The facts of the page, without pictures."""
-    training = deployment.training
-    return {
-        "task": deployment.task,
-        "robot": deployment.robot,
-        "policy_id": deployment.policy_id,
-        "starts": [_start_json(start) for start in deployment.starts],
-        "data": str(deployment.data),
-        "command": deployment.command,
-        "made_at": deployment.made_at,
-        "episodes": [
-            {"start": start.name, **_attempt_json(attempt)} for start in deployment.starts for attempt in start.attempts
-        ],
-        "demonstrations": [_attempt_json(attempt) for attempt in deployment.demonstrations],
-        "training": None
-        if training is None
-        else {
-            "checkpoint": str(training.checkpoint),
-            "checkpoint_hash": training.checkpoint_hash,
-            "policy": training.policy,
-            "episodes": training.episodes,
-            "rows": training.rows,
-            "duration_s": training.duration_s,
-            "losses": [loss if math.isfinite(loss) else None for loss in training.losses],
-            "left_out": [{"reason": reason, "episodes": count} for reason, count in training.left_out],
-        },
-        "timings_s": {stage.name: stage.duration_s for stage in deployment.timings},
-        "versions": deployment.versions,
-    }
+def write_report(folder: Path, made: Made) -> Path:
+    """Write the page and its figures into a folder, both or none; gives the page.
+
+    The page loads nothing from elsewhere: no script, the style and all pictures inside.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    # Drawing needs matplotlib, which the figures alone do not.
+    from xrollout_ros.ui.report_page import page
+
+    facts = made.report.model_dump_json(indent=1) + "\n"
+    with Bar("drawing the report"):
+        write_texts({folder / FACTS: facts, folder / PAGE: page(made.report, made.looked)})
+    return folder / PAGE
 
 
-def _start_json(start: FromStart) -> dict[str, Any]:
-    rate = start.rate
-    return {
-        "start": start.name,
-        "description": start.description,
-        "successes": rate.successes,
-        "attempts": rate.attempts,
-        "unknown": rate.unknown,
-        "helped": rate.helped,
-        "wilson_95": [rate.low, rate.high],
-    }
+def read_report(folder: Path) -> DeploymentReport:
+    """Read the figures that :func:`write_report` wrote.
+
+    Raises:
+        DataError: there are none, or they are damaged.
+    """
+    path = folder / FACTS
+    try:
+        return DeploymentReport.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} is no report of a deployment ({error})", "Remove it: the same command makes it again."
+        ) from error
 
 
-def _attempt_json(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "number": attempt.number,
-        "episode_id": attempt.episode_id,
-        "seed": attempt.seed,
-        "outcome": attempt.outcome.value,
-        "helped": attempt.helped,
-        "outcome_source": attempt.outcome_source.value,
-        "outcome_reason": attempt.outcome_reason,
-        "duration_s": attempt.duration_s,
-        "failure_mode": attempt.failure_mode or None,
-        "stage": attempt.stage or None,
-        "evidence": attempt.evidence or None,
-        "remarks": dict(attempt.remarks),
-        "bag": str(attempt.bag),
-        "object_start_m": None if attempt.trace is None else [float(value) for value in attempt.trace.object_m[0]],
-        "closest_m": None if attempt.trace is None else attempt.trace.closest_m,
-    }
+def in_turn(groups: Sequence[Sequence[str]], most: int) -> list[str]:
+    """The first of each group, then the second of each, and so on."""
+    longest = max(map(len, groups), default=0)
+    return [group[place] for place in range(longest) for group in groups if place < len(group)][:most]
 
 
-def _pictures(deployment: DeploymentSummary) -> list[dict[str, Any]]:
-    """Title, alternative text, caption and SVG of each picture that the data allow."""
-    pictures = []
-    starts = _starts(deployment.attempts)
-    if starts:
-        unsuccessful = len(deployment.unsuccessful)
-        succeeded = sum(attempt.result.success for attempt in deployment.attempts)
-        others = len(deployment.attempts) - unsuccessful - succeeded
-        with_help = f", {others} with an operator's help" if others else ""
-        pictures.append(
-            {
-                "title": "Where the attempts started",
-                "alt": f"Map of the object's position at the start of {text.plural(len(starts), 'attempt')}: "
-                f"{succeeded} succeeded{with_help}, {unsuccessful} did not.",
-                "caption": "Seen from above. Rings are the starts that were demonstrated; "
-                "numbers are those of the attempts in the table that did not succeed.",
-                "svg": Markup(starts_map(starts, _starts(deployment.demonstrations))),
-            }
-        )
-    if deployment.training is not None and deployment.training.losses:
-        losses = deployment.training.losses
-        pictures.append(
-            {
-                "title": "How the policy learned",
-                "alt": f"Training loss over {len(losses)} epochs, from {losses[0]:.3g} to {losses[-1]:.3g}.",
-                "caption": f"Mean training loss of each epoch; the last is {losses[-1]:.3g}.",
-                "svg": Markup(loss_curve(losses)),
-            }
-        )
-    paths = _paths(deployment)
-    if paths:
-        shown = ", ".join(path.label for path in paths)
-        caption = (
-            "The thick solid line is the first success, for comparison; "
-            f"dashed lines are attempts that did not succeed{_and_more(deployment)}."
-        )
-        pictures.append(
-            {
-                "title": "How the hand moved, from above",
-                "alt": f"The hand's path over the table in the attempts {shown}.",
-                "caption": caption,
-                "svg": Markup(hand_from_above(paths)),
-            }
-        )
-        pictures.append(
-            {
-                "title": "How high the hand was",
-                "alt": f"The hand's height over time in the attempts {shown}.",
-                "caption": caption,
-                "svg": Markup(hand_height(paths)),
-            }
-        )
-    return pictures
-
-
-def _starts(attempts: Sequence[Attempt]) -> list[StartPoint]:
-    return [
-        StartPoint(
-            str(attempt.number),
-            float(attempt.trace.object_m[0, 0]),
-            float(attempt.trace.object_m[0, 1]),
-            attempt.outcome.value,
-        )
-        for attempt in attempts
-        if attempt.trace is not None
+def _tag_what_is_left(chosen: Chosen) -> tuple[Chosen, list[str]]:
+    """The episodes as they stand then, and why some could not be tagged."""
+    left = [
+        each.meta.episode_id
+        for each in chosen.rated
+        if each.effective.outcome in (Outcome.FAILURE, Outcome.ABORT) and not each.effective.judgements
     ]
-
-
-def _paths(deployment: DeploymentSummary) -> list[HandPath]:
-    successes = [attempt for attempt in deployment.attempts if attempt.result.success]
-    chosen = [*successes[:1], *deployment.unsuccessful[:SHOWN_FAILURES]]
-    return [
-        HandPath(str(attempt.number), attempt.trace.times_s, attempt.trace.hand_m, attempt.outcome.value)
-        for attempt in chosen
-        if attempt.trace is not None
-    ]
-
-
-def _and_more(deployment: DeploymentSummary) -> str:
-    n = len(deployment.unsuccessful)
-    return f" (the first {SHOWN_FAILURES} of {n})" if n > SHOWN_FAILURES else ""
-
-
-def _relative(path: Path, base: Path) -> str:
-    return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)
+    if not left or len(left) > _TAGGED:
+        return chosen, []
+    problems: dict[str, None] = {}
+    for episode_id in left:
+        try:
+            tag_episode(chosen.data, episode_id, SystemClock())
+        except XRolloutError as error:
+            problems[f"not tagged: {error.what}"] = None
+    return replace(chosen, records=records_at(chosen.data, [each.path for each in chosen.records])), list(problems)

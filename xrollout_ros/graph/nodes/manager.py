@@ -11,7 +11,7 @@ import rclpy
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from xrollout_ros.core.episode import DELAY_STEPS
+from xrollout_ros.core.episode import DELAY_STEPS, RUN
 from xrollout_ros.core.errors import GraphError, XRolloutError
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.modes import Phase
@@ -34,7 +34,7 @@ START_TIMEOUT_S = 60.0
 TEAR_DOWN_TIMEOUT_S = 0.5
 _TEXTS = (
     "robot", "task", "data", "model", "recovery_policy", "recovery_hash", "start", "operator", "tags", "nodes", "site",
-    "faults", "starts", "acting", "flywheel", "recipe",
+    "faults", "starts", "acting", "flywheel", "recipe", RUN,
 )  # fmt: skip
 _DEFAULTS: dict[str, object] = {
     "drive": "stepped", "strategy": "episodic", "kind": "attempt", "episodes": 0, "seed": 0, "resume": False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -38,6 +40,7 @@ def record(
     from xrollout_ros.mining.statistics import success_rate_of
     from xrollout_ros.ui import text
     from xrollout_ros.ui.resuming import demonstrated_before
+    from xrollout_ros.ui.run_report import leaving_report
     from xrollout_ros.ui.running import run_graph
 
     description = describe(
@@ -57,7 +60,8 @@ def record(
     before = demonstrated_before(description) if resume else ()
     if before:
         console.print(f"resuming: {len(before)} of {text.plural(episodes, 'demonstration')} are there")
-    bags = run_graph(description, console, before)
+    with leaving_report(description, shlex.join(["xrollout", *sys.argv[1:]])):
+        bags = run_graph(description, console, before)
     rate = success_rate_of(bags.results)
     number = text.plural(len(bags.results), "demonstration")
     console.print(f"recorded {number} of {task} in {description.data}: {rate}", soft_wrap=True)

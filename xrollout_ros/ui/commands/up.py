@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from xrollout_ros.ui.arguments import SEPARATOR, parse_arguments
@@ -28,7 +30,7 @@ def up(ctx: click.Context, graph: str, arguments: tuple[str, ...], show_args: bo
     """Start a graph: `deploy` a policy, `record` demonstrations, or run the `flywheel`.
 
     The arguments are those of `ros2 launch xrollout GRAPH.launch.py`, e.g. `xrollout up deploy model:=checkpoint.pt`.
-    Ctrl-C ends it in order, with every bag closed.
+    Ctrl-C ends it in order, with every bag closed. However it ends, it leaves a report beside the bags.
     """
     if show_args:
         _show_arguments(graph)
@@ -40,7 +42,11 @@ def up(ctx: click.Context, graph: str, arguments: tuple[str, ...], show_args: bo
 
     description = describe(graph, given)
     require_ros()
-    ctx.exit(starter.run(description))
+    from xrollout_ros.ui.run_report import leaving_report
+
+    with leaving_report(description, shlex.join(["xrollout", "up", graph, *arguments])):
+        status = starter.run(description)
+    ctx.exit(status)
 
 
 def _show_arguments(graph: str) -> None:
