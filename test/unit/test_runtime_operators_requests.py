@@ -30,6 +30,7 @@ from xrollout_ros.runtime.operators.panel import REQUESTS, Panel
 from xrollout_ros.runtime.operators.pedal import DeviceReader, Pedal
 from xrollout_ros.runtime.operators.scripted import ScriptedOperator, TakeoverRule
 from xrollout_ros.runtime.operators.session import WANTING_S, TeleopSession
+from xrollout_ros.runtime.operators.sources import operator_ids
 from xrollout_ros.runtime.operators.specs import (
     KeyboardSpec,
     PedalSpec,
@@ -37,7 +38,6 @@ from xrollout_ros.runtime.operators.specs import (
     functions,
     load_operator,
     load_operators,
-    operator_ids,
 )
 from xrollout_ros.runtime.operators.team import join, make_sources
 from xrollout_ros.runtime.operators.terminal import Terminal

@@ -6,17 +6,16 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import yaml
-from pydantic import ValidationError
-
-from xrollout_ros.core.document import Strict
 from xrollout_ros.core.errors import SpecError, from_validation
-from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.core.task import TaskSpec
 
-S = TypeVar("S", bound=Strict)
+if TYPE_CHECKING:
+    from xrollout_ros.core.document import Strict
+    from xrollout_ros.core.robot import RobotSpec
+    from xrollout_ros.core.task import TaskSpec
+
+S = TypeVar("S", bound="Strict")
 
 
 @cache
@@ -44,6 +43,8 @@ def load_yaml(path: Path, what: str) -> object:
     Raises:
         SpecError: it cannot be read or is not YAML.
     """
+    import yaml  # which nobody needs who asks for names alone
+
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -67,6 +68,8 @@ def task_ids() -> list[str]:
 
 
 def _load(name: str, folder: str, what: str, model: type[S]) -> S:
+    from pydantic import ValidationError
+
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         known = _ids(folder)
@@ -94,6 +97,8 @@ def load_robot(name: str) -> RobotSpec:
     Raises:
         SpecError: it is unknown or not valid.
     """
+    from xrollout_ros.core.robot import RobotSpec
+
     return _load(name, "robots", "RobotSpec", RobotSpec)
 
 
@@ -103,4 +108,6 @@ def load_task(name: str) -> TaskSpec:
     Raises:
         SpecError: it is unknown or not valid.
     """
+    from xrollout_ros.core.task import TaskSpec
+
     return _load(name, "tasks", "TaskSpec", TaskSpec)

@@ -24,7 +24,8 @@ from xrollout_ros.graph.spinning import SpinThread, make_executor
 from xrollout_ros.graph.teleoperation import Teleoperation
 from xrollout_ros.graph.topics import NAMESPACE
 from xrollout_ros.runtime.operators.keyboard import KeyboardOperator
-from xrollout_ros.runtime.operators.specs import HUMAN, OperatorSpec, load_operators
+from xrollout_ros.runtime.operators.sources import HUMAN
+from xrollout_ros.runtime.operators.specs import OperatorSpec, load_operators
 from xrollout_ros.runtime.operators.team import join, make_sources
 from xrollout_ros.sim.operators import make_expert
 

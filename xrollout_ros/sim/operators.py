@@ -14,7 +14,7 @@ from xrollout_ros.core.ports import Expert
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.task import TaskSpec
 from xrollout_ros.runtime.operators.scripted import WHEN_WANTED, ScriptedOperator, TakeoverRule
-from xrollout_ros.runtime.operators.specs import HUMAN
+from xrollout_ros.runtime.operators.sources import HUMAN
 
 _FRAME = 18
 _FULL = 39

@@ -19,7 +19,8 @@ from xrollout_ros.episodes.store import bags_below
 from xrollout_ros.mining.collection import can_be_made, check_plan, collected, listed, wanted
 from xrollout_ros.mining.plan import CollectionPlan
 from xrollout_ros.runtime.action_control import Assisted
-from xrollout_ros.runtime.operators.specs import HUMAN, load_operators
+from xrollout_ros.runtime.operators.sources import HUMAN
+from xrollout_ros.runtime.operators.specs import load_operators
 from xrollout_ros.runtime.start_list import ListedStart, StartList
 from xrollout_ros.sim.faults import faults_json, parse_faults, sparing
 

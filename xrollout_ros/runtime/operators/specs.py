@@ -11,6 +11,7 @@ from xrollout_ros.core.document import Finite, Name, Positive, Strict
 from xrollout_ros.core.errors import SpecError, from_validation
 from xrollout_ros.core.resources import load_yaml, share_dir
 from xrollout_ros.core.sensing import Topic
+from xrollout_ros.runtime.operators.sources import HUMAN, operator_ids
 
 Function = Literal[
     "take_over", "hand_back", "toggle", "drive_while_held", "hold", "success", "failure", "discard",
@@ -170,19 +171,12 @@ class ScriptedSpec(Strict):
 OperatorSpec = Annotated[
     JoySpec | LeaderSpec | PoseSpec | KeyboardSpec | PedalSpec | ScriptedSpec, Field(discriminator="source")
 ]
-HUMAN = ("keyboard", "pedal", "joy", "leader", "pose")
-"""Sources that are a person's: they work in real time only."""
 _ADAPTER: TypeAdapter[OperatorSpec] = TypeAdapter(OperatorSpec)
 
 
 def functions() -> tuple[str, ...]:
     """What a button can do."""
     return get_args(Function)
-
-
-def operator_ids() -> list[str]:
-    """Ids of the shipped documents."""
-    return sorted(path.stem for path in (share_dir() / "config" / "operators").glob("*.yaml"))
 
 
 def load_operator(name: str) -> OperatorSpec:
