@@ -133,13 +133,16 @@ def test_data_waits_for_review_by_keys_and_shows_what_is_covered(page: Any, serv
     page.keyboard.press("s")
     page.get_by_text(f"{first}: success").wait_for(timeout=10_000)
     assert outcomes(first) == [Outcome.SUCCESS.value]
+    following = page.get_by_role("status").filter(has_text="after it").filter(has_not_text=first)
+    following.wait_for(timeout=10_000)
     page.keyboard.press("u")
     page.get_by_text(f"took back what was said of {first}").wait_for(timeout=10_000)
-    page.get_by_role("status").get_by_text(first).wait_for(timeout=10_000)
+    page.get_by_role("status").filter(has_text="after it").filter(has_text=first).wait_for(timeout=10_000)
     page.keyboard.press("f")
     page.get_by_text("Escape: back").wait_for()
     page.keyboard.press("1")
     page.get_by_text(f"{first}: failure, ").wait_for(timeout=10_000)
+    following.wait_for(timeout=10_000)
     # What is typed into a field is no decision.
     page.get_by_label("reason of the next decision").fill("scs")
     second = page.get_by_role("status").get_by_text("after it").inner_text().split(",")[0]
@@ -169,3 +172,21 @@ def test_a_flowchart_holds_whatever_is_in_a_name() -> None:
     assert 'n1 -->|"trained"| n0' in lines
     assert 'more0 -->|"holds"| n1' in lines
     assert json.dumps(lines)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_it(browser: Any, served: Served, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    served.show(mode="HOLD", help="it cannot see the puck")
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(served.act)
+    page.get_by_text("Help wanted").wait_for()
+    found = []
+    for name in ("Now", "Failures", "Data", "Cycle"):
+        _at(page, name)
+        page.get_by_role("navigation").locator("[aria-current=page]", has_text=name).wait_for()
+        page.wait_for_load_state("networkidle")
+        for each in axe.run(page).response["violations"]:
+            found.append(f"{name}: {each['id']} ({each['impact']}): {each['nodes'][0]['html'][:200]}")
+    page.close()
+    assert found == []

@@ -15,7 +15,7 @@ from xrollout_ros.ui.dashboard.live import Live
 _LOOKS = {
     "Take over": ("pan_tool", "blue-8"),
     "Hand back": ("smart_toy", "green-9"),
-    "Hold": ("pause", "orange-10"),
+    "Hold": ("pause", "brown-8"),
     "Success": ("check", "green-9"),
     "Failure": ("close", "deep-orange-10"),
     "Save highlight": ("movie", "blue-grey-8"),

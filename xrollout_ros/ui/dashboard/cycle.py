@@ -66,7 +66,7 @@ class CyclePage:
             self._running = ui.row().classes("gap-2")
             if self._acts:
                 with self._running:
-                    self._button("Stop after this step", "pause", "orange-10", self._stop)
+                    self._button("Stop after this step", "pause", "brown-8", self._stop)
                     self._button("Drop this cycle", "delete", "blue-grey-8", self._abandon)
         with card("New policy against the deployed one"):
             self._said = ui.label().classes("numbers")

@@ -39,8 +39,10 @@ _STYLE = """
   .facts { display: grid; grid-template-columns: max-content 1fr; column-gap: 0.9rem; row-gap: 0.15rem; width: 100%; }
   .facts dt { opacity: 0.75; } .facts dd { margin: 0; overflow-wrap: anywhere; }
   .numbers { font-variant-numeric: tabular-nums; }
+  .nicegui-link { color: #1d4ed8; } .body--dark .nicegui-link { color: #93c5fd; }
   :focus-visible { outline: 3px solid #2563eb; outline-offset: 2px; }
 </style>
+<script>document.documentElement.lang = "en"</script>
 """
 
 
@@ -51,10 +53,12 @@ def page(title: str, role: Role) -> Iterator[None]:
     ui.page_title(f"{title} · XRollout")
     dark = ui.dark_mode(None)
     with ui.header().classes("items-center gap-2 py-2 bg-slate-900 text-white"):
-        ui.label("XRollout").classes("text-lg font-bold")
+        ui.label("XRollout").classes("text-lg font-bold").props('role="heading" aria-level="1"')
         with ui.element("nav").props('aria-label="Pages"').classes("flex gap-1"):
             for path, name, icon in PAGES:
-                link = ui.link(target=path).classes("flex items-center gap-1 px-2 py-1 rounded text-white no-underline")
+                link = ui.link(target=path).classes(
+                    "flex items-center gap-1 px-2 py-1 rounded !text-white no-underline"
+                )
                 if name == title:
                     link.classes("bg-slate-700").props('aria-current="page"')
                 with link:
