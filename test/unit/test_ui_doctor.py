@@ -448,13 +448,6 @@ def test_findings_as_text_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("command", ["doctor", "init"])
-def test_help_has_an_example(command: str) -> None:
-    done = CliRunner().invoke(cli, [command, "--help"])
-    assert done.exit_code == 0
-    assert "Example: xrollout" in done.output
-
-
 def test_a_wrong_robot_is_refused_before_anything_else() -> None:
     done = CliRunner().invoke(cli, ["doctor", "--robot", "r2d2"])
     assert done.exit_code == 2

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from xrollout_ros.core.errors import INTERRUPTED, XRolloutError
 from xrollout_ros.ui.console import JSON, expect_json, json_printed, json_wanted, print_json
@@ -24,6 +25,22 @@ class Entry(NamedTuple):
     target: str
     """``module:attribute``."""
     summary: str
+
+
+def command_follows() -> bool:
+    """Whether a command of the group is called, and not the group alone.
+
+    Raises:
+        click.UsageError: an option stands between the two, where it would be passed over without a word.
+    """
+    ctx = click.get_current_context()
+    if ctx.invoked_subcommand is None:
+        return False
+    for option in ctx.command.params:
+        if option.name and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            name, path = option.opts[0], f"{ctx.command_path} {ctx.invoked_subcommand}"
+            raise click.UsageError(f"{name} stands before {ctx.invoked_subcommand!r}: write `{path} {name} …`")
+    return True
 
 
 def tell(error: XRolloutError, debug: bool) -> None:

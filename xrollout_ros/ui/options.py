@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from xrollout_ros.episodes.paths import DEFAULT_DATA, data_dir
+from xrollout_ros.ui.candidates import episodes, folders, tasks
+from xrollout_ros.ui.console import JSON
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,15 +22,10 @@ def _data(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
 def _task(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     from xrollout_ros.core.resources import load_task
 
+    if value is None or ctx.resilient_parsing:
+        return value
     # The spec is loaded, so that a name nobody knows is refused before anything is done.
-    return None if value is None else load_task(value).id
-
-
-def complete_task(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Ids of shipped tasks, for the shell."""
-    from xrollout_ros.core.resources import task_ids
-
-    return [name for name in task_ids() if name.startswith(incomplete)]
+    return load_task(value).id
 
 
 def data_option(command: F) -> F:
@@ -37,13 +34,19 @@ def data_option(command: F) -> F:
         "--data",
         metavar="DIR",
         callback=_data,
+        shell_complete=folders,
         help=f"Folder of the bags.  [default: $XROLLOUT_DATA, else ./{DEFAULT_DATA}]",
     )(command)
 
 
 def task_option(text: str) -> Callable[[F], F]:
     """``--task T``: choose by the id of a known task."""
-    return click.option("--task", metavar="TASK", callback=_task, shell_complete=complete_task, help=text)
+    return click.option("--task", metavar="TASK", callback=_task, shell_complete=tasks, help=text)
+
+
+def episode_argument(command: F) -> F:
+    """An episode's ``ID|PATH``, for :func:`bag_of`."""
+    return click.argument("episode", metavar="ID|PATH", shell_complete=episodes)(command)
 
 
 def bag_of(episode: str, data: Path) -> Path:
@@ -58,4 +61,6 @@ def bag_of(episode: str, data: Path) -> Path:
     return Path(episode) if Path(episode).exists() or "/" in episode else find_episode(data, episode).path
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+json_option = click.option(
+    JSON, "as_json", is_flag=True, help="Print one JSON document, and all else on standard error."
+)

@@ -5,25 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
-from xrollout_ros.core.resources import load_robot, load_task, robot_ids
+from xrollout_ros.ui.candidates import robots, tasks
 from xrollout_ros.ui.console import output, print_json
-from xrollout_ros.ui.doctor.finding import Finding, Level
-from xrollout_ros.ui.options import complete_task, data_option, json_option
+from xrollout_ros.ui.epilog import epilog
+from xrollout_ros.ui.exit_codes import FOUND
+from xrollout_ros.ui.options import data_option, json_option
 
 
-def _complete_robot(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in robot_ids() if name.startswith(incomplete)]
-
-
-@click.command(epilog="Example: xrollout doctor --robot my_robot.yaml --model checkpoint.pt")
-@click.option(
-    "--robot", shell_complete=_complete_robot, help="RobotSpec id or YAML file.  [default: the model's or task's]"
+@click.command(
+    epilog=epilog(
+        "xrollout doctor",
+        "xrollout doctor --robot my_robot.yaml --model checkpoint.pt",
+        "xrollout doctor --model checkpoint.pt --json > doctor.json && xrollout up deploy model:=checkpoint.pt",
+        codes_of="doctor",
+    )
 )
-@click.option(
-    "--task", shell_complete=complete_task, help="TaskSpec id or YAML file.  [default: the model's or demo's]"
-)
+@click.option("--robot", shell_complete=robots, help="RobotSpec id or YAML file.  [default: the model's or task's]")
+@click.option("--task", shell_complete=tasks, help="TaskSpec id or YAML file.  [default: the model's or demo's]")
 @data_option
 @click.option("--model", type=click.Path(path_type=Path), help="Checkpoint to look at.")
 @click.option(
@@ -53,9 +52,11 @@ def doctor(
     """Say what is missing, unsafe, stale, uncalibrated or slow, before a robot moves.
 
     Looks at this machine, the robot as it runs against its RobotSpec, cameras, the running graph, a checkpoint and the
-    data folder. The exit status is 1 if there is any error. It moves no real robot and changes nothing.
+    data folder. It moves no real robot and changes nothing.
     """
+    from xrollout_ros.core.resources import load_robot, load_task
     from xrollout_ros.ui.doctor import rehearsal, table
+    from xrollout_ros.ui.doctor.finding import Finding, Level
     from xrollout_ros.ui.doctor.machine import ThisMachine
     from xrollout_ros.ui.doctor.registry import examine
     from xrollout_ros.ui.doctor.subject import choose, gather
@@ -68,11 +69,9 @@ def doctor(
 
     def add(finding: Finding) -> None:
         findings.append(finding)
-        if not as_json:
-            table.tell(console, finding)
+        table.tell(console, finding)
 
-    if not as_json:
-        console.print(f"robot {robot_name}, task {task_name or 'none'}, data {data}", soft_wrap=True)
+    console.print(f"robot {robot_name}, task {task_name or 'none'}, data {data}", soft_wrap=True)
     subject, problems = gather(ThisMachine(), data, robot_spec, task_spec, model, duration)
     for finding in (*problems, *examine(subject)):
         add(finding)
@@ -80,12 +79,10 @@ def doctor(
         add(finding)
         break
     else:
-        # Progress must not get between the lines of JSON.
-        shown = Console(stderr=True, markup=False, highlight=False) if as_json else console
-        for finding in rehearsal.rehearse(robot_name, task_name, shown):
+        for finding in rehearsal.rehearse(robot_name, task_name, console):
             add(finding)
     if as_json:
         print_json(table.as_json(findings))
     else:
         console.print(f"\n{table.verdict(findings)}")
-    ctx.exit(1 if any(finding.level is Level.ERROR for finding in findings) else 0)
+    ctx.exit(FOUND if any(finding.level is Level.ERROR for finding in findings) else 0)

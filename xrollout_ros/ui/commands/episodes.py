@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.lazy import Entry, LazyGroup
 
 ENTRIES = {
@@ -22,6 +23,14 @@ ENTRIES = {
 }
 
 
-@click.group(cls=LazyGroup, entries=ENTRIES)
+@click.group(
+    cls=LazyGroup,
+    entries=ENTRIES,
+    epilog=epilog(
+        "xrollout episodes list --outcome failure --limit 20",
+        "xrollout episodes show 01M7X5 # an id, the beginning or end of one, or the path of a bag",
+        "xrollout episodes open 01M7X5",
+    ),
+)
 def episodes() -> None:
     """List, show, open, judge and repair recorded episodes."""

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from xrollout_ros.core.episode import EpisodeKind, Outcome
-from xrollout_ros.mining.statistics import success_rate_of
-from xrollout_ros.ui import text
+from xrollout_ros.ui.candidates import OneOf, kinds, outcomes, recorded
 from xrollout_ros.ui.console import output, print_json
-from xrollout_ros.ui.listing import Listed, Listing, Wanted, list_episodes_of
+from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.options import data_option, json_option, task_option
 
-_STYLES = {Outcome.SUCCESS: "green", Outcome.FAILURE: "red", Outcome.ABORT: "magenta", Outcome.UNKNOWN: "yellow"}
-_IMPLIED = ("bootstrap", "evaluation")
-"""Tags that say no more than the kind."""
 _MOST = 1000
 """Nobody reads more, and a table of many takes long to lay out."""
-_SHORT_ID = 10
-"""Last characters of a ULID: random ones, so they tell the episodes of a day apart, where the first do not."""
 
 
-@click.command("list")
+@click.command(
+    "list",
+    epilog=epilog(
+        "xrollout episodes list",
+        "xrollout episodes list --task pick_and_place --outcome failure --limit 20",
+        "xrollout episodes list --json | jq -r '.episodes[].path'",
+    ),
+)
 @data_option
 @task_option("Only this task.")
-@click.option("--outcome", type=click.Choice([each.value for each in Outcome]), help="Only this outcome.")
-@click.option("--kind", type=click.Choice([each.value for each in EpisodeKind]), help="Only this kind of episode.")
-@click.option("--tag", help="Only those with this tag, e.g. failure-recovery.")
+@click.option("--outcome", type=OneOf(outcomes), help="Only this outcome.")
+@click.option("--kind", type=OneOf(kinds), help="Only this kind of episode.")
+@click.option("--tag", shell_complete=recorded("tag"), help="Only those with this tag, e.g. failure-recovery.")
 @click.option(
     "--limit", type=click.IntRange(min=1), help=f"Only the newest so many.  [default: {_MOST} in a table, all as JSON]"
 )
@@ -44,76 +40,11 @@ def list_episodes(
 
     Outcome and tags are those that hold: a later judgement of the journal overrides the bag.
     """
+    from xrollout_ros.ui import list_output
+    from xrollout_ros.ui.listing import Wanted, list_episodes_of
+
     found = list_episodes_of(data, Wanted(task, outcome, kind, tag, limit or (None if as_json else _MOST)))
     if as_json:
-        from xrollout_ros.episodes.records import record_json
-
-        print_json(
-            {
-                "data": str(data),
-                "episodes": [record_json(record) for record in found.records()],
-                "unreadable": [{"path": str(path), "problem": problem} for path, problem in found.unreadable],
-                "journal_problems": list(found.journal_problems),
-            }
-        )
-        return
-    console = output()
-    if found.episodes:
-        console.print(_table(found.episodes))
-        _summarize(console, found)
+        print_json(list_output.as_json(data, found))
     else:
-        console.print(f"{data} holds no such episode ({text.plural(found.looked_at, 'episode')} looked at)")
-    _warn(console, found)
-
-
-def _table(episodes: Sequence[Listed]) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
-    tagged = any(map(_tags, episodes))
-    for name in ("id", "started (UTC)", "task", "kind", "outcome", "failure", *(["tags"] if tagged else [])):
-        table.add_column(name, no_wrap=name not in ("task", "failure", "tags"), overflow="fold")
-    table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("lost", justify="right", no_wrap=True)
-    for each in episodes:
-        table.add_row(
-            Text("…" + each.episode_id[-_SHORT_ID:]),
-            Text(each.started_at[:19].replace("T", " ")),
-            Text(each.task),
-            Text(each.kind.value),
-            _outcome(each),
-            Text(each.failure_mode),
-            *([Text(" ".join(_tags(each)))] if tagged else []),
-            text.duration(each.duration_s),
-            text.size(each.bytes),
-            Text(str(each.lost), style="red") if each.lost else Text("0", style="dim"),
-        )
-    return table
-
-
-def _tags(each: Listed) -> list[str]:
-    return [tag for tag in each.tags if tag not in _IMPLIED]
-
-
-def _outcome(each: Listed) -> Text:
-    outcome = each.result.outcome
-    return Text(outcome.value + (", helped" if each.result.helped else ""), style=_STYLES[outcome])
-
-
-def _summarize(console: Console, found: Listing) -> None:
-    of = f" of {found.matching}" if found.matching > len(found.episodes) else ""
-    parts = [f"{text.plural(len(found.episodes), 'episode')}{of}"]
-    attempts = [each.result for each in found.episodes if each.kind.rated]
-    demonstrations = [each.result for each in found.episodes if each.kind is EpisodeKind.DEMONSTRATION]
-    if attempts:
-        parts.append(f"success {success_rate_of(attempts)}")
-    if demonstrations:
-        good = sum(result.success for result in demonstrations)
-        parts.append(f"{good} of {text.plural(len(demonstrations), 'demonstration')} succeeded")
-    console.print("\n" + "; ".join(parts))
-
-
-def _warn(console: Console, found: Listing) -> None:
-    for path, problem in found.unreadable:
-        console.print(Text(f"not read: {path}: {problem}", style="yellow"))
-    for said in found.journal_problems:
-        console.print(Text(f"not read: {said}", style="yellow"))
+        list_output.show(output(), data, found)

@@ -7,14 +7,22 @@ from pathlib import Path
 import click
 
 from xrollout_ros.episodes.layers import Layers, check_layer
-from xrollout_ros.ui.options import data_option
+from xrollout_ros.ui.epilog import epilog
+from xrollout_ros.ui.options import data_option, episode_argument
 
 VIEWERS = ("foxglove", "rviz", "rerun")
 PORT = 8765
 
 
-@click.command("open", epilog="Example: xrollout episodes open 01M7X5 --in foxglove")
-@click.argument("episode", metavar="ID|PATH")
+@click.command(
+    "open",
+    epilog=epilog(
+        "xrollout episodes open 01M7X5",
+        "xrollout episodes open 01M7X5 --in rviz --before 5 --speed 0.5",
+        "xrollout episodes open 01M7X5 --in rerun --save episode.rrd",
+    ),
+)
+@episode_argument
 @click.option(
     "--in", "viewer", type=click.Choice(VIEWERS), default="foxglove", show_default=True, help="What to open it in."
 )
@@ -66,7 +74,7 @@ def open_episode(
     The moment is that of the failure that counts, as bag and journal say; else the end of an attempt that failed; else
     the beginning. Nothing is changed, and Ctrl-C ends it. Demonstrations, clips and bags of others can be opened too.
 
-    EPISODE is the path of a bag, or an episode's id; its first or last characters are enough.
+    ID is an episode's id, of which the first or last characters are enough; PATH is that of a bag.
     """
     from xrollout_ros.ui.viewers.opened import find_bag, open_at
 

@@ -6,28 +6,26 @@ from pathlib import Path
 
 import click
 
-from xrollout_ros.core.levels import LEVELS
+from xrollout_ros.ui.candidates import levels
 from xrollout_ros.ui.console import output, print_json
+from xrollout_ros.ui.epilog import epilog
+from xrollout_ros.ui.exit_codes import NOT_PASSED
 from xrollout_ros.ui.following import caught_up
 from xrollout_ros.ui.options import data_option, json_option
 from xrollout_ros.ui.people import reviewer_option
 
-NOT_PASSED = 23
-_EPILOG = """\b
-Exit codes: 0 passed, 23 not passed.
 
-\b
-Examples:
-  xrollout gate checkpoint.pt --level L0
-  xrollout gate checkpoint.pt --level L0 --comparison comparison
-  xrollout gate checkpoint.pt --level L1 --asked 0.9
-  xrollout gate checkpoint.pt --level L0 --waive "there is no simulation of this cell"
-"""
-
-
-@click.command(epilog=_EPILOG)
+@click.command(
+    epilog=epilog(
+        "xrollout gate checkpoint.pt --level L0",
+        "xrollout gate checkpoint.pt --level L0 --comparison comparison",
+        "xrollout gate checkpoint.pt --level L1 --asked 0.9",
+        'xrollout gate checkpoint.pt --level L0 --waive "there is no simulation of this cell"',
+        codes_of="gate",
+    )
+)
 @click.argument("model", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--level", type=click.Choice(LEVELS), required=True, help="Whose gate: L0 simulation to L4 production.")
+@click.option("--level", required=True, shell_complete=levels, help="Whose gate: L0 simulation to L4 production.")
 @click.option("--asked", type=click.FloatRange(0, 1), help="Lower bound of success.  [default: by the level]")
 @click.option(
     "--comparison", type=click.Path(path_type=Path, exists=True),

@@ -7,10 +7,17 @@ from pathlib import Path
 
 import click
 
-from xrollout_ros.ui.console import output
+from xrollout_ros.ui.console import output, print_json
+from xrollout_ros.ui.epilog import epilog
+from xrollout_ros.ui.options import json_option
 
 
-@click.command(epilog="Example: xrollout init --name my_robot, while the robot's driver runs")
+@click.command(
+    epilog=epilog(
+        "xrollout init --name my_robot # while the robot's driver runs",
+        "xrollout init --name my_robot --duration 20 --force # listen longer, and overwrite the file",
+    )
+)
 @click.option("--name", default="my_robot", show_default=True, help="Id of the robot: lower-case letters, digits, _.")
 @click.option("--output", "target", type=click.Path(path_type=Path), help="File to write.  [default: <name>.yaml]")
 @click.option(
@@ -21,7 +28,8 @@ from xrollout_ros.ui.console import output
     help="How long to listen, s.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file.")
-def init(name: str, target: Path | None, duration: float, force: bool) -> None:
+@json_option
+def init(name: str, target: Path | None, duration: float, force: bool, as_json: bool) -> None:
     """Look at a running robot and write its RobotSpec.
 
     Listens to topics, their types, rates and stamps, reads limits from /robot_description, finds cameras and the topic
@@ -32,8 +40,20 @@ def init(name: str, target: Path | None, duration: float, force: bool) -> None:
 
     path = target or Path(f"{name}.yaml")
     written = initialize(name, path, duration, force, os.environ)
-    console = output()
-    spec = written.spec
+    console, spec = output(), written.spec
+    if as_json:
+        print_json(
+            {
+                "path": str(path),
+                "robot": spec.id,
+                "observations": [each.name for each in spec.observations],
+                "cameras": [each.name for each in spec.cameras],
+                "actions": [each.name for each in spec.actions],
+                "command_topic": spec.command.topic,
+                "to_be_filled_in": list(written.open_ends),
+            }
+        )
+        return
     console.print(
         f"wrote {path}: {len(spec.observations)} observations ({spec.state_dim} values), {len(spec.cameras)} cameras, "
         f"{len(spec.actions)} actions to {spec.command.topic}",

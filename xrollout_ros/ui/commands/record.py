@@ -8,12 +8,13 @@ from pathlib import Path
 
 import click
 
+from xrollout_ros.ui.candidates import tasks
 from xrollout_ros.ui.console import output
-from xrollout_ros.ui.options import complete_task, data_option
+from xrollout_ros.ui.options import data_option
 
 
 @click.command()
-@click.option("--task", required=True, shell_complete=complete_task, help="TaskSpec id or YAML file.")
+@click.option("--task", required=True, shell_complete=tasks, help="TaskSpec id or YAML file.")
 @click.option(
     "--operator",
     default="scripted",

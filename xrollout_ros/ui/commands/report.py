@@ -34,9 +34,9 @@ Examples:
 @data_option
 @json_option
 def report(run: str | None, folder: Path | None, data: Path, as_json: bool, **filters: Any) -> None:
-    """Write the report of a run: report.html, which loads nothing from elsewhere, and report.json with its figures.
+    """Write the report of a run, or of chosen episodes: a page with pictures, and its figures as JSON.
 
-    `xrollout up` and `xrollout record` leave one by themselves. This makes it at any later time from the bags, as they
+    The page loads nothing from elsewhere. `xrollout up` and `xrollout record` leave one by themselves. This makes it at any later time from the bags, as they
     are judged by then; for a graph that was started by `ros2 launch` too. RUN is its id; without one it is the run that
     made the newest episode. Filters choose episodes of any runs instead, of one task on one robot.
     """

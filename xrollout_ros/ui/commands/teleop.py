@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import click
 
+from xrollout_ros.ui.candidates import operators, several_of
 from xrollout_ros.ui.console import output
-
-_EPILOG = """\b
-Examples:
-  xrollout up deploy model:=checkpoint.pt drive:=real_time    # in one terminal
-  xrollout teleop keyboard                                    # in another: space takes over and hands back
-  xrollout teleop leader,pedal                                # the arm drives, the pedal asks
-  xrollout teleop my_joystick.yaml                            # docs/operators.md lists the fields
-"""
+from xrollout_ros.ui.epilog import epilog
 
 
-def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    from xrollout_ros.runtime.operators.specs import HUMAN, operator_ids
-
-    return [name for name in (*HUMAN, *operator_ids()) if name.startswith(incomplete)]
-
-
-@click.command(epilog=_EPILOG)
-@click.argument("operator", default="keyboard", shell_complete=_complete)
+@click.command(
+    epilog=epilog(
+        "xrollout up deploy model:=checkpoint.pt drive:=real_time # in one terminal",
+        "xrollout teleop keyboard # in another: space takes over and hands back",
+        "xrollout teleop leader,pedal # the arm drives, the pedal asks",
+        "xrollout teleop my_joystick.yaml # docs/operators.md lists the fields",
+    )
+)
+@click.argument("operator", default="keyboard", shell_complete=several_of(operators, or_file=True))
 def teleop(operator: str) -> None:
     """Take over in a running graph, mark attempts, stop it.
 
