@@ -134,10 +134,20 @@ def written(data: Path, name: str, folder: Path, story: Story | None = None) -> 
     return report, page
 
 
-def test_a_report_counts_its_run_and_nothing_else(deployed: tuple[Path, str], tmp_path: Path) -> None:
-    data, name = deployed
-    report, page = written(data, name, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {PAGE, FACTS}
+Found = tuple[DeploymentReport, Page]
+
+
+@pytest.fixture(scope="module")
+def found(deployed: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """Its report."""
+    folder = tmp_path_factory.mktemp("report")
+    made = written(*deployed, folder)
+    assert {path.name for path in folder.iterdir()} == {PAGE, FACTS}
+    return made
+
+
+def test_a_report_counts_its_run_and_nothing_else(deployed: tuple[Path, str], found: Found) -> None:
+    name, (report, page) = deployed[1], found
     assert (report.run, report.rate.successes, report.rate.attempts, report.rate.helped) == (name, 2, 6, 1)
     assert report.outcomes == {"success": 3, "failure": 2, "abort": 1, "unknown": 0}
     assert [(each.name, each.rate.successes, each.rate.attempts) for each in report.by_start] == [
@@ -164,8 +174,8 @@ def test_a_report_counts_its_run_and_nothing_else(deployed: tuple[Path, str], tm
     assert "1 were saved" in page.text
 
 
-def test_failures_are_ranked_by_what_they_cost(deployed: tuple[Path, str], tmp_path: Path) -> None:
-    report, page = written(*deployed, tmp_path)
+def test_failures_are_ranked_by_what_they_cost(found: Found) -> None:
+    report, page = found
     assert [each.mode for each in report.failures] == ["dropped", "never_reached", "operator_abort"]
     first = report.failures[0]
     assert first.score == pytest.approx(first.low * 0.8)
@@ -174,8 +184,8 @@ def test_failures_are_ranked_by_what_they_cost(deployed: tuple[Path, str], tmp_p
     assert "&lt;b&gt;&amp; far&lt;/b&gt;" in page.html and "<b>&" not in page.html
 
 
-def test_help_safety_losses_and_times_are_told(deployed: tuple[Path, str], tmp_path: Path) -> None:
-    report, page = written(*deployed, tmp_path)
+def test_help_safety_losses_and_times_are_told(found: Found) -> None:
+    report, page = found
     (helped,) = report.help
     assert (helped.operator, helped.takeovers, helped.episodes) == ("joy", 1, (report.attempts[2].episode_id,))
     assert helped.seconds == pytest.approx(0.1)
@@ -189,8 +199,8 @@ def test_help_safety_losses_and_times_are_told(deployed: tuple[Path, str], tmp_p
         assert words in page.text, words
 
 
-def test_pictures_are_of_starts_paths_and_moments(deployed: tuple[Path, str], tmp_path: Path) -> None:
-    report, page = written(*deployed, tmp_path)
+def test_pictures_are_of_starts_paths_and_moments(found: Found) -> None:
+    report, page = found
     assert report.axes == tuple(f"{name}_position {axis}, m" for name in ("object", "goal") for axis in "xyz")
     starts = [each.start_values for each in report.attempts]
     assert starts[3] == pytest.approx((0.04, 0.65, 0.02, 0.1, 0.8, 0.2))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from xrollout_ros.mining.coverage import Cell
 from xrollout_ros.ui.deployment import Stage
@@ -170,6 +170,7 @@ def success_course(outcomes: Sequence[str], successes: Sequence[bool]) -> str:
         axes.plot(numbers, (sums[numbers] - sums[numbers - window]) / window, color=INK, linewidth=1.4)
         axes.set_ylim(-0.07, 1.07)
         axes.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("attempt, in the order made")
         axes.set_ylabel(f"success of the last {_ROLLING}")
         if len(outcomes) <= _DOTS:

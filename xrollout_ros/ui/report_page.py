@@ -93,10 +93,9 @@ def _pictures(report: DeploymentReport, looked: Looked) -> list[Picture]:
         shown = ", ".join(path.label for path in paths)
         more = len(report.unsuccessful) - sum(path.outcome != "success" for path in paths)
         others = f" ({more} more are not drawn)" if more else ""
-        caption = (
-            "The thick solid line is the first success, for comparison; dashed lines are attempts that did not "
-            f"succeed{others}."
-        )
+        success = any(path.outcome == "success" for path in paths)
+        first = "The thick solid line is the first success, for comparison; dashed" if success else "Dashed"
+        caption = f"{first} lines are attempts that did not succeed{others}."
         for title, what, svg in (
             ("How the hand moved, from above", "path over the table", hand_from_above(paths)),
             ("How high the hand was", "height over time", hand_height(paths)),

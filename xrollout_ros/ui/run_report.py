@@ -112,7 +112,7 @@ def _leave(description: GraphDescription, command: str, *, failed: bool) -> None
         pages = write_reports(Place(Path(str(description.processes[-1].parameters["flywheel"])), SystemClock()))
     else:
         made = report_run(data, run, description, Story(command=command))
-        if not made.report.attempts and failed:
+        if failed and not (made.report.attempts or made.report.not_read):
             return
         for line in told(made.report):
             click.echo(line)
@@ -127,10 +127,10 @@ def _no_report(description: GraphDescription, why: str) -> None:
 
 def told(report: DeploymentReport) -> list[str]:
     """Its result in a few lines."""
-    if not report.attempts:
-        return ["nothing was recorded"]
     what = "success" if report.made == "attempts" else "demonstrated"
     lines = [f"{what} from {group.name} starts: {group.rate}" for group in report.by_start]
+    if not report.attempts:
+        lines = ["no attempt could be read" if report.not_read else "nothing was recorded"]
     if report.failures:
         worst = report.failures[0]
         lines.append(f"costs most: {worst.mode}, {worst.count} of {len(report.attempts)} attempts")
