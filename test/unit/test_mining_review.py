@@ -23,6 +23,7 @@ from xrollout_ros.episodes.journal import Judged, Said
 from xrollout_ros.episodes.journal_entry import JournalEntry, effective, retracted_ids
 from xrollout_ros.mining.review.agreement import agreements, cohen_kappa
 from xrollout_ros.mining.review.api import Reviews
+from xrollout_ros.mining.review.criteria import Criteria
 from xrollout_ros.mining.review.decisions import (
     Word,
     author_of,
@@ -32,7 +33,7 @@ from xrollout_ros.mining.review.decisions import (
     statements,
     undoing,
 )
-from xrollout_ros.mining.review.queue import Criteria, Why, drawn
+from xrollout_ros.mining.review.queue import Why, drawn
 
 CLOCK = SystemClock()
 EPISODE = "01M7Y4FQ9EP4WGGBQK1BVJFSDV"
@@ -353,7 +354,7 @@ import sys
 from pathlib import Path
 from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.mining.review.api import Reviews
-from xrollout_ros.mining.review.queue import Criteria
+from xrollout_ros.mining.review.criteria import Criteria
 with Catalog(Path(sys.argv[1])) as catalog:
     catalog.update()
     reviews = Reviews(catalog, sys.argv[2], Criteria(sample=1.0, double=1.0))

@@ -16,7 +16,8 @@ from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.episodes.catalog.filters import parse
 from xrollout_ros.episodes.journal import Judged, Reviewed, Said
 from xrollout_ros.mining.review.api import Reviews
-from xrollout_ros.mining.review.queue import Criteria, Why, to_check
+from xrollout_ros.mining.review.criteria import Criteria
+from xrollout_ros.mining.review.queue import Why, to_check
 from xrollout_ros.mining.success import checks, labelling, training
 from xrollout_ros.mining.success.checks import SALT
 from xrollout_ros.mining.success.classifier import load, place_of, save

@@ -31,7 +31,7 @@ from xrollout_ros.episodes import journal, paths
 from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.episodes.journal import Judged, Said
 from xrollout_ros.mining.review.api import Reviews
-from xrollout_ros.mining.review.queue import Criteria
+from xrollout_ros.mining.review.criteria import Criteria
 from xrollout_ros.ui.cli import cli
 from xrollout_ros.ui.keys import GONE
 from xrollout_ros.ui.review_loop import Session

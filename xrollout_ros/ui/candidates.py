@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xrollout_ros.core.errors import XRolloutError
+from xrollout_ros.episodes.catalog.columns import ALIASES
 from xrollout_ros.episodes.paths import data_dir
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 Complete = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
 NEWEST = 50
 """Episodes that are offered at once."""
-_COLUMNS = {"policy": "policy_id", "failure": "failure_mode"}
-"""Of the catalog, where a filter is called otherwise."""
 
 
 def names(found: Iterable[str], incomplete: str, *, or_file: bool = False) -> list[CompletionItem]:
@@ -197,9 +196,9 @@ def episodes_then_tags(ctx: click.Context, parameter: click.Parameter, incomplet
 
 def recorded(column: str) -> Complete:
     """What the episodes have in a column of the catalog."""
-    of = _COLUMNS.get(column, column)
-    source = "episodes, json_each(tags)" if of == "tag" else "episodes"
-    of = "json_each.value" if of == "tag" else of
+    of, source = ALIASES.get(column, column), "episodes"
+    if column == "tag":
+        of, source = "json_each.value", "episodes, json_each(tags)"
 
     def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         found = _asked(ctx, f"SELECT DISTINCT {of} FROM {source} WHERE {of} != '' ORDER BY 1")

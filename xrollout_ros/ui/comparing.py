@@ -50,9 +50,7 @@ def check_is_comparison(folder: Path) -> None:
         raise DataError(f"{folder} holds no comparison, and is not emptied", "Name another folder with --output.")
 
 
-def run(
-    plan: ComparisonPlan, folder: Path, *, data: Path, operator: str = "", workers: int = 0, quiet: bool = False
-) -> Comparison:
+def run(plan: ComparisonPlan, folder: Path, *, data: Path, operator: str = "", workers: int = 0) -> Comparison:
     """Make a comparison, or go on with one.
 
     Args:
@@ -61,13 +59,12 @@ def run(
         data: where trials in the graph are recorded.
         operator: who may stop and mark on a real robot.
         workers: processes; 0: one for each core.
-        quiet: nothing goes to standard output.
 
     Raises:
         XRolloutError: trials cannot be made, or the folder holds something else.
         KeyboardInterrupt: Ctrl-C; the same command goes on.
     """
-    console = Console(stderr=True, markup=False, highlight=False) if quiet else output()
+    console = output()
     if plan.where == "process":
         with InProcess(plan, workers) as trials, Bar("loading the policies") as bar:
             return compare(plan, folder, trials, partial(_show, bar))

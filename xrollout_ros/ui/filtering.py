@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from xrollout_ros.episodes.catalog.filters import Condition, equal, parse
+from xrollout_ros.ui.candidates import recorded
 
 F = TypeVar("F", bound=Callable[..., Any])
 SHORTCUTS = ("task", "policy", "scene", "start", "robot", "kind", "outcome", "failure", "tag")
@@ -23,11 +24,19 @@ def filter_options(shortcuts: Sequence[str] = SHORTCUTS) -> Callable[[F], F]:
     where = "Only those with NAME=VALUE; also != < <= > >= ~ !~."
     since = "Only those begun since; ISO 8601, UTC, e.g. 2026-01-31."
     options = [
-        click.option(f"--{name}", multiple=True, metavar="VALUE", help=f"Only this {name}; commas: any.")
+        click.option(
+            f"--{name}",
+            multiple=True,
+            metavar="VALUE",
+            shell_complete=recorded(name),
+            help=f"Only this {name}; commas: any.",
+        )
         for name in shortcuts
     ]
     options += [
-        click.option("--without-tag", multiple=True, metavar="TAG", help="Only without this tag."),
+        click.option(
+            "--without-tag", multiple=True, metavar="TAG", shell_complete=recorded("tag"), help="Only without this tag."
+        ),
         click.option("--since", metavar="TIME", help=since),
         click.option("--until", metavar="TIME", help="Only those begun before."),
         click.option("-w", "--where", multiple=True, metavar="FILTER", help=where),

@@ -38,8 +38,9 @@ def command_follows() -> bool:
         return False
     for option in ctx.command.params:
         if option.name and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
-            name, path = option.opts[0], f"{ctx.command_path} {ctx.invoked_subcommand}"
-            raise click.UsageError(f"{name} stands before {ctx.invoked_subcommand!r}: write `{path} {name} …`")
+            name, command = option.opts[0], ctx.invoked_subcommand
+            _, _, group = ctx.command_path.partition(" ")
+            raise click.UsageError(f"{name} stands before {command!r}: write `xrollout {group} {command} {name} …`")
     return True
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from xrollout_ros.mining.review.queue import Criteria
+from xrollout_ros.mining.review.criteria import Criteria
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -22,6 +22,7 @@ from xrollout_ros.episodes.journal_entry import Effective, JournalEntry, Reviewe
 from xrollout_ros.episodes.locking import alone
 from xrollout_ros.mining.review import queue
 from xrollout_ros.mining.review.agreement import Agreement, agreements
+from xrollout_ros.mining.review.criteria import Criteria
 from xrollout_ros.mining.review.decisions import (
     HUMAN,
     LAYER,
@@ -35,7 +36,7 @@ from xrollout_ros.mining.review.decisions import (
     statements,
     undoing,
 )
-from xrollout_ros.mining.review.queue import Criteria, Waiting, Why, drawn
+from xrollout_ros.mining.review.queue import Waiting, Why, drawn
 from xrollout_ros.mining.success import checks
 from xrollout_ros.mining.success.checks import ClassifierStanding
 from xrollout_ros.mining.success.label import AUTHOR, Label, label_in

@@ -6,17 +6,15 @@ One question to the catalog; no bag is read.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes.catalog.filters import Condition, Dialect, conjunction
+from xrollout_ros.mining.review.criteria import Criteria
 from xrollout_ros.mining.review.decisions import HUMAN, LAYER
 from xrollout_ros.mining.success.label import AUTHOR, CLASSIFIER
-from xrollout_ros.mining.taxonomy import FailureMode
 
 if TYPE_CHECKING:
     import duckdb
@@ -41,32 +39,6 @@ class Why(str, Enum):
     def ambiguous(self) -> bool:
         """Whether something about the episode itself asks for a look."""
         return self not in (Why.CHECK_OF_LABEL, Why.SECOND_LOOK, Why.SAMPLED)
-
-
-@dataclass(frozen=True)
-class Criteria:
-    """When an episode is ambiguous, and how many of the others are looked at."""
-
-    sample: float = 0.2
-    """Share of those that are not ambiguous, drawn by id."""
-    double: float = 0.1
-    """Share of the queue that two reviewers see, drawn by id."""
-    salt: str = "review"
-    """Another one draws others."""
-    low: float = 0.7
-    """A judgement less confident than this is ambiguous."""
-    sure: float = 0.9
-    """One at least as confident leaves no doubt about others that come with it."""
-    margin: float = 0.1
-    """Modes whose confidence is so near to the first one's are of similar weight."""
-    beside: tuple[str, ...] = (FailureMode.TIMEOUT.value,)
-    """Modes that come with others by their nature, and cast no doubt on them."""
-
-    def __post_init__(self) -> None:
-        for name in ("sample", "double", "low", "sure", "margin"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and 0 <= value <= 1):
-                raise DataError(f"review's {name} is {value:g}", "Give a share from 0 to 1, e.g. 0.2.")
 
 
 class Waiting(NamedTuple):

@@ -8,21 +8,12 @@ from pathlib import Path
 import click
 
 from xrollout_ros.core.errors import SpecError
+from xrollout_ros.ui import candidates
 from xrollout_ros.ui.console import output, print_json
+from xrollout_ros.ui.epilog import epilog
+from xrollout_ros.ui.exit_codes import INCONCLUSIVE, REJECTED
 from xrollout_ros.ui.options import data_option, json_option
 
-REJECTED, INCONCLUSIVE = 20, 21
-_EPILOG = """\b
-Exit codes: 0 B is better (promote), 20 it is worse (reject), 21 inconclusive.
-
-\b
-Examples:
-  xrollout compare checkpoint.pt new_checkpoint.pt --task pick_and_place
-  xrollout compare checkpoint.pt new_checkpoint.pt --start wide --trials 50
-  xrollout compare checkpoint.pt new_checkpoint.pt --start nominal=1 --start wide=3 --faults object_bump
-  xrollout compare checkpoint.pt new_checkpoint.pt --in graph           # each trial is recorded as an episode
-  xrollout compare checkpoint.pt new_checkpoint.pt && xrollout up deploy model:=new_checkpoint.pt
-"""
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -39,11 +30,27 @@ def _starts(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ..
     return found
 
 
-@click.command(epilog=_EPILOG)
+@click.command(
+    epilog=epilog(
+        "xrollout compare checkpoint.pt new_checkpoint.pt --task pick_and_place",
+        "xrollout compare checkpoint.pt new_checkpoint.pt --start wide --trials 50",
+        "xrollout compare checkpoint.pt new_checkpoint.pt --start nominal=1 --start wide=3 --faults object_bump",
+        "xrollout compare checkpoint.pt new_checkpoint.pt --in graph # each trial is recorded as an episode",
+        "xrollout compare checkpoint.pt new_checkpoint.pt && xrollout up deploy model:=new_checkpoint.pt",
+        codes_of="compare",
+    )
+)
 @click.argument("a", type=_FILE)
 @click.argument("b", type=_FILE)
-@click.option("--task", default="", help="TaskSpec id or YAML file.  [default: the checkpoints']")
-@click.option("--robot", default="", help="RobotSpec id or YAML file.  [default: the checkpoints']")
+@click.option(
+    "--task", default="", shell_complete=candidates.tasks, help="TaskSpec id or YAML file.  [default: the checkpoints']"
+)
+@click.option(
+    "--robot",
+    default="",
+    shell_complete=candidates.robots,
+    help="RobotSpec id or YAML file.  [default: the checkpoints']",
+)
 @click.option(
     "--start", "starts", multiple=True, callback=_starts, metavar="NAME[=SHARE]",
     help="From these starts, several with their shares.  [default: all of the task's alike]",
@@ -59,15 +66,25 @@ def _starts(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ..
 )
 @click.option("--unpaired", is_flag=True, help="The two trials of a pair do not begin at the same start.")
 @click.option("--seed", type=click.IntRange(min=0), default=700_000, show_default=True, help="Of the first start.")
-@click.option("--faults", default="", help="What happens in each trial, e.g. object_bump:0.05,gripper_slip.")
-@click.option("--engine", default="rtc", show_default=True, help="Inference engine.")
+@click.option(
+    "--faults", default="", shell_complete=candidates.several_of(candidates.faults),
+    help="What happens in each trial, e.g. object_bump:0.05,gripper_slip.",
+)  # fmt: skip
+@click.option(
+    "--engine",
+    default="rtc",
+    show_default=True,
+    shell_complete=candidates.any_of(candidates.engines),
+    help="Inference engine.",
+)
 @click.option(
     "--in", "where", type=click.Choice(["process", "graph"]),
     help="Make trials in this process, or in the graph, each recorded.  [default: process, for a real robot graph]",
 )  # fmt: skip
 @click.option(
-    "--operator", default="", help="In the graph with a real robot: who may stop and mark, e.g. keyboard or joy,pedal."
-)
+    "--operator", default="", shell_complete=candidates.several_of(candidates.operators, or_file=True),
+    help="In the graph with a real robot: who may stop and mark, e.g. keyboard or joy,pedal.",
+)  # fmt: skip
 @click.option(
     "--workers", type=click.IntRange(min=1), help="In process: how many at once.  [default: one for each core]"
 )
@@ -122,7 +139,7 @@ def compare(
     if anew and folder.exists():
         comparing.check_is_comparison(folder)
         shutil.rmtree(folder)
-    made = comparing.run(plan, folder, data=data, operator=operator, workers=workers or 0, quiet=as_json)
+    made = comparing.run(plan, folder, data=data, operator=operator, workers=workers or 0)
     found = compare_output.keep(made, folder)
     if as_json:
         print_json(found.model_dump(mode="json"))

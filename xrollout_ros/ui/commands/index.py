@@ -6,19 +6,19 @@ import shutil
 from pathlib import Path
 
 import click
-from rich.text import Text
 
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes.catalog.api import FOLDER, Catalog
 from xrollout_ros.ui import text
 from xrollout_ros.ui.console import output, print_json
+from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.options import data_option, json_option
 from xrollout_ros.ui.progress import Bar
 
 _SHOWN = 20
 
 
-@click.command(epilog="Example: xrollout index --data raw_rollouts")
+@click.command(epilog=epilog("xrollout index", "xrollout index --data raw_rollouts --anew"))
 @click.option("--anew", is_flag=True, help="Throw the catalog away first, and read every bag again.")
 @click.option("--workers", type=click.IntRange(min=0), default=0, help="Processes that read bags.  [default: cores]")
 @data_option
@@ -48,6 +48,8 @@ def index(data: Path, anew: bool, workers: int, as_json: bool) -> None:
             }
         )
         return
+    from rich.text import Text
+
     console = output()
     gone = f", {report.removed} taken out" if report.removed else ""
     console.print(

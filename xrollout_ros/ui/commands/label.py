@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from xrollout_ros.ui.commands.review import refuse_options_before
 from xrollout_ros.ui.console import output, print_json
+from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.filtering import conditions_of, filter_options
 from xrollout_ros.ui.following import caught_up
-from xrollout_ros.ui.lazy import Entry, LazyGroup
+from xrollout_ros.ui.lazy import Entry, LazyGroup, command_follows
 from xrollout_ros.ui.options import data_option, json_option
 
 _COMMANDS = "xrollout_ros.ui.commands.label_commands"
@@ -25,17 +25,20 @@ ENTRIES = {
     ),
 }
 SHORTCUTS = ("task", "robot", "policy", "scene", "start", "kind", "tag")
-_EPILOG = """\b
-Examples:
-  xrollout label train --task pick_and_place    # from what people and the robot have said
-  xrollout label --dry-run                      # what it would say
-  xrollout label                                # says it; `xrollout review` checks a sample
-  xrollout review status                        # how far the labels are relied on
-"""
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.group(cls=LazyGroup, entries=ENTRIES, invoke_without_command=True, epilog=_EPILOG)
+@click.group(
+    cls=LazyGroup,
+    entries=ENTRIES,
+    invoke_without_command=True,
+    epilog=epilog(
+        "xrollout label train --task pick_and_place # from what people and the robot have said",
+        "xrollout label --dry-run # what it would say",
+        "xrollout label # says it; `xrollout review` checks a sample",
+        "xrollout review status # how far the labels are relied on",
+    ),
+)
 @filter_options(SHORTCUTS)
 @click.option("--classifier", "file", type=FILE, help="The classifier's file.  [default: that of the data folder]")
 @click.option("--most", type=click.IntRange(min=1), metavar="N", help="Read at most so many bags.  [default: 2000]")
@@ -50,8 +53,7 @@ def label(data: Path, file: Path | None, most: int | None, dry: bool, as_json: b
     random sample of the labels. How far the labels are relied on follows from what people say of the sample; where
     people disagree too often, no more are given.
     """
-    if (command := click.get_current_context().invoked_subcommand) is not None:
-        refuse_options_before("label", command)
+    if command_follows():
         return
     from xrollout_ros.mining.success.examples import MOST
     from xrollout_ros.mining.success.labelling import label as give

@@ -7,26 +7,31 @@ from typing import Any
 
 import click
 
-from xrollout_ros.core.files import check_writable
-from xrollout_ros.ui import text
 from xrollout_ros.ui.commands.label import FILE, SHORTCUTS
 from xrollout_ros.ui.console import output, print_json
+from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.filtering import conditions_of, filter_options
 from xrollout_ros.ui.following import caught_up
 from xrollout_ros.ui.options import data_option, json_option
 from xrollout_ros.ui.people import login
 
 _SOURCES = ("person", "robot", "silence")
-_TRAIN_EPILOG = """\b
+_SOURCES_ARE = """\b
 Who may vouch for an outcome:
   person   an operator's mark, a review, or a person's tag human-verified
   robot    the robot's own success signal
   silence  the time was up without that signal, where this robot is known to give it
-Aborts, time limits of robots without a signal, and auto-labels never count.
-"""
+Aborts, time limits of robots without a signal, and auto-labels never count."""
 
 
-@click.command("train", epilog=_TRAIN_EPILOG)
+@click.command(
+    "train",
+    epilog=epilog(
+        "xrollout label train --task pick_and_place",
+        "xrollout label train --task pick_and_place --source person --confidence 0.95",
+        before=_SOURCES_ARE,
+    ),
+)
 @filter_options(SHORTCUTS)
 @click.option(
     "--source",
@@ -55,6 +60,7 @@ def train(
     What is said of it comes from episodes that were held out, each once. The classifier is kept in the data folder; it
     takes the place of an earlier one, whose labels `xrollout label` then replaces.
     """
+    from xrollout_ros.core.files import check_writable
     from xrollout_ros.mining.success import training
     from xrollout_ros.mining.success.classifier import CONFIDENCE, place_of, save
     from xrollout_ros.mining.success.examples import EVERY_SOURCE, MOST, Source
@@ -84,19 +90,24 @@ def train(
         label_output.show_trained(output(), found, path)
 
 
-@click.command("undo")
+@click.command("undo", epilog=epilog('xrollout label undo --task pick_and_place --reason "the camera had been moved"'))
 @filter_options(SHORTCUTS)
 @click.option("--reason", default="", help="Why, for whoever reads it later.")
 @data_option
-def undo(data: Path, reason: str, **filters: Any) -> None:
+@json_option
+def undo(data: Path, reason: str, as_json: bool, **filters: Any) -> None:
     """Take back what success classifiers say of one task's episodes, but for what people have checked.
 
     One go alone is taken back with `xrollout untag --undo`, as `xrollout label` says.
     """
     from xrollout_ros.mining.review.decisions import check_words
     from xrollout_ros.mining.success.labelling import take_back
+    from xrollout_ros.ui import text
 
     why = check_words("reason", reason)
     with caught_up(data) as catalog:
         count = take_back(catalog, f"human:{login()}", conditions_of(filters), why)
-    output().print(f"took back what success classifiers said of {text.plural(count, 'episode')}")
+    if as_json:
+        print_json({"episodes": count})
+    else:
+        output().print(f"took back what success classifiers said of {text.plural(count, 'episode')}")

@@ -9,7 +9,9 @@ import click
 
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.files import check_writable
+from xrollout_ros.ui.candidates import any_of, modes
 from xrollout_ros.ui.console import output, print_json
+from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.filtering import conditions_of, filter_options
 from xrollout_ros.ui.following import caught_up
 from xrollout_ros.ui.options import data_option, json_option
@@ -19,20 +21,23 @@ if TYPE_CHECKING:
     from xrollout_ros.mining.plan import CollectionPlan
     from xrollout_ros.runtime.novelty import Kind
 
-_EPILOG = """\b
-Examples:
-  xrollout mine
-  xrollout mine --task pick_and_place --start wide --output plan.json --sheet sheet.html
-  xrollout mine --mode dropped --demonstrations 20 --output plan.json
-  xrollout mine --active checkpoint.pt --start wide --output plan.json
-"""
 _SHORTCUTS = ("task", "policy", "scene", "start", "robot", "tag")
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(epilog=_EPILOG)
+@click.command(
+    epilog=epilog(
+        "xrollout mine",
+        "xrollout mine --task pick_and_place --start wide --output plan.json --sheet sheet.html",
+        "xrollout mine --mode dropped --demonstrations 20 --output plan.json",
+        "xrollout mine --active checkpoint.pt --start wide --output plan.json",
+    )
+)
 @filter_options(_SHORTCUTS)
-@click.option("--mode", metavar="MODE", help="Plan for this failure mode.  [default: that of the costliest group]")
+@click.option(
+    "--mode", metavar="MODE", shell_complete=any_of(modes),
+    help="Plan for this failure mode.  [default: that of the costliest group]",
+)  # fmt: skip
 @click.option("--demonstrations", type=click.IntRange(min=1), metavar="N", help="Plan at most so many.  [default: 10]")
 @click.option("--most", type=click.IntRange(min=1), metavar="N", help="Read at most so many attempts.  [default: 2000]")
 @click.option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.lazy import Entry, LazyGroup
 
 _COMMANDS = "xrollout_ros.ui.commands.pyramid_commands"
@@ -13,15 +14,17 @@ ENTRIES = {
     "why": Entry(f"{_COMMANDS}:why", "Say why an episode is in its level, rule by rule."),
     "recipe": Entry(f"{_COMMANDS}:recipe", "Print the recipe that is used without --recipe."),
 }
-_EPILOG = """\b
-Examples:
-  xrollout pyramid build --raw-data ./raw_rollouts --output ./pyramid --levels 4
-  xrollout pyramid why 01M7X5
-  xrollout train --data ./pyramid/level4 --output checkpoint.pt
-"""
 
 
-@click.group(cls=LazyGroup, entries=ENTRIES, epilog=_EPILOG)
+@click.group(
+    cls=LazyGroup,
+    entries=ENTRIES,
+    epilog=epilog(
+        "xrollout pyramid build --raw-data ./raw_rollouts --output ./pyramid --levels 4",
+        "xrollout pyramid why 01M7X5",
+        "xrollout train --data ./pyramid/level4 --output checkpoint.pt",
+    ),
+)
 def pyramid() -> None:
     """Sort episodes into four levels, each a dataset to train from.
 

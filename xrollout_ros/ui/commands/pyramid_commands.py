@@ -9,7 +9,9 @@ import click
 
 from xrollout_ros.core.errors import DataError, SpecError
 from xrollout_ros.episodes.paths import DEFAULT_DATA, data_dir
+from xrollout_ros.ui.candidates import episodes, folders
 from xrollout_ros.ui.console import output, print_json
+from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.following import caught_up, warn
 from xrollout_ros.ui.options import json_option, task_option
 
@@ -29,10 +31,18 @@ def _size(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[i
     return int(height), int(width)
 
 
-@click.command()
+@click.command(
+    epilog=epilog(
+        "xrollout pyramid build",
+        "xrollout pyramid build --raw-data ./raw_rollouts --output ./pyramid --levels 4",
+        "xrollout pyramid build --task push --recipe recipe.yaml --cameras",
+    )
+)
 @click.option(
     "--raw-data",
+    "--data",
     metavar="DIR",
+    shell_complete=folders,
     callback=lambda ctx, parameter, value: data_dir(value),
     help=f"Folder of the bags.  [default: $XROLLOUT_DATA, else ./{DEFAULT_DATA}]",
 )
@@ -97,7 +107,7 @@ def build(
         pyramid_output.show(output(), report, folder)
 
 
-@click.command()
+@click.command(epilog=epilog("xrollout pyramid show", "xrollout pyramid show ./pyramid --json"))
 @click.argument("folder", metavar="[PYRAMID]", type=_FOLDER, default=DEFAULT_PYRAMID)
 @json_option
 def show(folder: Path, as_json: bool) -> None:
@@ -112,8 +122,8 @@ def show(folder: Path, as_json: bool) -> None:
         pyramid_output.show(output(), report, folder)
 
 
-@click.command()
-@click.argument("episode", metavar="ID")
+@click.command(epilog=epilog("xrollout pyramid why 01M7X5", "xrollout pyramid why 01M7X5 --pyramid ./pyramid"))
+@click.argument("episode", metavar="ID", shell_complete=episodes)
 @click.option("--pyramid", "folder", type=_FOLDER, default=DEFAULT_PYRAMID, show_default=True, help="Its folder.")
 @json_option
 def why(episode: str, folder: Path, as_json: bool) -> None:
@@ -149,12 +159,17 @@ def _fits(name: str, wanted: str) -> bool:
     return upper.startswith(wanted) or upper.endswith(wanted)
 
 
-@click.command()
-def recipe() -> None:
+@click.command(epilog=epilog("xrollout pyramid recipe > recipe.yaml"))
+@json_option
+def recipe(as_json: bool) -> None:
     """Print the recipe that is used without --recipe.
 
     One of your own need only name what it changes.
     """
+    from xrollout_ros.core.resources import load_yaml
     from xrollout_ros.learning.pyramid.recipe import shipped_recipe
 
+    if as_json:
+        print_json(load_yaml(shipped_recipe(), "recipe"))
+        return
     click.echo(shipped_recipe().read_text(encoding="utf-8"), nl=False)

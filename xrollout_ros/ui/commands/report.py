@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xrollout_ros.ui.console import output
+from xrollout_ros.ui.console import output, print_json
+from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.filtering import conditions_of, filter_options
 from xrollout_ros.ui.options import data_option, json_option
 
@@ -15,16 +16,15 @@ if TYPE_CHECKING:
     from xrollout_ros.episodes.catalog.filters import Condition
     from xrollout_ros.ui.report import Made
 
-_EPILOG = """\b
-Examples:
-  xrollout report                                          # of the run that made the newest episode
-  xrollout report 01M8Q9VYTDZS8E721GSQK36PX4               # of another run
-  xrollout report --policy 01M8Q9VH1RABBA1Z23P48331E7 --output report    # of all that a policy has tried
-  xrollout query --by property.run,policy                  # which runs there are
-"""
 
-
-@click.command(epilog=_EPILOG)
+@click.command(
+    epilog=epilog(
+        "xrollout report # of the run that made the newest episode",
+        "xrollout report 01M8Q9VYTDZS8E721GSQK36PX4 # of another run",
+        "xrollout report --policy 01M8Q9VH1RABBA1Z23P48331E7 --output report # of all that a policy has tried",
+        "xrollout query --by property.run,policy # which runs there are",
+    )
+)
 @click.argument("run", metavar="[RUN]", required=False)
 @filter_options()
 @click.option(
@@ -36,9 +36,10 @@ Examples:
 def report(run: str | None, folder: Path | None, data: Path, as_json: bool, **filters: Any) -> None:
     """Write the report of a run, or of chosen episodes: a page with pictures, and its figures as JSON.
 
-    The page loads nothing from elsewhere. `xrollout up` and `xrollout record` leave one by themselves. This makes it at any later time from the bags, as they
-    are judged by then; for a graph that was started by `ros2 launch` too. RUN is its id; without one it is the run that
-    made the newest episode. Filters choose episodes of any runs instead, of one task on one robot.
+    The page loads nothing from elsewhere. `xrollout up` and `xrollout record` leave one by themselves. This makes it at
+    any later time from the bags, as they are judged by then; for a graph that was started by `ros2 launch` too. RUN is
+    its id; without one it is the run that made the newest episode. Filters choose episodes of any runs instead, of one
+    task on one robot.
     """
     from xrollout_ros.episodes.runs import newest_run
     from xrollout_ros.ui import run_report
@@ -58,7 +59,7 @@ def report(run: str | None, folder: Path | None, data: Path, as_json: bool, **fi
     assert folder is not None
     path = write_report(folder, made)
     if as_json:
-        click.echo(made.report.model_dump_json(indent=2))
+        print_json(made.report.model_dump(mode="json"))
         return
     console = output()
     for line in (*run_report.told(made.report), f"report: {path}"):

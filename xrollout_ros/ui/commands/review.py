@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from xrollout_ros.ui.console import output
+from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.filtering import conditions_of, filter_options
 from xrollout_ros.ui.following import caught_up
-from xrollout_ros.ui.lazy import Entry, LazyGroup
+from xrollout_ros.ui.lazy import Entry, LazyGroup, command_follows
 from xrollout_ros.ui.options import data_option
 from xrollout_ros.ui.people import reviewer_option
 from xrollout_ros.ui.review_options import criteria_of, criteria_options
@@ -31,15 +31,18 @@ REMEDY = (
     "Use `xrollout review list --json` and `xrollout review say ID …`, or from Python "
     "xrollout_ros.mining.review.api.Reviews."
 )
-_EPILOG = """\b
-Examples:
-  xrollout review                                   # keys are shown
-  xrollout review --task pick_and_place --reviewer ann
-  xrollout review say 01M7X5 --mode dropped --reason "slipped out of the fingers"
-"""
 
 
-@click.group(cls=LazyGroup, entries=ENTRIES, invoke_without_command=True, epilog=_EPILOG)
+@click.group(
+    cls=LazyGroup,
+    entries=ENTRIES,
+    invoke_without_command=True,
+    epilog=epilog(
+        "xrollout review # keys are shown",
+        "xrollout review --task pick_and_place --reviewer ann",
+        'xrollout review say 01M7X5 --mode dropped --reason "slipped out of the fingers"',
+    ),
+)
 @reviewer_option
 @criteria_options
 @filter_options()
@@ -50,8 +53,7 @@ def review(reviewer: str, data: Path, sample: float, double: float, salt: str, *
     Without a command the episodes that wait for you come one after another. Each decision goes to the journal, by your
     name, and can be undone.
     """
-    if (command := click.get_current_context().invoked_subcommand) is not None:
-        refuse_options_before("review", command)
+    if command_follows():
         return
     from xrollout_ros.mining.review.api import Reviews
     from xrollout_ros.ui.keys import Keys
@@ -63,16 +65,3 @@ def review(reviewer: str, data: Path, sample: float, double: float, salt: str, *
     with caught_up(data) as catalog, Viewer(data) as viewer, keys:
         made = Session(Reviews(catalog, reviewer, criteria), conditions, output(), keys, viewer).run()
     click.echo(f"{made} decided by {reviewer}; `xrollout review status` shows what is left")
-
-
-def refuse_options_before(group: str, command: str) -> None:
-    """An option between a group and its command would be passed over without a word.
-
-    Raises:
-        click.UsageError: there is one.
-    """
-    ctx = click.get_current_context()
-    given = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    if given:
-        option = next(each.opts[0] for each in ctx.command.params if each.name == given[0])
-        raise click.UsageError(f"{option} stands before {command!r}: write `xrollout {group} {command} {option} …`")
