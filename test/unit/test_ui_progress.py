@@ -7,13 +7,21 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from xrollout_ros.core.episode import RUN, EpisodeKind, Outcome
+from xrollout_ros.core.ids import new_id
+from xrollout_ros.episodes.store import find_episodes
 from xrollout_ros.ui import progress
-from xrollout_ros.ui.progress import Bar
+from xrollout_ros.ui.cli import cli
+from xrollout_ros.ui.console import expect_json
+from xrollout_ros.ui.progress import Bar, aside
+
+from .attempt_bags import write_bag
 
 
 class Screen(io.StringIO):
@@ -90,7 +98,8 @@ def test_a_part_of_what_is_shown_shows_nothing_and_its_lines_go_above(monkeypatc
         with Bar("comparing") as outer, Bar("attempt") as inner:
             until(screen, "comparing")
             inner.show(1, 2)
-            inner.print("policy: slow")
+            with aside():
+                click.echo("policy: slow", err=True)
             outer.show(5, 6)
             until(screen, "5/6")
 
@@ -99,14 +108,23 @@ def test_a_part_of_what_is_shown_shows_nothing_and_its_lines_go_above(monkeypatc
     assert "attempt" not in told
 
 
+def test_without_a_bar_nothing_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def alone(screen: Screen) -> None:
+        with aside():
+            click.echo("done", err=True)
+
+    assert shown(monkeypatch, alone, terminal=True) == "done\n"
+
+
 def test_who_tells_by_lines_of_its_own_has_a_bar_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def own(screen: Screen) -> None:
         with Bar("attempt", lines=False) as bar:
             bar.show(1, 2)
-            bar.print("policy: slow")
+            with aside():
+                click.echo("attempt 1", err=True)
             time.sleep(0.1)
 
-    assert shown(monkeypatch, own, terminal=False) == "policy: slow\n"
+    assert shown(monkeypatch, own, terminal=False) == "attempt 1\n"
 
 
 def test_how_long_it_takes_is_told_by_what_was_made_since(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,15 +141,17 @@ def test_how_long_it_takes_is_told_by_what_was_made_since(monkeypatch: pytest.Mo
     assert bar._words() == " 7 · 10 s"
 
 
-@pytest.mark.parametrize(("arguments", "silent"), [((), False), (("--json",), True)])
-def test_a_command_that_prints_json_says_nothing_beside_it(arguments: tuple[str, ...], silent: bool) -> None:
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_command_that_prints_json_says_nothing_beside_it(silent: bool) -> None:
     @click.command()
-    @click.option("--json", "as_json", is_flag=True)
-    def command(as_json: bool) -> None:
+    @click.pass_context
+    def command(context: click.Context) -> None:
+        if silent:
+            expect_json(context)
         with Bar("working"):
             time.sleep(0.1)
 
-    told = CliRunner().invoke(command, list(arguments))
+    told = CliRunner().invoke(command)
     assert told.exit_code == 0
     assert (told.stderr == "") is silent
     assert told.stdout == ""
@@ -144,3 +164,60 @@ def test_work_that_fails_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ValueError("no")
 
     assert shown(monkeypatch, fail, terminal=True).endswith("\n")
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a demonstration, a success and a failure."""
+    folder = tmp_path_factory.mktemp("rollouts")
+    parameters = {"parameters": {RUN: new_id()}}
+    write_bag(folder, 0, Outcome.SUCCESS, EpisodeKind.DEMONSTRATION, **parameters)
+    write_bag(folder, 1, Outcome.SUCCESS, **parameters)
+    write_bag(folder, 2, Outcome.FAILURE, **parameters)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("episodes list --data {data}", ["reading bags"]),
+        ("index --data {data}", ["reading bags"]),
+        ("query --data {data}", ["reading bags"]),
+        ("mine --data {data}", ["reading bags", "reading bags"]),
+        ("label --data {data}", ["reading bags", "reading bags"]),
+        ("label train --task pick_and_place --data {data}", ["reading bags", "reading bags"]),
+        ("episodes judge --all --data {data}", ["looking at bags", "judging"]),
+        ("episodes repair --all --data {data}", ["repairing torn bags"]),
+        ("episodes show {id} --data {data}", ["looking for the episode", "reading the bag"]),
+        ("trace {id} --data {data}", ["reading the bag", "looking for the episode"]),
+        ("lineage {id} --data {data}", ["reading checkpoints", "reading bags", "reading checkpoints"]),
+        ("upload {data} {out}", ["uploading"]),
+        ("pyramid build --raw-data {data} --output {out}", ["reading bags", "looking at bags"]),
+        (
+            "report --data {data} --output {out}",
+            ["looking at bags", "reading bags for the report", "drawing the report"],
+        ),
+        ("train --data {data} --output {out}/c.pt --epochs 1", ["reading episodes"]),
+    ],
+)
+def test_a_command_that_may_take_long_tells_how_far_it_is(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, told: list[str]
+) -> None:
+    if command.startswith("train"):
+        pytest.importorskip("torch")
+    begun: list[str] = []
+    enter = Bar.__enter__
+
+    def begin(bar: Bar) -> Bar:
+        begun.append(bar._what)
+        return enter(bar)
+
+    monkeypatch.setattr(Bar, "__enter__", begin)
+    failed = next(entry.meta for entry in find_episodes(data)[::-1] if entry.meta is not None)
+    words = command.format(data=data, out=tmp_path, id=failed.episode_id)
+    result = CliRunner().invoke(cli, words.split())
+    assert not isinstance(result.exception, Exception) or isinstance(result.exception, SystemExit), result.output
+    assert begun == told, result.output

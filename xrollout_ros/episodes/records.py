@@ -13,7 +13,7 @@ from xrollout_ros.episodes import journal
 from xrollout_ros.episodes.journal import Effective
 from xrollout_ros.episodes.journal_entry import JournalEntry
 from xrollout_ros.episodes.paths import JOURNAL
-from xrollout_ros.episodes.store import EpisodeEntry, entry_of, find_episodes
+from xrollout_ros.episodes.store import EpisodeEntry, Progress, entry_of, find_episodes
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 """How the folders of a data folder are called."""
@@ -48,13 +48,17 @@ class Records:
     journal_problems: tuple[str, ...]
 
 
-def read_records(data: Path) -> Records:
+def read_records(data: Path, progress: Progress = lambda done, total: None) -> Records:
     """Every episode under ``data``, judged by bag and journal together.
+
+    Args:
+        data: the data folder.
+        progress: told how many of how many bags are read.
 
     Raises:
         DataError: the folder is not there, or its journal cannot be read.
     """
-    entries = find_episodes(data)
+    entries = find_episodes(data, progress)
     judged = journal.read(data / JOURNAL)
     unreadable = tuple(entry for entry in entries if entry.meta is None)
     return Records(tuple(_records(entries, judged.entries)), unreadable, judged.problems)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,10 +11,8 @@ from xrollout_ros.core.episode import RUN
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.ids import check_id, is_id
 from xrollout_ros.episodes.records import Record, records_of
-from xrollout_ros.episodes.store import EpisodeEntry, bags_below, check_data, entry_of
+from xrollout_ros.episodes.store import EpisodeEntry, Progress, bags_below, check_data, entry_of
 
-Progress = Callable[[int, int], None]
-"""Told how many of how many are done."""
 _ID_LENGTH, _TIME = 26, 10
 """Characters of an id, and how many of them are its time; ids of the same millisecond are in no order."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from xrollout_ros.core.errors import BagError, DataError
 from xrollout_ros.episodes import rosbag2
 from xrollout_ros.episodes.manifest import manifest_as_written
 
+Progress = Callable[[int, int], None]
+"""Told how many of how many are done."""
 TORN = f"torn: it has no {rosbag2.METADATA_FILE}"
 """The problem of a bag whose recorder was killed."""
 RECORDED = "it is being recorded"
@@ -34,16 +36,23 @@ class EpisodeEntry:
     """Why it cannot be read as an episode; empty: it can."""
 
 
-def find_episodes(data: Path) -> list[EpisodeEntry]:
+def find_episodes(data: Path, progress: Progress = lambda done, total: None) -> list[EpisodeEntry]:
     """All bags under ``data``, oldest first; torn and foreign ones too, each with its problem.
 
     Hidden folders, and so the trash, are left out.
+
+    Args:
+        data: the data folder.
+        progress: told how many of how many are looked at.
 
     Raises:
         DataError: the folder is not there.
     """
     check_data(data)
-    entries = [entry_of(folder) for folder in bags_below(data)]
+    folders, entries = list(bags_below(data)), []
+    for number, folder in enumerate(folders):
+        progress(number, len(folders))
+        entries.append(entry_of(folder))
     return sorted(entries, key=lambda entry: (entry.meta.started_at if entry.meta else "", entry.path))
 
 

@@ -23,6 +23,7 @@ from xrollout_ros.runtime.operators.sources import HUMAN
 from xrollout_ros.runtime.operators.specs import load_operators
 from xrollout_ros.runtime.start_list import ListedStart, StartList
 from xrollout_ros.sim.faults import faults_json, parse_faults, sparing
+from xrollout_ros.ui.progress import Bar
 
 BY_HAND = "by_hand"
 """The operator disturbs a real robot."""
@@ -92,7 +93,8 @@ class Session:
         return made_of(self.starts, (each.meta for each in records))
 
     def _records(self) -> tuple[Record, ...]:
-        return read_records(self.options.data).records if self.options.data.is_dir() else ()
+        with Bar("looking for what is there") as bar:
+            return read_records(self.options.data, bar.show).records if self.options.data.is_dir() else ()
 
     def lacking(self) -> tuple[int, ...]:
         """Numbers of what is not there."""

@@ -18,6 +18,7 @@ from xrollout_ros.episodes.records import Record, journal_of, record_json
 from xrollout_ros.ui import text
 from xrollout_ros.ui.facts import Facts
 from xrollout_ros.ui.opening import how_to_open
+from xrollout_ros.ui.progress import Bar
 
 
 def read(bag: Path) -> tuple[Record, EpisodeData]:
@@ -26,7 +27,8 @@ def read(bag: Path) -> tuple[Record, EpisodeData]:
     Raises:
         XRolloutError: it cannot be read.
     """
-    arrays = read_episode(bag, allow_empty=True)
+    with Bar("reading the bag"):
+        arrays = read_episode(bag, allow_empty=True)
     path = bag if bag.is_dir() else bag.parent
     judged = journal.read(journal_of(path))
     size = sum(file.stat().st_size for file in path.iterdir() if file.is_file())

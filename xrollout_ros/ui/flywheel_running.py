@@ -24,9 +24,12 @@ from xrollout_ros.graph import starter
 from xrollout_ros.graph.description import GraphDescription, describe
 from xrollout_ros.ui import flywheel_output as shown
 from xrollout_ros.ui.cycle_page import write_reports
+from xrollout_ros.ui.progress import Bar, aside
 from xrollout_ros.ui.running import require_ros
 
 _LOG_LINE = re.compile(r"^\[(DEBUG|INFO|WARN|ERROR|FATAL)\] \[[0-9.]+\] \[([^]]*)\]: ")
+_STEP = re.compile(r"(?P<step>cycle \d+ [A-Z]+[^:]*): (?P<what>.*?)( (?P<done>\d+)/(?P<total>\d+))?$")
+"""How the manager tells what it does, and how far it is."""
 _DEATHS, _WITHIN_S = 3, 60.0
 """Times within so long that the graph is started again after its manager has died."""
 
@@ -108,8 +111,9 @@ def _in_graphs(asked: Asked, place: Place, until: int, console: Console) -> None
     deaths: list[float] = []
     while True:
         description = describe("flywheel", _arguments(asked, place, until))
-        teller = _Teller(console)
-        status = starter.run(description, teller.line)
+        with Bar("starting the nodes", lines=False) as bar:
+            teller = _Teller(console, bar)
+            status = starter.run(description, teller.line)
         if status == INTERRUPTED:
             raise KeyboardInterrupt
         newest = place.newest()
@@ -136,10 +140,13 @@ def _failed(description: GraphDescription, status: int, teller: _Teller) -> Grap
 
 
 class _Teller:
-    """Shows what the manager says of the cycle, and what any node complains of."""
+    """Shows what the manager says of the cycle, and what any node complains of.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    On a terminal how far a step is moves a bar, and only what is new stays as a line.
+    """
+
+    def __init__(self, console: Console, bar: Bar) -> None:
+        self._console, self._bar, self._step = console, bar, ""
         self.complaints: list[str] = []
 
     def line(self, name: str, line: str) -> None:
@@ -149,9 +156,18 @@ class _Teller:
         said = line[found.end() :] if found else line
         if level in ("WARN", "ERROR", "FATAL") or name == "starter":
             self.complaints = [*self.complaints[-20:], f"{name}: {said}"]
-            self._console.print(Text(f"{name}: {said}", style="yellow" if level in ("", "WARN") else "red"))
+            self._print(f"{name}: {said}", "yellow" if level in ("", "WARN") else "red")
         elif name == "manager" and said.startswith("cycle "):
-            self._console.print(Text(said))
+            told = _STEP.match(said)
+            if told is not None:
+                self._bar.part(told["step"], int(told["done"] or 0), int(told["total"] or 0), told["what"])
+            if told is None or told["step"] != self._step or not self._console.is_terminal:
+                self._print(said)
+            self._step = told["step"] if told is not None else ""
+
+    def _print(self, line: str, style: str = "") -> None:
+        with aside():
+            self._console.print(Text(line, style=style))
 
 
 # --- by hand --------------------------------------------------------------------------------------------------------

@@ -43,4 +43,7 @@ def _catch_up(catalog: Catalog) -> None:
 
 def warn(text: str) -> None:
     """A line on standard error."""
-    click.echo(click.style("warning: ", fg="yellow") + text, err=True)
+    from xrollout_ros.ui.progress import aside
+
+    with aside():
+        click.echo(click.style("warning: ", fg="yellow") + text, err=True)

@@ -10,6 +10,7 @@ from xrollout_ros.core.files import check_writable, write_bytes, write_together
 from xrollout_ros.core.resources import load_robot
 from xrollout_ros.runtime.survey import GraphSurvey
 from xrollout_ros.ui.guesses import guess
+from xrollout_ros.ui.progress import Bar
 from xrollout_ros.ui.robot_guess import spec_name
 from xrollout_ros.ui.running import require_ros
 from xrollout_ros.ui.spec_writer import Written, write_spec
@@ -43,7 +44,8 @@ def initialize(name: str, path: Path, duration_s: float, force: bool, environ: M
     require_ros()
     from xrollout_ros.graph.survey import survey
 
-    found = survey(duration_s, lambda topic: topic not in _EVERYWHERE, _is_robot)
+    with Bar("listening to the robot"):
+        found = survey(duration_s, lambda topic: topic not in _EVERYWHERE, _is_robot)
     check_heard(found, environ)
     written = write_spec(name, guess(found))
     write_together({path: lambda fresh: write_bytes(fresh, written.text.encode())})

@@ -16,6 +16,7 @@ from xrollout_ros.episodes.bag_reader import open_bag
 from xrollout_ros.episodes.store import find_episodes
 from xrollout_ros.mining.tagging import Tagging
 from xrollout_ros.ui import text
+from xrollout_ros.ui.progress import Bar
 
 Refused = tuple[str, XRolloutError]
 """An episode that could not be judged, and why."""
@@ -23,7 +24,8 @@ Refused = tuple[str, XRolloutError]
 
 def all_ids(data: Path, task: TaskSpec | None) -> list[str]:
     """Of all attempts in a data folder."""
-    entries = find_episodes(data)
+    with Bar("looking at bags") as bar:
+        entries = find_episodes(data, bar.show)
     known = [entry.meta for entry in entries if entry.meta is not None and entry.meta.kind.counts]
     return [meta.episode_id for meta in known if task is None or meta.task == task.id]
 

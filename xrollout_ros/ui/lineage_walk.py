@@ -10,6 +10,7 @@ from xrollout_ros.episodes.lineage.graph import Kind, Ref
 from xrollout_ros.episodes.lineage.records import PolicyRecord
 from xrollout_ros.learning import lineage as checkpoints
 from xrollout_ros.ui.following import caught_up, warn
+from xrollout_ros.ui.progress import Bar
 
 
 def walk(name: str, models: Sequence[Path], data: Path, most: int | None) -> Walk:
@@ -24,14 +25,16 @@ def walk(name: str, models: Sequence[Path], data: Path, most: int | None) -> Wal
     Raises:
         XRolloutError: nothing is called like that, or several are.
     """
-    given = _given(models)
-    file = _file(name)
+    with Bar("reading checkpoints"):
+        given = _given(models)
+        file = _file(name)
     if file is not None:
         given.insert(0, file)
     with caught_up(data) as catalog:
         with lineage_of(catalog, given) as known:
             unknown = known.missing()
-        given += _beside(data) if unknown else []
+        with Bar("reading checkpoints"):
+            given += _beside(data) if unknown else []
         with lineage_of(catalog, given) as known:
             return known.walk(_root(known, name, file), most)
 

@@ -13,6 +13,7 @@ from xrollout_ros.episodes.catalog.api import FOLDER, Catalog
 from xrollout_ros.episodes.catalog.filters import TAG, Condition, Operator
 from xrollout_ros.episodes.catalog.live import FILE
 from xrollout_ros.ui.following import caught_up, warn
+from xrollout_ros.ui.progress import Bar
 
 if TYPE_CHECKING:
     from xrollout_ros.episodes.records import Record
@@ -123,7 +124,8 @@ def _of_row(data: Path, row: Mapping[str, Any]) -> Listed:
 def _from_bags(data: Path, wanted: Wanted) -> Listing:
     from xrollout_ros.episodes.records import read_records  # and with it what reads bags
 
-    found = read_records(data)
+    with Bar("reading bags") as bar:
+        found = read_records(data, bar.show)
     chosen = [
         record
         for record in found.records

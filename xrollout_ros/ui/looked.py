@@ -17,7 +17,7 @@ from xrollout_ros.episodes import trace
 from xrollout_ros.episodes.images import ImageSequence, image_topics
 from xrollout_ros.episodes.reader import EpisodeData, read_episode
 from xrollout_ros.episodes.records import Record
-from xrollout_ros.episodes.runs import Progress
+from xrollout_ros.episodes.store import Progress
 from xrollout_ros.episodes.video import encode_jpeg
 from xrollout_ros.mining.signals import NotApplicableError, Signals
 from xrollout_ros.mining.starts import NOT_NAMED, Axis, axes_of_starts, names_of_starts

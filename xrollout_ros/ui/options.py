@@ -56,9 +56,13 @@ def bag_of(episode: str, data: Path) -> Path:
         DataError: no such episode, or several.
     """
     from xrollout_ros.episodes.store import find_episode
+    from xrollout_ros.ui.progress import Bar
 
     # A path wins over an id: an id has no separator, and no file in the working folder is called like one by chance.
-    return Path(episode) if Path(episode).exists() or "/" in episode else find_episode(data, episode).path
+    if Path(episode).exists() or "/" in episode:
+        return Path(episode)
+    with Bar("looking for the episode"):
+        return find_episode(data, episode).path
 
 
 json_option = click.option(

@@ -6,11 +6,14 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from types import TracebackType
 
 import click
 
 from xrollout_ros.ui import text
+from xrollout_ros.ui.console import json_wanted
 
 _BEGIN_S = 1.0
 """What is done sooner is not worth a line."""
@@ -40,13 +43,13 @@ class Bar:
         self._done, self._total = 0, 0
         self._from: int | None = None
         self._with_lines, self._shown = lines, False
-        self._lock, self._ended = threading.Lock(), threading.Event()
+        self._lock, self._ended = threading.RLock(), threading.Event()
         self._begin_s = 0.0
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Bar:  # noqa: PYI034 (Python 3.10 has no typing.Self)
         self._begin_s = time.monotonic()
-        if Bar._outermost is None and not _asked_for_json():
+        if Bar._outermost is None and not json_wanted():
             Bar._outermost = self
             self._thread = threading.Thread(target=self._draw_on, name="progress", daemon=True)
             self._thread.start()
@@ -80,16 +83,6 @@ class Bar:
         if what != self._what:
             self._what, self._from, self._begin_s = what, None, time.monotonic()
         self.show(done, total, state)
-
-    def print(self, line: str) -> None:
-        """A line above the bar, which goes on below it."""
-        if Bar._outermost not in (None, self):
-            Bar._outermost.print(line)
-            return
-        with self._lock:
-            click.echo(f"\r\x1b[K{line}" if self._shown else line, err=True)
-            if self._shown:
-                self._draw()
 
     def _draw_on(self) -> None:
         if sys.stderr is None or not sys.stderr.isatty():
@@ -129,7 +122,13 @@ class Bar:
         return f"{count}{state} · {text.duration(spent_s)}{left}"
 
 
-def _asked_for_json() -> bool:
-    """Whether the command that runs prints JSON: then nothing is said beside it."""
-    context = click.get_current_context(silent=True)
-    return context is not None and bool(context.params.get("as_json"))
+@contextmanager
+def aside() -> Iterator[None]:
+    """While something else is printed on the terminal: the bar, if there is one, gives way and comes back below it."""
+    bar = Bar._outermost
+    with bar._lock if bar is not None else nullcontext():
+        if bar is not None and bar._shown:
+            click.echo("\r\x1b[K", nl=False, err=True)
+        yield
+        if bar is not None and bar._shown:
+            bar._draw()

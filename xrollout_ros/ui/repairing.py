@@ -15,6 +15,7 @@ from xrollout_ros.episodes import recovery
 from xrollout_ros.episodes.recovery import Repaired
 from xrollout_ros.episodes.store import torn_bags
 from xrollout_ros.ui import text
+from xrollout_ros.ui.progress import Bar
 
 
 def repair(data: Path, episode: str | None) -> tuple[list[Repaired], list[BagError]]:
@@ -25,14 +26,18 @@ def repair(data: Path, episode: str | None) -> tuple[list[Repaired], list[BagErr
     """
     if episode is not None:
         folder = _torn(data, episode)
-        return [recovery.repair(_data_of(folder, data), folder, SystemClock())], []
+        with Bar("repairing"):
+            return [recovery.repair(_data_of(folder, data), folder, SystemClock())], []
     done: list[Repaired] = []
     failed: list[BagError] = []
-    for result in recovery.repair_all(data, SystemClock()):
-        if isinstance(result, BagError):
-            failed.append(result)
-        else:
-            done.append(result)
+    total = len(torn_bags(data))
+    with Bar("repairing torn bags") as bar:
+        for number, result in enumerate(recovery.repair_all(data, SystemClock()), start=1):
+            bar.show(number, total)
+            if isinstance(result, BagError):
+                failed.append(result)
+            else:
+                done.append(result)
     return done, failed
 
 

@@ -12,7 +12,7 @@ from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.errors import DataError, XRolloutError
 from xrollout_ros.core.files import write_texts
 from xrollout_ros.episodes.records import records_at
-from xrollout_ros.episodes.runs import Progress
+from xrollout_ros.episodes.store import Progress
 from xrollout_ros.mining.attempts import UNTAGGED
 from xrollout_ros.mining.tagging import tag_episode
 from xrollout_ros.ui import incidents, summary, text

@@ -6,7 +6,6 @@ import importlib.util
 import re
 import time
 
-import click
 from rich.console import Console
 from rich.text import Text
 
@@ -16,7 +15,7 @@ from xrollout_ros.graph import starter
 from xrollout_ros.graph.description import GraphDescription
 from xrollout_ros.ui import text
 from xrollout_ros.ui.closed_bags import ClosedBags
-from xrollout_ros.ui.progress import Bar
+from xrollout_ros.ui.progress import Bar, aside
 
 _LOG_LINE = re.compile(r"^\[(DEBUG|INFO|WARN|ERROR|FATAL)\] \[[0-9.]+\] \[[^]]*\]: ")
 """How rclpy writes to the console."""
@@ -99,11 +98,11 @@ class _Watcher:
         said = line[found.end() :] if found else line
         if level in ("WARN", "ERROR", "FATAL") or name == "starter":
             self.complaints = [*self.complaints[-_KEPT:], f"{name}: {said}"]
-            self._complain(f"{name}: {said}", "yellow" if level in ("", "WARN") else "red")
+            self._print(f"{name}: {said}", "yellow" if level in ("", "WARN") else "red")
         if name == "manager" and not self.look() and not self._bags.metas:
             self._show(said[:_SHOWN])
             if not self._console.is_terminal and level == "INFO":
-                self._console.print(said)
+                self._print(said)
 
     def look(self) -> bool:
         """Show what has been closed since; whether there was anything."""
@@ -119,7 +118,7 @@ class _Watcher:
         self._show(state)
         if not self._console.is_terminal:
             newest = fresh[-1]
-            self._console.print(
+            self._print(
                 f"attempt {done}/{self._description.episodes}: {newest.outcome.value} "
                 f"in {text.duration(newest.duration_s)} · {state}"
             )
@@ -128,8 +127,6 @@ class _Watcher:
     def _show(self, state: str) -> None:
         self._bar.show(len(self._bags.results), self._description.episodes, state)
 
-    def _complain(self, line: str, colour: str) -> None:
-        if self._console.is_terminal:
-            self._bar.print(click.style(line, fg=colour))
-        else:
-            self._console.print(Text(line))
+    def _print(self, line: str, style: str = "") -> None:
+        with aside():
+            self._console.print(Text(line, style=style))

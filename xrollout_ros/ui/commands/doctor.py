@@ -60,6 +60,7 @@ def doctor(
     from xrollout_ros.ui.doctor.machine import ThisMachine
     from xrollout_ros.ui.doctor.registry import examine
     from xrollout_ros.ui.doctor.subject import choose, gather
+    from xrollout_ros.ui.progress import Bar
 
     robot_name, task_name = choose(robot, task, model)
     robot_spec = load_robot(robot_name)
@@ -72,7 +73,8 @@ def doctor(
         table.tell(console, finding)
 
     console.print(f"robot {robot_name}, task {task_name or 'none'}, data {data}", soft_wrap=True)
-    subject, problems = gather(ThisMachine(), data, robot_spec, task_spec, model, duration)
+    with Bar("looking at the machine, listening to the robot"):
+        subject, problems = gather(ThisMachine(), data, robot_spec, task_spec, model, duration)
     for finding in (*problems, *examine(subject)):
         add(finding)
     for finding in rehearsal.preconditions(subject, record):

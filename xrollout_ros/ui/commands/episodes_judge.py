@@ -48,6 +48,7 @@ def judge_episodes(
     from xrollout_ros.mining.labellers import load_labellers
     from xrollout_ros.mining.tagging import Tagging, tag_episode
     from xrollout_ros.ui import judge_output as shown
+    from xrollout_ros.ui.progress import Bar, aside
 
     spec = load_task(task) if task else None
     loaded = load_labellers(labellers)
@@ -55,17 +56,20 @@ def judge_episodes(
     done: list[Tagging] = []
     errors: list[shown.Refused] = []
     console = output()
-    for each in ids:
-        try:
-            found = tag_episode(data, each, SystemClock(), labellers=loaded, task=spec, dry=dry_run)
-        except XRolloutError as error:
-            if episode is not None:
-                raise
-            errors.append((each, error))
-            continue
-        done.append(found)
-        if not as_json:
-            shown.show(console, found, rules=episode is not None)
+    with Bar("judging") as bar:
+        for number, each in enumerate(ids):
+            bar.show(number, len(ids))
+            try:
+                found = tag_episode(data, each, SystemClock(), labellers=loaded, task=spec, dry=dry_run)
+            except XRolloutError as error:
+                if episode is not None:
+                    raise
+                errors.append((each, error))
+                continue
+            done.append(found)
+            if not as_json:
+                with aside():
+                    shown.show(console, found, rules=episode is not None)
     if as_json:
         print_json(shown.as_json(done, errors))
     else:

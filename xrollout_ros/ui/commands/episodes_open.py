@@ -76,12 +76,14 @@ def open_episode(
 
     ID is an episode's id, of which the first or last characters are enough; PATH is that of a bag.
     """
+    from xrollout_ros.ui.progress import Bar
     from xrollout_ros.ui.viewers.opened import find_bag, open_at
 
     if save is not None and viewer != "rerun":
         raise click.UsageError("--save is for --in rerun.")
     layers = Layers(without=tuple(map(check_layer, without_layer)))
-    opened = open_at(find_bag(episode, data), at_s=at_s, before_s=before_s, after_s=after_s, layers=layers)
+    with Bar("reading the bag"):
+        opened = open_at(find_bag(episode, data), at_s=at_s, before_s=before_s, after_s=after_s, layers=layers)
     if viewer == "foxglove":
         from xrollout_ros.ui.viewers.foxglove_session import show
 

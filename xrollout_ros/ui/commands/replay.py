@@ -61,12 +61,14 @@ def replay(
     if model is None:
         from xrollout_ros.sim.replay import replay_actions
 
-        actions = replay_actions(recorded)
+        with Bar("sending its commands again"):
+            actions = replay_actions(recorded)
     else:
         policy = _policy(model, recorded)
         from xrollout_ros.learning.agreement import compare_with_recorded
 
-        agreement = compare_with_recorded(recorded, policy)
+        with Bar("asking the policy what it would have done"):
+            agreement = compare_with_recorded(recorded, policy)
         if reproduce is not None:
             reproduction = _reproduce(recorded, policy, reproduce)
     if picture is not None:

@@ -23,8 +23,10 @@ def show_trace(episode: str, data: Path, as_json: bool) -> None:
     """
     from xrollout_ros.episodes.trace import trace
     from xrollout_ros.ui import trace_output
+    from xrollout_ros.ui.progress import Bar
 
-    found = trace(bag_of(episode, data))
+    with Bar("reading the bag"):
+        found = trace(bag_of(episode, data))
     if as_json:
         print_json(trace_output.as_json(found))
     else:

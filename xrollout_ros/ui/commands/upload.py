@@ -39,14 +39,22 @@ def upload(data: Path, url: str, mbit: float, as_json: bool) -> None:
     from xrollout_ros.episodes.upload_target import Bandwidth, UploadTarget, check_url
     from xrollout_ros.episodes.uploader import Uploader
     from xrollout_ros.ui import text
+    from xrollout_ros.ui.progress import Bar, aside
 
     clock, console, stop = SystemClock(), output(), threading.Event()
     place = check_url(url)
     queue = UploadQueue(data, clock)
     target = UploadTarget(place, Bandwidth(mbit * 1e6 / _BITS, clock))
-    uploader = Uploader(queue, target, lambda line: console.print(Text(line), soft_wrap=True))
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    uploader.drain(stop)
+    with Bar("uploading") as bar:
+
+        def say(line: str) -> None:
+            waiting, size, done = queue.count(place)
+            bar.show(done, done + waiting, f"{text.size(size)} left")
+            with aside():
+                console.print(Text(line), soft_wrap=True)
+
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        Uploader(queue, target, say).drain(stop)
     waiting, size, done = queue.count(place)
     if as_json:
         print_json({"url": place, "uploaded": done, "left": waiting, "left_bytes": size})

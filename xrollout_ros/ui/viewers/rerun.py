@@ -11,6 +11,7 @@ from pathlib import Path
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.files import check_writable
 from xrollout_ros.ui.console import output
+from xrollout_ros.ui.progress import Bar
 from xrollout_ros.ui.viewers.opened import Opened
 from xrollout_ros.ui.viewers.telling import end, ended_by_signals, tell_moment
 
@@ -47,12 +48,14 @@ def show_in_rerun(opened: Opened, *, speed: float, loop: bool, save: Path | None
     console = output()
     tell_moment(console, opened)
     if save is not None:
-        write(opened, save, speed=speed, loop=loop)
+        with Bar("writing the recording"):
+            write(opened, save, speed=speed, loop=loop)
         console.print(f"written: {save}; `rerun {save}` opens it", soft_wrap=True)
         return
     with ended_by_signals(), tempfile.TemporaryDirectory(prefix="xrollout-rerun-") as folder:
         path = Path(folder) / f"{opened.name}.rrd"
-        write(opened, path, speed=speed, loop=loop)
+        with Bar("writing the recording"):
+            write(opened, path, speed=speed, loop=loop)
         console.print("Close Rerun, or Ctrl-C, to end.")
         # Without an address it would listen to the whole network.
         child = subprocess.Popen([sys.executable, "-m", "rerun", "--bind", "127.0.0.1", "--port", "auto", str(path)])
