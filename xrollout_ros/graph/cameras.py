@@ -10,6 +10,7 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from xrollout_ros.core.images import decode_image
@@ -24,8 +25,9 @@ QUALITY = 80
 @dataclass
 class _Watched:
     subscription: Any
+    kind: Any
     lookers: int = 0
-    message: Any = None
+    message: bytes | None = None
     number: int = 0
 
 
@@ -63,10 +65,11 @@ class Cameras:
             if watched is None:
                 kinds = dict(self._node.get_topic_names_and_types())[topic]
                 kind = _KINDS[next((name for name in kinds if name in _KINDS), kinds[0])]
+                # Raw: most images are never looked at, and turning one into a Python object costs more than to get it.
                 subscription = self._node.create_subscription(
-                    kind, topic, lambda message: self._take(topic, message), qos_profile_sensor_data
+                    kind, topic, lambda message: self._take(topic, message), qos_profile_sensor_data, raw=True
                 )
-                watched = self._watched[topic] = _Watched(subscription)
+                watched = self._watched[topic] = _Watched(subscription, kind)
             watched.lookers += 1
         try:
             yield
@@ -76,7 +79,7 @@ class Cameras:
                 if not watched.lookers:
                     self._node.destroy_subscription(self._watched.pop(topic).subscription)
 
-    def _take(self, topic: str, message: Any) -> None:
+    def _take(self, topic: str, message: bytes) -> None:
         watched = self._watched.get(topic)
         if watched is not None:
             watched.message, watched.number = message, watched.number + 1
@@ -97,7 +100,8 @@ class Cameras:
         watched = self._watched.get(topic)
         if watched is None or watched.message is None or watched.number == after:
             return b"", after
-        message, number = watched.message, watched.number
+        number = watched.number
+        message = deserialize_message(watched.message, watched.kind)
         if isinstance(message, CompressedImage) and bytes(message.data[:3]) == _JPEG:
             return bytes(message.data), number
         picture = decode_image(message) if isinstance(message, Image) else decode_compressed(message)
