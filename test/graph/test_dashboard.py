@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from xrollout_ros.core.errors import GraphError
@@ -13,8 +15,10 @@ from xrollout_ros.core.modes import Mode, Request
 from xrollout_ros.graph.acting import Acting
 from xrollout_ros.graph.cameras import Cameras
 from xrollout_ros.graph.monitor import observe
+from xrollout_ros.graph.scene import Scene
 
-from .conftest import Graph, wait_for, wait_for_policy_commands
+from .conftest import COMMAND, Graph, wait_for, wait_for_policy_commands
+from .people import insist, screen
 
 pytestmark = pytest.mark.graph
 CAMERA = "/camera/image_raw"
@@ -47,6 +51,14 @@ def test_it_asks_a_running_graph_for_things_and_sees_what_its_cameras_send(
         for topic in ("/nowhere", "/xrollout/episode"):
             with pytest.raises(KeyError), cameras.watching(topic):
                 pass
+        scene = Scene(node)
+        assert scene.values("metaworld_sawyer") == {}, "nobody looks"
+        with scene.watching():
+            sensed = wait_for(lambda: scene.values("metaworld_sawyer"), 30, "what is sensed")
+            hand, unit = sensed["hand_position"]
+            assert hand.shape == (3,) and unit == "m"
+            assert np.isfinite(hand).all()
+        assert not [each for each in node.subscriptions if each.topic_name == "/sawyer/hand"]
         assert "messages" in acting.trigger("save_highlight")
         acting.request(Request.MARK_SUCCESS, model.episode.episode_id if model.episode is not None else "")
         wait_for(lambda: observer.model().recent == ("success",), 30, "the attempt was marked")
@@ -55,4 +67,20 @@ def test_it_asks_a_running_graph_for_things_and_sees_what_its_cameras_send(
         wait_for(lambda: observer.model().mode is Mode.ESTOP, 10, "it stops")
         acting.trigger("reset_emergency_stop")
         wait_for(lambda: observer.model().mode is not Mode.ESTOP, 10, "it goes on")
+        wait_for(lambda: observer.model().mode is Mode.AUTONOMOUS, 30, "the next attempt")
+        with screen() as (keys, slave, output):
+            watcher = subprocess.Popen(
+                [*COMMAND, "monitor"], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+                env={**ros_domain, "TERM": "xterm"},
+            )  # fmt: skip
+            try:
+                wait_for(lambda: "AUTONOMOUS" in output(), 60, "the view")
+                os.write(keys, b"x")  # asks for nothing
+                insist(lambda: os.write(keys, b"h"), lambda: observer.model().mode is Mode.HOLD, "h holds")
+                wait_for(lambda: "HOLD" in output(), 10, "the view says so")
+                insist(lambda: os.write(keys, b"e"), lambda: observer.model().mode is Mode.ESTOP, "e stops, at once")
+                os.write(keys, b"q")
+                assert watcher.wait(20) == 0
+            finally:
+                watcher.kill()
         assert observer.model().recent[0] == "success", graph.output()
