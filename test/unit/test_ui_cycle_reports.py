@@ -6,17 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from xrollout_ros.core.episode import Outcome
+from xrollout_ros.core.episode import Outcome, OutcomeSource
 from xrollout_ros.cycle.comparing.result import FILE, ComparisonResult, read_result
 from xrollout_ros.cycle.comparing.run import Tried, compare
 from xrollout_ros.cycle.comparing.verdict import Rules
 from xrollout_ros.cycle.cycle_report import CycleReport
 from xrollout_ros.cycle.record import Deployed, Tally
+from xrollout_ros.episodes import journal
+from xrollout_ros.episodes.paths import JOURNAL
 from xrollout_ros.ui import compare_output
 from xrollout_ros.ui.cycle_page import DEPLOYMENT, FACTS, PAGE, write_reports
 from xrollout_ros.ui.report import read_report
 
-from .attempt_bags import write_bag
+from .attempt_bags import CLOCK, write_bag
 from .pages import Page
 from .test_cycle_comparing import Rates, everywhere, plan
 from .test_cycle_machine import deployed
@@ -112,6 +114,11 @@ def test_a_cycle_names_the_attempts_behind_its_figures(tmp_path: Path, monkeypat
     before = (path.parent / DEPLOYMENT / PAGE).read_bytes()
     write_reports(world.place)
     assert (path.parent / DEPLOYMENT / PAGE).read_bytes() == before
+    said = journal.Reviewed(outcome=Outcome.SUCCESS, source=OutcomeSource.HUMAN, reason="it did")
+    journal.append(data / JOURNAL, "human:ann", made[0].episode_id, said, CLOCK)
+    assert read_report(path.parent / DEPLOYMENT).rate.successes == 3
+    write_reports(world.place, anew=True)
+    assert read_report(path.parent / DEPLOYMENT).rate.successes == 4
 
 
 def test_a_cycle_whose_bags_are_gone_and_one_that_deployed_nothing_have_pages_too(

@@ -29,8 +29,12 @@ DEPLOYMENT = "deployment"
 """Folder of the report of what was deployed, beside the cycle's own."""
 
 
-def write_reports(place: Place) -> list[Path]:
-    """Write the reports of all cycles, and of their deployments and comparisons that have none; gives the pages.
+def write_reports(place: Place, *, anew: bool = False) -> list[Path]:
+    """Write the reports of all cycles, and of their deployments and comparisons; gives the pages.
+
+    Args:
+        place: the flywheel.
+        anew: those of deployments and comparisons too that are there: attempts may have been judged otherwise since.
 
     Raises:
         DataError: a record is damaged, or the disk refuses.
@@ -39,18 +43,18 @@ def write_reports(place: Place) -> list[Path]:
     for number, record in enumerate(records):
         folder = place.folder(record)
         compared = folder / COMPARISON
-        if (compared / COMPARED).is_file() and not (compared / COMPARISON_PAGE).is_file():
+        if (compared / COMPARED).is_file() and (anew or not (compared / COMPARISON_PAGE).is_file()):
             text = comparison_page(read_result(compared))
             write_texts({compared / COMPARISON_PAGE: text})
         report = report_of(record, records[:number])
-        own = page(record, report, deployment(record, folder / DEPLOYMENT))
+        own = page(record, report, deployment(record, folder / DEPLOYMENT, anew=anew))
         write_texts({folder / FACTS: report.model_dump_json(indent=2) + "\n", folder / PAGE: own})
         pages.append(folder / PAGE)
     return pages
 
 
-def deployment(record: CycleRecord, folder: Path) -> DeploymentReport | None:
-    """What the deployed policy did in a cycle, attempt by attempt; its report is written if it is not there.
+def deployment(record: CycleRecord, folder: Path, *, anew: bool = False) -> DeploymentReport | None:
+    """What the deployed policy did in a cycle, attempt by attempt; its report is written if it is not there, or anew.
 
     Returns:
         None: nothing was deployed in it, or the bags are gone.
@@ -58,14 +62,13 @@ def deployment(record: CycleRecord, folder: Path) -> DeploymentReport | None:
     Raises:
         DataError: the report or the data folder's journal cannot be read, or the disk refuses.
     """
-    if (folder / FACTS).is_file():
-        return read_report(folder)
+    there = read_report(folder) if (folder / FACTS).is_file() else None
     data = Path(record.data)
-    if record.deployed is None or not record.deployed.episodes or not data.is_dir():
-        return None
+    if (there is not None and not anew) or record.deployed is None or not data.is_dir():
+        return there
     bags = bags_of(data, record.deployed.episodes)
     if not bags.records:
-        return None
+        return there
     made = report_bags(data, bags)
     write_report(folder, made)
     return made.report
