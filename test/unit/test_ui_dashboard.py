@@ -38,6 +38,8 @@ def test_what_changes_is_seen_at_once(page: Any, served: Served) -> None:
     page.get_by_text("Help wanted: it cannot see the puck").wait_for(timeout=2000)
     assert page.get_by_text("1.5 of 1").is_visible(), "a score and its threshold"
     assert "4/7 = 57%" in page.inner_text("body")
+    page.get_by_role("img", name="Where things are, as sensed").wait_for(timeout=2000)
+    assert page.get_by_text("gripper_opening").is_visible(), "there is no camera"
 
 
 def test_a_graph_that_is_gone_is_said_and_its_return_is_seen(page: Any, served: Served) -> None:

@@ -10,14 +10,14 @@ from nicegui import ui
 
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.errors import XRolloutError
-from xrollout_ros.ui.dashboard.frame import Facts, card, chart, readable
+from xrollout_ros.ui.dashboard.frame import GREY, Facts, card, chart, readable
 from xrollout_ros.ui.dashboard.live import Live
 
 LOOK_S = 0.2
 _ROOM_M = 0.05
 """Around the places: the axes do not jump with every movement."""
 _COLOURS = ("#2563eb", "#c2410c", "#15803d", "#7e22ce", "#0e7490", "#be185d")
-_VIEWS = (("from above", 0, 1), ("from the side", 0, 2))
+_VIEWS = (("from above: y over x, m", 0, 1), ("from the side: z over x, m", 0, 2))
 
 
 class SceneCard:
@@ -87,18 +87,18 @@ class SceneCard:
 
 
 def _options(names: list[str], edges: dict[int, tuple[float, float]]) -> dict[str, Any]:
-    def axis(number: int, index: int, letter: str) -> dict[str, Any]:
+    def axis(number: int, index: int) -> dict[str, Any]:
         low, high = edges.get(number, (0.0, 1.0))
-        return {"type": "value", "gridIndex": index, "name": f"{letter} m", "min": round(low, 2), "max": round(high, 2)}
+        return {"type": "value", "gridIndex": index, "min": round(low, 2), "max": round(high, 2)}
 
     return {
-        "title": [{"text": title, "left": f"{50 * number + 4}%", "textStyle": {"fontSize": 12, "color": "#808080"}}
+        "title": [{"text": title, "left": f"{50 * number + 4}%", "textStyle": {"fontSize": 12, "color": GREY}}
                   for number, (title, _, _) in enumerate(_VIEWS)],
         "grid": [{"left": "9%", "width": "36%", "top": 40, "bottom": 60},
                  {"left": "59%", "width": "36%", "top": 40, "bottom": 60}],
-        "legend": {"bottom": 0, "type": "scroll", "textStyle": {"color": "#808080"}, "data": names},
-        "xAxis": [axis(across, number, "xyz"[across]) for number, (_, across, _) in enumerate(_VIEWS)],
-        "yAxis": [axis(up, number, "xyz"[up]) for number, (_, _, up) in enumerate(_VIEWS)],
+        "legend": {"bottom": 0, "type": "scroll", "textStyle": {"color": GREY}, "data": names},
+        "xAxis": [axis(across, number) for number, (_, across, _) in enumerate(_VIEWS)],
+        "yAxis": [axis(up, number) for number, (_, _, up) in enumerate(_VIEWS)],
         "series": [
             {"name": name, "type": "scatter", "symbolSize": 14, "xAxisIndex": number, "yAxisIndex": number,
              "data": [], "itemStyle": {"color": _COLOURS[place % len(_COLOURS)]}}
