@@ -356,6 +356,7 @@ def test_the_command_makes_it_at_any_later_time(deployed: tuple[Path, str], tmp_
     assert f"report: {tmp_path / 'a' / PAGE}" in told.output
     by_name = run("report", name, "--data", data, "--output", tmp_path / "b", "--json")
     assert by_name.exit_code == 0, by_name.output
+    json.loads(by_name.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     report = DeploymentReport.model_validate_json(by_name.stdout)
     assert report == read_report(tmp_path / "b")
     assert report.attempts == read_report(tmp_path / "a").attempts

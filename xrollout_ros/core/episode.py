@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from xrollout_ros.core.modes import Severity
 
@@ -115,8 +116,7 @@ class KeptSpan(BaseModel):
 class SafetyRecord(BaseModel):
     """A safety event as kept with the episode."""
 
-    # NaN and infinity are what some checks are about, and JSON has no numbers for them.
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(extra="forbid")
 
     at_s: float = Field(description="s since the start of the episode")
     check: str
@@ -124,6 +124,13 @@ class SafetyRecord(BaseModel):
     value: float
     limit: float
     began: bool
+
+    @field_serializer("value", "limit", when_used="json")
+    def _as_json(self, value: float) -> float | str:
+        # NaN and infinity are what some checks are about, and JSON has no numbers for them.
+        if math.isfinite(value):
+            return value
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 class TopicCount(BaseModel):
