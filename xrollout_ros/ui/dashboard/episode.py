@@ -51,7 +51,7 @@ class _EpisodePage:
             facts.show(
                 episode=meta.episode_id,
                 task=f"{meta.task}, start {meta.start}, seed {meta.seed}",
-                outcome=f"{outcome} {meta.outcome_reason}".strip(),
+                outcome=f"{outcome}: {meta.outcome_reason}".removesuffix(": "),
                 moment=f"{opened.moment.at_s:.2f} s: {opened.moment.why}",
                 tags=", ".join(effective.tags) if effective is not None else "",
                 bag=str(opened.bag.path),
