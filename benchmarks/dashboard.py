@@ -103,12 +103,25 @@ def made_up(*words: str) -> Iterator[dict[str, Any]]:
     assert served.stdout is not None
     link = json.loads(served.stdout.readline())["link"]
     seconds = "20" if not words else "100000"
+    heap = ["--heap"] if words else []
     looker = subprocess.Popen(
-        [sys.executable, HERE / "dashboard_looker.py", link, seconds, "--loads", "1"], stdout=subprocess.PIPE, text=True
-    )
+        [sys.executable, HERE / "dashboard_looker.py", link, seconds, "--loads", "1", *heap],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
     assert looker.stdout is not None
+    kept: list[dict[str, Any]] = []
+
+    def gather() -> None:
+        assert looker.stdout is not None
+        kept.extend(json.loads(line) for line in looker.stdout)
+
     try:
-        yield from (json.loads(line) for line in (served.stdout if words else looker.stdout))
+        if words:
+            threading.Thread(target=gather, daemon=True).start()
+            for line in served.stdout:
+                yield {**json.loads(line), "page": kept[-1] if kept else {}}
+        else:
+            yield from (json.loads(line) for line in looker.stdout)
     finally:
         for process in (looker, served):
             process.send_signal(signal.SIGINT)
@@ -155,10 +168,13 @@ def main() -> None:
     if options.hours:
         memory: list[list[object]] = []
         for told in made_up("--hours", str(options.hours)):
-            memory.append([f"{told['hours']:g}", f"{told['mib']:.0f}", f"{told['s']:.0f}"])
+            page = told["page"]
+            kept = [f"{page['heap_mib']:.1f}", page["nodes"]] if "heap_mib" in page else ["", ""]
+            memory.append([f"{told['hours']:g}", f"{told['mib']:.0f}", *kept, f"{told['s']:.0f}"])
             if told["hours"] >= options.hours:
                 break
-        table(f"{options.hours:g} h of a page that is open", ["hours", "resident, MiB", "took, s"], memory)
+        columns = ["hours", "server: resident, MiB", "page: heap after collection, MiB", "page: nodes", "took, s"]
+        table(f"{options.hours:g} h of a page that is open", columns, memory)
 
 
 if __name__ == "__main__":
