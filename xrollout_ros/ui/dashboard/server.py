@@ -19,7 +19,7 @@ from xrollout_ros.core.errors import DataError, SpecError
 from xrollout_ros.cycle.jobs import COMPARISON
 from xrollout_ros.cycle.place import CYCLES
 from xrollout_ros.ui.compare_output import PAGE as COMPARISON_PAGE
-from xrollout_ros.ui.cycle_page import FACTS, PAGE
+from xrollout_ros.ui.cycle_page import DEPLOYMENT, FACTS, PAGE
 from xrollout_ros.ui.dashboard.access import ROLE, Access, Guard
 from xrollout_ros.ui.dashboard.commands import Question
 from xrollout_ros.ui.dashboard.cycle import REPORTS, CyclePage
@@ -32,7 +32,7 @@ from xrollout_ros.ui.dashboard.now import CAMERA, NowPage
 from xrollout_ros.ui.review_viewer import Viewer
 
 HOST = "127.0.0.1"
-_SERVED = (PAGE, FACTS, f"{COMPARISON}/{COMPARISON_PAGE}")
+_SERVED = (PAGE, FACTS, f"{COMPARISON}/{COMPARISON_PAGE}", f"{DEPLOYMENT}/{PAGE}")
 """Files of a cycle that are served."""
 PICTURE_S, _LOOK_S = 0.1, 0.02
 _BOUNDARY = "picture"
