@@ -82,6 +82,28 @@ class OneOf(_Type):
         return names(self._find(), incomplete)
 
 
+class Words(_Type):
+    """One of some words, which help and completion show; whoever takes it says what is allowed."""
+
+    name = "word"
+
+    def __init__(self, *words: str) -> None:
+        """
+        Args:
+            words: those to show.
+        """
+        self.words = words
+
+    def get_metavar(self, *args: Any, **kwargs: Any) -> str:
+        return "|".join(self.words)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return names(self.words, incomplete)
+
+
 def outcomes() -> list[str]:
     """How an attempt may end."""
     from xrollout_ros.core.episode import Outcome
@@ -124,11 +146,32 @@ def engines() -> list[str]:
     return list(ENGINES)
 
 
+def generations() -> list[str]:
+    """How rollouts may come about."""
+    from xrollout_ros.sim.generation import GENERATIONS
+
+    return list(GENERATIONS)
+
+
 def controls() -> list[str]:
     """What may hold a policy while it acts."""
     from xrollout_ros.runtime.action_control import CONTROLS
 
     return list(CONTROLS)
+
+
+def strategies() -> list[str]:
+    """What of a run is kept."""
+    from xrollout_ros.episodes.strategies import DESCRIPTIONS
+
+    return list(DESCRIPTIONS)
+
+
+def interpolations() -> list[str]:
+    """How rows of a chunk are joined."""
+    from xrollout_ros.core.action import Interpolation
+
+    return [each.value for each in Interpolation]
 
 
 def tasks(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -152,6 +195,23 @@ def levels(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> l
     from xrollout_ros.core.levels import MEANING
 
     return [CompletionItem(name, help=what) for name, what in MEANING.items() if name.startswith(incomplete)]
+
+
+def starts(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Named start distributions of the task that was named before."""
+    from xrollout_ros.core.resources import load_task
+
+    try:
+        return names(load_task(str(ctx.params.get("task") or "")).starts, incomplete)
+    except XRolloutError:
+        return []
+
+
+def files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
 
 
 def folders(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -182,10 +242,8 @@ def episodes(ctx: click.Context, parameter: click.Parameter, incomplete: str) ->
 
 def episodes_or_file(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Episodes; files where none fits."""
-    from click.shell_completion import CompletionItem
-
     found = [] if "/" in incomplete else episodes(ctx, parameter, incomplete)
-    return found or [CompletionItem(incomplete, type="file")]
+    return found or files(ctx, parameter, incomplete)
 
 
 def episodes_then_tags(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from xrollout_ros.core.episode import PERTURBATION, Outcome
 from xrollout_ros.core.errors import DataError
-from xrollout_ros.episodes.records import Record
+from xrollout_ros.episodes.records import Record, record_json
 from xrollout_ros.episodes.store import find_episode
 from xrollout_ros.mining.collection import FAILED, began_alike
 from xrollout_ros.runtime.start_list import NUMBER
@@ -78,6 +79,18 @@ def show_end(console: Console, session: Session, records: Sequence[Record], lack
     elif records:
         console.print(f"complete: {_all(session)} are there", style="green")
     _show_next(console, session)
+
+
+def as_json(session: Session, records: Sequence[Record], lacking: Sequence[int]) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "data": str(session.options.data),
+        "plan_id": None if session.plan is None else session.plan.plan_id,
+        "wanted": len(session.starts),
+        "left_out": list(session.left_out),
+        "lacking": list(lacking),
+        "made": [{"number": each.meta.parameters[NUMBER], **record_json(each)} for each in records],
+    }
 
 
 def _table(records: Sequence[Record]) -> Table:

@@ -45,10 +45,21 @@ def output() -> Console:
     return console
 
 
+def json_text(value: Any) -> str:
+    """A JSON document; paths and times become text."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
 def print_json(value: Any) -> None:
     """The one JSON document that a command prints, on standard output."""
     click.get_current_context().meta[_PRINTED] = True
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json_text(value))
+
+
+def print_json_line(value: Any) -> None:
+    """One of many JSON documents, a line each, of a command that goes on."""
+    click.get_current_context().meta[_PRINTED] = True
+    click.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def heading(console: Console, title: str) -> None:

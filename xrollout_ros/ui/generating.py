@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -26,6 +27,9 @@ from xrollout_ros.runtime.action_control import VALUE
 from xrollout_ros.runtime.start_list import StartList
 from xrollout_ros.sim.generation import GENERATED, TRIES, Generation, Ground
 from xrollout_ros.ui import text
+from xrollout_ros.ui.progress import Bar
+
+_ByStart = dict[tuple[str, int | None], set[Outcome]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class Rollouts:
     def made(self) -> dict[int, EpisodeMeta]:
         """What of it is there, by number."""
         data = self.options.data
-        found = find_episodes(data) if data.is_dir() else []
+        with Bar("looking for what is there") as bar:
+            found = find_episodes(data, bar.show) if data.is_dir() else []
         return made_of(self.starts, (each.meta for each in found if each.meta is not None))
 
     def arguments(self, starts: Path) -> dict[str, str]:
@@ -129,6 +134,32 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="xrollout-")
 
 
+def summary(wanted: Rollouts, metas: Sequence[EpisodeMeta]) -> dict[str, Any]:
+    """What came of it.
+
+    Args:
+        wanted: what was asked for.
+        metas: all rollouts of it that are there.
+    """
+    rate, by_start = success_rate_of(meta.result() for meta in metas), _by_start(metas)
+    generation = wanted.generation
+    return {
+        "data": str(wanted.options.data),
+        "generation": {"name": generation.name, "temperature": generation.temperature, "tries": generation.tries},
+        "control": _control(metas[0]) if metas else None,
+        "wanted": len(wanted.starts),
+        "rollouts": len(metas),
+        "starts": len(by_start),
+        "both_ways": _both_ways(by_start),
+        "stopped": _stopped(metas),
+        "successes": rate.successes,
+        "rate": rate.rate,
+        "low": rate.low,
+        "high": rate.high,
+        "episodes": [meta.episode_id for meta in metas],
+    }
+
+
 def show(console: Console, wanted: Rollouts, metas: Sequence[EpisodeMeta]) -> None:
     """What came of it, by what the stages were.
 
@@ -138,22 +169,32 @@ def show(console: Console, wanted: Rollouts, metas: Sequence[EpisodeMeta]) -> No
         metas: all rollouts of it that are there.
     """
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=False)
-    rate = success_rate_of(meta.result() for meta in metas)
-    by_start: dict[tuple[str, int | None], set[Outcome]] = {}
-    for meta in metas:
-        by_start.setdefault((meta.start, meta.seed), set()).add(meta.outcome)
-    both = sum({Outcome.SUCCESS, Outcome.FAILURE} <= outcomes for outcomes in by_start.values())
-    stopped = sum(meta.outcome_source is OutcomeSource.SAFETY for meta in metas)
+    rate, by_start = success_rate_of(meta.result() for meta in metas), _by_start(metas)
     generation, [first, *_] = wanted.generation, metas
     for name, value in (
         ("generation", f"{generation.name}: temperature {generation.temperature:g}, tries {generation.tries}"),
         ("control", _control(first)),
         ("rollouts", f"{len(metas)} from {text.plural(len(by_start), 'start')}: {rate}"),
-        ("both ways", f"{both} of {len(by_start)} starts, where a success lies beside a failure"),
-        ("stopped", f"{stopped} by the supervisor"),
+        ("both ways", f"{_both_ways(by_start)} of {len(by_start)} starts, where a success lies beside a failure"),
+        ("stopped", f"{_stopped(metas)} by the supervisor"),
     ):
         table.add_row(name, Text(value))
     console.print(table)
+
+
+def _by_start(metas: Sequence[EpisodeMeta]) -> _ByStart:
+    found: _ByStart = {}
+    for meta in metas:
+        found.setdefault((meta.start, meta.seed), set()).add(meta.outcome)
+    return found
+
+
+def _both_ways(by_start: _ByStart) -> int:
+    return sum({Outcome.SUCCESS, Outcome.FAILURE} <= outcomes for outcomes in by_start.values())
+
+
+def _stopped(metas: Sequence[EpisodeMeta]) -> int:
+    return sum(meta.outcome_source is OutcomeSource.SAFETY for meta in metas)
 
 
 def _control(meta: EpisodeMeta) -> str:

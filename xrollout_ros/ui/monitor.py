@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
+from enum import Enum
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -12,6 +15,7 @@ from rich.text import Text
 
 from xrollout_ros.runtime.monitor_model import MonitorModel
 from xrollout_ros.ui.asking import Actor, AskedByKeys, keys_line
+from xrollout_ros.ui.console import print_json_line
 from xrollout_ros.ui.keys import GONE, Keys
 from xrollout_ros.ui.view import lines, render
 
@@ -29,18 +33,45 @@ def watch(model: Callable[[], MonitorModel], console: Console, pause: Callable[[
         console: where it is shown.
         pause: waits for so many seconds; raises KeyboardInterrupt to end.
     """
+    if not console.is_terminal:
+        _each_news(model, lines, lambda now: console.print(lines(now), soft_wrap=True), pause)
+        return
     try:
-        if console.is_terminal:
-            with Live(render(model()), console=console, screen=True, auto_refresh=False) as live:
-                while True:
-                    live.update(render(model()), refresh=True)
-                    pause(PERIOD_S)
-        shown = ""
+        with Live(render(model()), console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                live.update(render(model()), refresh=True)
+                pause(PERIOD_S)
+    except KeyboardInterrupt:
+        return
+
+
+def print_lines(model: Callable[[], MonitorModel], pause: Callable[[float], None] = time.sleep) -> None:
+    """Print the model as JSON until Ctrl-C: a line a second, when it says anything new."""
+    _each_news(model, lambda now: lines(now) if now.heard else "", lambda now: print_json_line(as_json(now)), pause)
+
+
+def as_json(model: MonitorModel) -> dict[str, Any]:
+    """All that is known, for programs; modes, phases and sources by their names."""
+    found: dict[str, Any] = asdict(model, dict_factory=lambda items: {name: _plain(value) for name, value in items})
+    return {"heard": model.heard, **found}
+
+
+def _plain(value: Any) -> Any:
+    return value.name if isinstance(value, Enum) else value
+
+
+def _each_news(
+    model: Callable[[], MonitorModel], said: Callable[[MonitorModel], str], tell: Callable[[MonitorModel], None],
+    pause: Callable[[float], None],
+) -> None:  # fmt: skip
+    """Tell of the model until Ctrl-C, at most once in a second, when another thing is to be said."""
+    before = None
+    try:
         while True:
-            line = lines(model())
-            if line != shown:
-                console.print(line, soft_wrap=True)
-            shown = line
+            now = model()
+            if said(now) != before:
+                tell(now)
+            before = said(now)
             pause(LINE_PERIOD_S)
     except KeyboardInterrupt:
         return

@@ -65,6 +65,4 @@ def bag_of(episode: str, data: Path) -> Path:
         return find_episode(data, episode).path
 
 
-json_option = click.option(
-    JSON, "as_json", is_flag=True, help="Print one JSON document, and all else on standard error."
-)
+json_option = click.option(JSON, "as_json", is_flag=True, help="Print JSON; all else goes to standard error.")

@@ -27,9 +27,11 @@ def default_reviewer() -> str:
 
 
 def _reviewer(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    if ctx.resilient_parsing:
+        return ""
     from xrollout_ros.mining.review.decisions import check_reviewer
 
-    return "" if ctx.resilient_parsing else check_reviewer(value or default_reviewer())
+    return check_reviewer(value or default_reviewer())
 
 
 def reviewer_option(command: F) -> F:

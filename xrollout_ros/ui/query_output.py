@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,15 +20,15 @@ from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.episodes.catalog.columns import ALIASES, BY_NAME, PUBLIC
 from xrollout_ros.episodes.catalog.query import Group, Question
 from xrollout_ros.ui import text
-from xrollout_ros.ui.console import output
+from xrollout_ros.ui.console import json_text, output, print_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMATS = ("table", "json", "csv", "parquet")
 EPISODE_COLUMNS = (
     "episode_id", "started_at", "task", "policy_id", "start", "kind", "outcome", "failure_mode", "duration_s", "tags",
 )  # fmt: skip
+_TITLES = ("column", "also", "type", "what")
 _EXTENSIONS = {".json": "json", ".csv": "csv", ".parquet": "parquet", ".txt": "table"}
 
 
@@ -104,7 +103,7 @@ def write_groups_json(data: Path, question: Question, groups: Sequence[Group], f
         for group, row in zip(groups, rows, strict=True)
     ]
     document = {"data": str(data), "asked": asked, "groups": shown}
-    _put(json.dumps(document, indent=2, ensure_ascii=False) + "\n", file, text.plural(len(groups), "group"))
+    _put_json(document, file, text.plural(len(groups), "group"))
 
 
 def _said(value: object) -> str:
@@ -117,7 +116,7 @@ def tell(answer: Rows, file: Path | None, form: str, shown: Sequence[str] | None
     Args:
         answer: the answer.
         file: where to; None: standard output.
-        form: one of :data:`FORMATS`.
+        form: ``table``, ``json``, ``csv`` or ``parquet``.
         shown: columns of the table; None: all but ids.
         noun: what a row is.
 
@@ -126,7 +125,7 @@ def tell(answer: Rows, file: Path | None, form: str, shown: Sequence[str] | None
     """
     count = text.plural(len(answer.rows), noun)
     if form == "json":
-        _put(json.dumps(list(answer.rows), indent=2, ensure_ascii=False, default=str) + "\n", file, count)
+        _put_json(list(answer.rows), file, count)
     elif form == "csv":
         _put(_csv(answer), file, count)
     elif form == "parquet":
@@ -149,6 +148,13 @@ def _csv(answer: Rows) -> str:
     for row in answer.rows:
         writer.writerow({key: " ".join(map(str, v)) if isinstance(v, list) else v for key, v in row.items()})
     return made.getvalue()
+
+
+def _put_json(document: Any, file: Path | None, count: str) -> None:
+    if file is None:
+        print_json(document)
+    else:
+        _put(json_text(document) + "\n", file, count)
 
 
 def _put(content: str, file: Path | None, count: str) -> None:
@@ -222,16 +228,24 @@ def why_nothing(catalog: Catalog, question: Question) -> str:
     return f"no attempt in {catalog.data} fits the filters; `xrollout query` without any shows what there is"
 
 
-def show_columns(console: Console) -> None:
+def columns_json() -> list[dict[str, str]]:
     """What can be asked for."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("column", "also", "type", "what"):
-        table.add_column(title)
     also = {full: short for short, full in ALIASES.items()}
-    for name in PUBLIC:
-        if name != "properties":
-            column = BY_NAME[name]
-            table.add_row("tag" if name == "tags" else name, also.get(name, ""), column.kind.value, column.about)
-    table.add_row("property.NAME", "", "any", BY_NAME["properties"].about)
-    table.add_row("day", "", "text", "of the start, UTC; for --by")
+    known = [
+        ("tag" if name == "tags" else name, also.get(name, ""), BY_NAME[name].kind.value, BY_NAME[name].about)
+        for name in PUBLIC
+        if name != "properties"
+    ]
+    known.append(("property.NAME", "", "any", BY_NAME["properties"].about))
+    known.append(("day", "", "text", "of the start, UTC; for --by"))
+    return [dict(zip(_TITLES, row, strict=True)) for row in known]
+
+
+def show_columns(console: Console) -> None:
+    """The same for people."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for title in _TITLES:
+        table.add_column(title)
+    for row in columns_json():
+        table.add_row(*row.values())
     console.print(table)

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import click
-
 from xrollout_ros.core.clock import SystemClock
 from xrollout_ros.core.errors import XRolloutError
 from xrollout_ros.core.task import TaskSpec
@@ -16,6 +14,7 @@ from xrollout_ros.episodes.bag_reader import open_bag
 from xrollout_ros.episodes.records import Record
 from xrollout_ros.episodes.runs import RunBags, bags_of_run, begun_at
 from xrollout_ros.graph.description import GraphDescription
+from xrollout_ros.ui.console import json_wanted, output, print_json
 from xrollout_ros.ui.deployment import DeploymentReport, Story
 from xrollout_ros.ui.following import warn
 from xrollout_ros.ui.progress import Bar
@@ -108,17 +107,21 @@ def _leave(description: GraphDescription, command: str, *, failed: bool) -> None
     data, run = description.data, description.run
     if description.graph == "flywheel":
         from xrollout_ros.ui.cycle_page import write_reports
+        from xrollout_ros.ui.flywheel_output import as_json
 
-        pages = write_reports(Place(Path(str(description.processes[-1].parameters["flywheel"])), SystemClock()))
+        place = Place(Path(str(description.processes[-1].parameters["flywheel"])), SystemClock())
+        pages, report, lines = write_reports(place), as_json(place), []
     else:
         made = report_run(data, run, description, Story(command=command))
         if failed and not (made.report.attempts or made.report.not_read):
             return
-        for line in told(made.report):
-            click.echo(line)
-        pages = [write_report(folder_of(data, run), made)]
-    for page in pages:
-        click.echo(f"report: {page}")
+        pages, report = [write_report(folder_of(data, run), made)], made.report.model_dump(mode="json")
+        lines = told(made.report)
+    console = output()
+    for line in (*lines, *(f"report: {page}" for page in pages)):
+        console.print(line, soft_wrap=True)
+    if json_wanted():
+        print_json({"graph": description.graph, "run": run, "data": data, "pages": pages, "report": report})
 
 
 def _no_report(description: GraphDescription, why: str) -> None:

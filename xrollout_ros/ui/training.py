@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 
 from xrollout_ros.learning.training import fit
@@ -34,6 +36,33 @@ def train_with_progress(options: TrainOptions, console: Console) -> TrainResult:
 def _loss(progress: fit.Progress) -> str:
     validation = "" if progress.val_loss is None else f", validation {progress.val_loss:.4f}"
     return f"loss {progress.train_loss:.4f}{validation}"
+
+
+def as_json(result: TrainResult) -> dict[str, Any]:
+    """What was made, for programs."""
+    meta, fitted = result.meta, result.fitted
+    return {
+        "checkpoint": result.output,
+        "checkpoint_hash": result.checkpoint_hash,
+        "policy_id": meta.policy_id,
+        "architecture": meta.architecture,
+        "task": meta.task,
+        "robot": meta.robot,
+        "episodes": len(meta.episodes),
+        "held_out": len(meta.held_out),
+        "rows": result.rows,
+        "epochs": len(fitted.history),
+        "resumed_from": fitted.resumed_from,
+        "stopped_early": fitted.stopped_early,
+        "best_epoch": fitted.best_epoch,
+        "train_loss": fitted.history[-1].train_loss,
+        "val_loss": fitted.history[-1].val_loss,
+        "train_s": meta.train_s,
+        "left_out": result.left_out,
+        "loss_curve": result.picture,
+        "history": result.record,
+        "problem": result.problem,
+    }
 
 
 def _tell(result: TrainResult, console: Console) -> None:

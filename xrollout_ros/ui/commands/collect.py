@@ -8,25 +8,29 @@ import click
 
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.episodes.paths import DEFAULT_DATA, data_dir
-from xrollout_ros.ui.console import output
+from xrollout_ros.ui import candidates
+from xrollout_ros.ui.console import output, print_json
+from xrollout_ros.ui.epilog import epilog
+from xrollout_ros.ui.options import json_option
 
-_EPILOG = """\b
-Examples:
-  xrollout mine --output plan.json
-  xrollout collect --plan plan.json                                  # a script demonstrates from each failed start
-  xrollout collect --plan plan.json --operator leader,pedal --resume # a person does, what is left of it
-  xrollout collect --plan plan.json --model checkpoint.pt            # the policy begins, and is taken over from
-  xrollout collect --model checkpoint.pt --perturb object_bump,gripper_slip --start wide --episodes 20
-"""
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(epilog=_EPILOG)
+@click.command(
+    epilog=epilog(
+        "xrollout mine --output plan.json",
+        "xrollout collect --plan plan.json # a script demonstrates from each failed start",
+        "xrollout collect --plan plan.json --operator leader,pedal --resume # a person does, what is left of it",
+        "xrollout collect --plan plan.json --model checkpoint.pt # the policy begins, and is taken over from",
+        "xrollout collect --model checkpoint.pt --perturb object_bump,gripper_slip --start wide --episodes 20",
+    )
+)
 @click.option("--plan", "plan_file", type=_FILE, help="Collect for this plan of `xrollout mine --output plan.json`.")
 @click.option(
     "--operator",
     default="scripted",
     show_default=True,
+    shell_complete=candidates.several_of(candidates.operators, or_file=True),
     help="Who demonstrates or takes over: scripted, keyboard, joy, leader, pose, several (leader,pedal), a YAML file.",
 )
 @click.option("--model", type=_FILE, help="This policy drives first; the operator takes over when it is about to fail.")
@@ -34,6 +38,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--perturb",
     default="",
     metavar="FAULTS|by_hand",
+    shell_complete=candidates.several_of(candidates.faults),
     help="With --model: disturb it. In simulation by faults (object_bump:0.05,gripper_slip), a real robot by hand.",
 )
 @click.option(
@@ -42,23 +47,36 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="STEP|TIMEs",
     help="With --model: the robot asks for the operator then, at the latest (40 policy steps, 0.5s).",
 )
-@click.option("--start", default="", help="Without a plan: named start distribution of the task.")
+@click.option(
+    "--start",
+    default="",
+    shell_complete=candidates.starts,
+    help="Without a plan: named start distribution of the task.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Without a plan: seed of the first start.  [default: 3000]")
 @click.option("--episodes", type=click.IntRange(min=1), help="Without a plan: how many.  [default: 10]")
-@click.option("--task", default="", help="TaskSpec id or YAML file.  [default: the plan's, or the model's]")
-@click.option("--robot", default="", help="RobotSpec id or YAML file.  [default: the plan's, or the model's]")
+@click.option(
+    "--task", default="", shell_complete=candidates.tasks,
+    help="TaskSpec id or YAML file.  [default: the plan's, or the model's]",
+)  # fmt: skip
+@click.option(
+    "--robot", default="", shell_complete=candidates.robots,
+    help="RobotSpec id or YAML file.  [default: the plan's, or the model's]",
+)  # fmt: skip
 @click.option("--camera", is_flag=True, help="Record the cameras too.")
 @click.option(
     "--data",
     metavar="DIR",
+    shell_complete=candidates.folders,
     help=f"Folder of the bags.  [default: the plan's; without a plan $XROLLOUT_DATA, else ./{DEFAULT_DATA}]",
 )
 @click.option("--resume", is_flag=True, help="Make what is still lacking of what the same command has made before.")
 @click.option("--again", is_flag=True, help="Make all of it once more, whatever is there.")
+@json_option
 def collect(
     plan_file: Path | None, operator: str, model: Path | None, perturb: str, take_over_at: str, start: str,
     seed: int | None, episodes: int | None, task: str, robot: str, camera: bool, data: str | None, resume: bool,
-    again: bool,
+    again: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Collect demonstrations from where attempts failed, or recoveries from failures that are about to happen.
 
@@ -73,6 +91,7 @@ def collect(
     if resume and again:
         raise click.UsageError("--resume makes what is left, --again makes all once more: give one.")
     from xrollout_ros.mining.plan import read_plan
+    from xrollout_ros.ui.collect_output import as_json as told
     from xrollout_ros.ui.collect_output import show_begin, show_end, show_nothing_left
     from xrollout_ros.ui.collect_session import CollectRun
     from xrollout_ros.ui.collecting import Counted, Options, counted, planned
@@ -90,6 +109,8 @@ def collect(
     left = session.starts.without(there)
     if left is None:
         show_nothing_left(console, session)
+        if as_json:
+            print_json(told(session, (), ()))
         return
     if there and not resume:
         raise DataError(
@@ -103,5 +124,7 @@ def collect(
     try:
         run.make()
     finally:
-        records = run.finish()
-        show_end(console, session, records, session.lacking())
+        records, lacking = run.finish(), session.lacking()
+        show_end(console, session, records, lacking)
+        if as_json:
+            print_json(told(session, records, lacking))

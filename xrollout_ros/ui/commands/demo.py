@@ -8,9 +8,12 @@ from pathlib import Path
 import click
 
 from xrollout_ros.ui.console import output as terminal
+from xrollout_ros.ui.console import print_json
+from xrollout_ros.ui.epilog import epilog
+from xrollout_ros.ui.options import json_option
 
 
-@click.command()
+@click.command(epilog=epilog("xrollout demo", "xrollout demo --output demo/mine --cycles 2 --seed 1"))
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -32,8 +35,9 @@ from xrollout_ros.ui.console import output as terminal
 )  # fmt: skip
 @click.option("--cycles", type=click.IntRange(min=1), default=1, show_default=True, help="Of the flywheel.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same demo.")
+@json_option
 def demo(
-    output: Path | None, episodes: int, demonstrations: int, corrections: int, cycles: int, seed: int
+    output: Path | None, episodes: int, demonstrations: int, corrections: int, cycles: int, seed: int, as_json: bool
 ) -> None:  # fmt: skip
     """The whole loop in small: deploy, mine, collect, retrain, compare, promote or not.
 
@@ -46,4 +50,10 @@ def demo(
     from xrollout_ros.ui.demo import DemoOptions, run_demo
 
     folder = output or Path("demo") / time.strftime("%Y%m%d-%H%M%S")
-    run_demo(DemoOptions(folder, demonstrations, episodes, corrections, cycles, seed), terminal())
+    options = DemoOptions(folder, demonstrations, episodes, corrections, cycles, seed)
+    report = run_demo(options, terminal())
+    if as_json:
+        from xrollout_ros.ui import flywheel_output
+
+        flywheel = flywheel_output.as_json(flywheel_output.opened(options.flywheel))
+        print_json({"folder": folder, "report": report.model_dump(mode="json"), "flywheel": flywheel})

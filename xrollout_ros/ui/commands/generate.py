@@ -8,24 +8,27 @@ from pathlib import Path
 import click
 
 from xrollout_ros.core.errors import DataError
-from xrollout_ros.ui.console import output
-from xrollout_ros.ui.options import data_option
+from xrollout_ros.ui import candidates
+from xrollout_ros.ui.console import output, print_json
+from xrollout_ros.ui.epilog import epilog
+from xrollout_ros.ui.options import data_option, json_option
 
-_EPILOG = """\b
-Examples:
-  xrollout generate --model checkpoint.pt --episodes 40
-  xrollout generate --model checkpoint.pt --episodes 40 --generation diverse --start wide
-  xrollout generate --model checkpoint.pt --episodes 24 --generation diverse --plan plan.json --control calm:0.5
-"""
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(epilog=_EPILOG)
+@click.command(
+    epilog=epilog(
+        "xrollout generate --model checkpoint.pt --episodes 40",
+        "xrollout generate --model checkpoint.pt --episodes 40 --generation diverse --start wide",
+        "xrollout generate --model checkpoint.pt --generation diverse --plan plan.json --control calm:0.5",
+    )
+)
 @click.option("--model", type=_FILE, required=True, help="The policy.")
 @click.option("--episodes", type=click.IntRange(min=1), default=20, show_default=True, help="How many there shall be.")
 @click.option(
     "--generation",
     metavar="as_deployed|diverse",
+    shell_complete=candidates.any_of(candidates.generations),
     default="as_deployed",
     show_default=True,
     help="How rollouts come about: fresh starts, noise as trained; or several tries with more noise, starts far apart.",
@@ -33,6 +36,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--control",
     metavar="limits|calm|guarded",
+    shell_complete=candidates.any_of(candidates.controls),
     default="limits",
     show_default=True,
     help="What holds the policy: the robot's limits, a share of them (calm:0.5), or the end at the first alarm.",
@@ -40,18 +44,28 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--temperature", type=float, help="Noise of a flow policy.  [default: the generation's]")
 @click.option("--tries", type=click.IntRange(min=1), help="From each start.  [default: the generation's]")
 @click.option("--plan", "plan_file", type=_FILE, help="Begin where the attempts of this plan failed.")
-@click.option("--start", default="", help="Named start distribution.  [default: the task's]")
+@click.option(
+    "--start", default="", shell_complete=candidates.starts, help="Named start distribution.  [default: the task's]"
+)
 @click.option("--seed", type=click.IntRange(min=0), default=5000, show_default=True, help="Seed of the first start.")
-@click.option("--engine", default="", help="Inference engine.  [default: rtc]")
-@click.option("--task", default="", help="TaskSpec id or YAML file.  [default: the model's]")
-@click.option("--robot", default="", help="RobotSpec id or YAML file.  [default: the model's]")
+@click.option(
+    "--engine", default="", shell_complete=candidates.any_of(candidates.engines),
+    help="Inference engine.  [default: rtc]",
+)  # fmt: skip
+@click.option(
+    "--task", default="", shell_complete=candidates.tasks, help="TaskSpec id or YAML file.  [default: the model's]"
+)
+@click.option(
+    "--robot", default="", shell_complete=candidates.robots, help="RobotSpec id or YAML file.  [default: the model's]"
+)
 @click.option("--camera", is_flag=True, help="Record the cameras too.")
 @data_option
 @click.option("--resume", is_flag=True, help="Count what the same command has generated before, and make the rest.")
+@json_option
 def generate(
     model: Path, episodes: int, generation: str, control: str, temperature: float | None, tries: int | None,
     plan_file: Path | None, start: str, seed: int, engine: str, task: str, robot: str, camera: bool, data: Path,
-    resume: bool,
+    resume: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Let a policy make rollouts in simulation, as new candidates for training.
 
@@ -60,7 +74,7 @@ def generate(
     """
     from xrollout_ros.mining.plan import read_plan
     from xrollout_ros.sim.generation import make_generation
-    from xrollout_ros.ui.generating import Options, described, rollouts, scratch, show
+    from xrollout_ros.ui.generating import Options, described, rollouts, scratch, show, summary
     from xrollout_ros.ui.running import require_ros, run_graph
 
     plan = read_plan(plan_file) if plan_file is not None else None
@@ -81,6 +95,9 @@ def generate(
                 run_graph(described(wanted, left, Path(folder)), console)
     finally:
         made = wanted.made()
-        if made:
-            show(console, wanted, [made[number] for number in wanted.starts.numbers if number in made])
+        metas = [made[number] for number in wanted.starts.numbers if number in made]
+        if metas:
+            show(console, wanted, metas)
+        if as_json:
+            print_json(summary(wanted, metas))
     console.print(f"next: xrollout pyramid build --raw-data {shlex.quote(str(options.data))}", soft_wrap=True)

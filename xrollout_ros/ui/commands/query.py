@@ -10,28 +10,23 @@ import click
 from click.core import ParameterSource
 
 from xrollout_ros.core.errors import SpecError
-from xrollout_ros.episodes.catalog.api import Catalog
-from xrollout_ros.episodes.catalog.columns import PUBLIC
+from xrollout_ros.episodes.catalog.columns import ALIASES, PUBLIC
 from xrollout_ros.episodes.catalog.filters import Condition
 from xrollout_ros.episodes.catalog.query import DEFAULT_BY, Question
 from xrollout_ros.episodes.layers import Layers, check_layer
-from xrollout_ros.ui import query_output
-from xrollout_ros.ui.console import output
+from xrollout_ros.ui.candidates import several_of
+from xrollout_ros.ui.console import output, print_json
+from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.filtering import conditions_of, filter_options
 from xrollout_ros.ui.following import caught_up
-from xrollout_ros.ui.options import data_option
+from xrollout_ros.ui.options import data_option, json_option
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_EPILOG = """\b
-Examples:
-  xrollout query --task pick_and_place --success-rate-lt 0.5 --min-attempts 10 --output failures.json
-  xrollout query --by policy,failure --where outcome=failure,abort --where 'duration_s>10'
-  xrollout query --by policy,start --picture rates.png
-  xrollout query --episodes --failure 'never_reached' --limit 20
-  xrollout query --sql "SELECT failure_mode, count(*) FROM episodes GROUP BY ALL" --output modes.csv
-"""
+    from xrollout_ros.episodes.catalog.api import Catalog
+
+FORMATS = ("table", "json", "csv", "parquet")
 
 
 _OF_GROUPS = (
@@ -44,9 +39,20 @@ def _layers(only: Iterable[str], without: Iterable[str]) -> Layers:
     return Layers(chosen or None, frozenset(map(check_layer, without)))
 
 
-@click.command(epilog=_EPILOG)
+@click.command(
+    epilog=epilog(
+        "xrollout query --task pick_and_place --success-rate-lt 0.5 --min-attempts 10 --output failures.json",
+        "xrollout query --by policy,failure --where outcome=failure,abort --where 'duration_s>10'",
+        "xrollout query --by policy,start --picture rates.png",
+        "xrollout query --episodes --failure never_reached --limit 20",
+        'xrollout query --sql "SELECT failure_mode, count(*) FROM episodes GROUP BY ALL" --output modes.csv',
+    )
+)
 @filter_options()
-@click.option("--by", metavar="COLUMN,…", help=f"Group by these; none: one group.  [default: {','.join(DEFAULT_BY)}]")
+@click.option(
+    "--by", metavar="COLUMN,…", shell_complete=several_of(lambda: (*ALIASES, *PUBLIC)),
+    help=f"Group by these; none: one group.  [default: {','.join(DEFAULT_BY)}]",
+)  # fmt: skip
 @click.option("--success-rate-lt", type=float, metavar="RATE", help="Only groups that succeed less often.")
 @click.option("--success-rate-gt", type=float, metavar="RATE", help="Only groups that succeed more often.")
 @click.option(
@@ -64,10 +70,8 @@ def _layers(only: Iterable[str], without: Iterable[str]) -> Layers:
 @click.option("--without-layer", multiple=True, metavar="LAYER", help="Without what was said in this layer.")
 @click.option("--sql", metavar="SELECT", help="Ask DuckDB: one SELECT over `episodes` and `annotations`.")
 @click.option("--output", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write the answer there.")
-@click.option(
-    "--format", "form", type=click.Choice(query_output.FORMATS), help="[default: the file's extension, else table]"
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="[default: the file's extension, else table]")
+@json_option
 @click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw the rates as a heat map.")
 @click.option("--columns", is_flag=True, help="List what can be asked for, and end.")
 @data_option
@@ -83,8 +87,13 @@ def query(
     counts if its outcome is known and it is neither a clip nor a demonstration; what an operator helped with is no
     success.
     """
+    from xrollout_ros.ui import query_output
+
     if columns:
-        query_output.show_columns(output())
+        if as_json:
+            print_json(query_output.columns_json())
+        else:
+            query_output.show_columns(output())
         return
     form = query_output.form_of(file, form, as_json=as_json)
     conditions, layers = conditions_of(filters), _layers(layer, without_layer)
@@ -130,12 +139,16 @@ def _refuse(option: str, others: Sequence[str], remedy: str) -> None:
 
 
 def _tell_table(found: pa.Table, file: Path | None, form: str) -> None:
+    from xrollout_ros.ui import query_output
+
     query_output.tell(query_output.Rows(found.column_names, found.to_pylist(), lambda: found), file, form, None, "row")
 
 
 def _tell_episodes(
     catalog: Catalog, where: Sequence[Condition], limit: int | None, layers: Layers, file: Path | None, form: str
 ) -> None:
+    from xrollout_ros.ui import query_output
+
     def arrow() -> pa.Table:
         return catalog.episodes(where, limit=limit, layers=layers)
 
@@ -146,6 +159,8 @@ def _tell_episodes(
 def _tell_groups(
     catalog: Catalog, question: Question, limit: int | None, file: Path | None, form: str, picture: Path | None
 ) -> None:
+    from xrollout_ros.ui import query_output
+
     groups = catalog.groups(question)[:limit]
     if form == "json":
         query_output.write_groups_json(catalog.data, question, groups, file)

@@ -8,34 +8,47 @@ from pathlib import Path
 
 import click
 
-from xrollout_ros.ui.candidates import tasks
+from xrollout_ros.ui import candidates
 from xrollout_ros.ui.console import output
-from xrollout_ros.ui.options import data_option
+from xrollout_ros.ui.epilog import epilog
+from xrollout_ros.ui.options import data_option, json_option
 
 
-@click.command()
-@click.option("--task", required=True, shell_complete=tasks, help="TaskSpec id or YAML file.")
+@click.command(
+    epilog=epilog(
+        "xrollout record --task pick_and_place --episodes 20",
+        "xrollout record --task pick_and_place --episodes 20 --resume # after Ctrl-C: what is missing of the 20",
+        "xrollout record --task my_task.yaml --operator leader,pedal --camera",
+    )
+)
+@click.option("--task", required=True, shell_complete=candidates.tasks, help="TaskSpec id or YAML file.")
 @click.option(
     "--operator",
     default="scripted",
     show_default=True,
+    shell_complete=candidates.several_of(candidates.operators, or_file=True),
     help="Who demonstrates: scripted, keyboard, joy, leader, pose, several (leader,pedal) or a YAML file.",
 )
 @click.option("--episodes", type=click.IntRange(min=1), default=8, show_default=True, help="How many.")
 @data_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the first start.")
-@click.option("--start", default="", help="Named start distribution of the task.  [default: the task's]")
+@click.option(
+    "--start", default="", shell_complete=candidates.starts,
+    help="Named start distribution of the task.  [default: the task's]",
+)  # fmt: skip
 @click.option("--camera", is_flag=True, help="Record the cameras too.")
 @click.option(
     "--resume", is_flag=True, help="Count what the same command has recorded before, and make what is missing of it."
 )
+@json_option
 def record(
-    task: str, operator: str, episodes: int, data: Path, seed: int, start: str, camera: bool, resume: bool
-) -> None:
+    task: str, operator: str, episodes: int, data: Path, seed: int, start: str, camera: bool, resume: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Record demonstrations through the graph.
 
     They are tagged `bootstrap` and lie in the data folder, one bag each. After Ctrl-C the same command with --resume
-    goes on where it was left: the number of episodes is what there shall be in the end.
+    goes on where it was left: the number of episodes is what there shall be in the end. --json prints the run's report.
     """
     from xrollout_ros.graph.description import describe
     from xrollout_ros.mining.statistics import success_rate_of

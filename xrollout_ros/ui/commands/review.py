@@ -18,14 +18,17 @@ from xrollout_ros.ui.review_options import criteria_of, criteria_options
 
 _COMMANDS = "xrollout_ros.ui.commands.review_commands"
 ENTRIES = {
-    "list": Entry(f"{_COMMANDS}:list_waiting", "List the episodes that wait, and why."),
+    "list": Entry(f"{_COMMANDS}:list_waiting", "List the episodes that wait for you, and why."),
     "say": Entry(f"{_COMMANDS}:say", "Decide about one episode."),
-    "undo": Entry(f"{_COMMANDS}:undo", "Take back your last decision, or the one about an episode."),
+    "undo": Entry(f"{_COMMANDS}:undo", "Take back your last decision, or the last one about an episode."),
     "status": Entry(
         "xrollout_ros.ui.commands.review_status:status",
-        "Say how many wait, who decided how much, and how far labels are relied on.",
+        "Say how many episodes wait for you, who has decided how much, and how far auto-labels are relied on.",
     ),
-    "agreement": Entry("xrollout_ros.ui.commands.review_status:agreement", "Say how well two reviewers agree."),
+    "agreement": Entry(
+        "xrollout_ros.ui.commands.review_status:agreement",
+        "Say how well two reviewers agree about the episodes that both have judged.",
+    ),
 }
 REMEDY = (
     "Use `xrollout review list --json` and `xrollout review say ID …`, or from Python "

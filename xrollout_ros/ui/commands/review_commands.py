@@ -33,7 +33,10 @@ _SHOWN = 50
 def list_waiting(
     reviewer: str, data: Path, sample: float, double: float, salt: str, limit: int | None, as_json: bool, **filters: Any
 ) -> None:
-    """List the episodes that wait for you, and why; ambiguous ones first."""
+    """List the episodes that wait for you, and why.
+
+    Ambiguous ones come first.
+    """
     from xrollout_ros.mining.review.api import Reviews
     from xrollout_ros.ui import review_output as shown
 
@@ -70,9 +73,10 @@ def say(
     episode: str, mode: str | None, outcome: str | None, moment: float | None, stage: str | None, confirm: bool,
     reason: str, reviewer: str, data: Path, as_json: bool,
 ) -> None:  # fmt: skip
-    """Decide about one episode; what you do not name is confirmed as it is.
+    """Decide about one episode.
 
-    Whatever you decided about it before is replaced; `xrollout review undo` brings it back.
+    What you do not name is confirmed as it is. Whatever you decided about it before is replaced; `xrollout review undo`
+    brings it back.
     """
     if confirm == (mode is not None or outcome is not None):
         raise click.UsageError("Give --mode or --outcome, or --confirm alone.")
@@ -102,9 +106,9 @@ def say(
 @data_option
 @json_option
 def undo(episode: str | None, reason: str, reviewer: str, data: Path, as_json: bool) -> None:
-    """Take back your last decision, or the last one about an episode; again and again.
+    """Take back your last decision, or the last one about an episode.
 
-    What it had replaced holds again, and the episode waits for you again.
+    Again and again, if you like. What it had replaced holds again, and the episode waits for you again.
     """
     from xrollout_ros.mining.review.api import Reviews
     from xrollout_ros.ui import review_output as shown

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 def _one_line(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """What lists print must not move the cursor of a terminal."""
+    if not value or ctx.resilient_parsing:
+        return value
     from xrollout_ros.episodes.journal_entry import check_text
 
-    return check_text(str(parameter.name), value) if value and not ctx.resilient_parsing else value
+    return check_text(str(parameter.name), value)
 
 
 def _shared(command: Any) -> Any:
