@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -20,8 +19,6 @@ from xrollout_ros.core import errors
 from xrollout_ros.episodes import paths
 from xrollout_ros.episodes.catalog.api import Catalog
 from xrollout_ros.ui.cli import ENTRIES, cli
-from xrollout_ros.ui.commands.episodes import ENTRIES as EPISODES_ENTRIES
-from xrollout_ros.ui.commands.pyramid import ENTRIES as PYRAMID_ENTRIES
 from xrollout_ros.ui.lazy import Entry, RootGroup
 
 HEAVY = ("torch", "matplotlib", "rclpy", "metaworld", "mujoco", "gymnasium", "scipy", "jinja2")
@@ -79,16 +76,6 @@ def test_a_question_imports_only_what_it_uses(bags: Any) -> None:
     assert not imported_by(*ask, "--episodes") & {*unused, "duckdb"}
     if not version("duckdb").startswith("1."):  # which Python 3.10 gets, and which looks for NumPy and pandas itself
         assert not imported_by(*ask, "--by", "failure") & unused
-
-
-@pytest.mark.parametrize("entries", [ENTRIES, EPISODES_ENTRIES, PYRAMID_ENTRIES])
-def test_every_entry_is_there_and_says_in_the_help_what_its_own_help_says(entries: dict[str, Entry]) -> None:
-    for name, entry in entries.items():
-        module, _, attribute = entry.target.partition(":")
-        command = getattr(importlib.import_module(module), attribute)
-        assert isinstance(command, click.Command)
-        assert command.name == name
-        assert command.get_short_help_str(200) == entry.summary, name
 
 
 def test_version() -> None:
@@ -167,15 +154,3 @@ def test_ctrl_c_is_130(error: BaseException) -> None:
 def test_a_defect_is_not_dressed_up_as_a_users_error() -> None:
     result = CliRunner().invoke(failing(ZeroDivisionError()), ["fail"])
     assert isinstance(result.exception, ZeroDivisionError)
-
-
-@pytest.mark.parametrize(
-    ("words", "index", "expected"),
-    [("xrollout ", 1, "episodes"), ("xrollout episodes ", 2, "show"), ("xrollout train --task p", 3, "pick_and_place")],
-)
-def test_completion(words: str, index: int, expected: str) -> None:
-    environment: dict[str, Any] = {
-        "_XROLLOUT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(index),
-    }  # fmt: skip
-    result = CliRunner(env=environment).invoke(cli, [], prog_name="xrollout")
-    assert f"plain,{expected}" in result.stdout.splitlines()

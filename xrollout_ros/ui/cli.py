@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import xrollout_ros
+from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.lazy import Entry, RootGroup
 
 ENTRIES = {
@@ -94,6 +95,10 @@ ENTRIES = {
     "monitor": Entry(
         "xrollout_ros.ui.commands.monitor:monitor", "Watch a running graph, in the terminal or on a web page."
     ),
+    "completion": Entry(
+        "xrollout_ros.ui.commands.completion:completion",
+        "Print what makes a shell complete commands, options, names, episodes and arguments of graphs.",
+    ),
 }
 
 
@@ -107,7 +112,13 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -
     cls=RootGroup,
     entries=ENTRIES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog='`xrollout COMMAND --help` tells more. Completion: eval "$(_XROLLOUT_COMPLETE=bash_source xrollout)"',
+    epilog=epilog(
+        "xrollout demo # the whole loop in small",
+        "xrollout record --task pick_and_place",
+        "xrollout train --output checkpoint.pt",
+        "xrollout up deploy model:=checkpoint.pt",
+        before="`xrollout COMMAND --help` tells more, docs/command_line.md of exit codes and JSON.",
+    ),
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error (or set XROLLOUT_DEBUG=1).")
 @click.option(

@@ -18,6 +18,9 @@ from xrollout_ros.ui.console import JSON, expect_json, json_printed, json_wanted
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+COMPLETE = "_XROLLOUT_COMPLETE"
+"""By which a shell asks for completion, as click has it."""
+
 
 class Entry(NamedTuple):
     """Where a subcommand is found, and its one line in the help, which is shown without importing it."""
@@ -117,13 +120,21 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.entries and not args[0].startswith("-"):
+        known = not args or args[0] in self.entries or args[0].startswith("-")
+        if not known and not ctx.resilient_parsing:
             ctx.fail(f"no such command {args[0]!r}; there are {', '.join(self.entries)}")
         return super().resolve_command(ctx, args)
 
 
 class RootGroup(LazyGroup):
     """The outermost group: here errors become messages and exit codes."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        if COMPLETE in os.environ:
+            from xrollout_ros.ui import shells
+
+            shells.register()
+        return super().main(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if JSON in args:  # and not only once the command has understood its line, which may be the error
