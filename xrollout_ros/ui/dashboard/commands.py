@@ -23,18 +23,19 @@ async def answer(*words: str) -> Any:
     process = await asyncio.create_subprocess_exec(
         "nice", "-n", str(NICE), sys.executable, "-m", "xrollout_ros.ui.cli", *words, "--json",
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        out, err = await process.communicate()
+        out, _ = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
+    found = json.loads(out) if out else {"error": {}}
     if process.returncode != 0:
-        lines = err.decode(errors="replace").strip().splitlines()
-        said = " ".join(line.strip() for line in lines if line.startswith(("error: ", "Error: ", "  → ")))
-        raise DataError(said or f"xrollout {' '.join(words)} ended with status {process.returncode}", "")
-    return json.loads(out)
+        error = found.get("error", {})
+        ended = f"xrollout {' '.join(words)} ended with status {process.returncode}"
+        raise DataError(error.get("what", ended), error.get("remedy", "Run it in a terminal: it says more there."))
+    return found
 
 
 class Question:
