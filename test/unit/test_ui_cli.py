@@ -18,7 +18,7 @@ import xrollout_ros
 from xrollout_ros.core import errors
 from xrollout_ros.episodes import paths
 from xrollout_ros.episodes.catalog.api import Catalog
-from xrollout_ros.ui.cli import ENTRIES, cli
+from xrollout_ros.ui.cli import cli
 from xrollout_ros.ui.lazy import Entry, RootGroup
 
 HEAVY = ("torch", "matplotlib", "rclpy", "metaworld", "mujoco", "gymnasium", "scipy", "jinja2")
@@ -86,13 +86,14 @@ def test_version() -> None:
 def test_an_unknown_command_names_those_there_are() -> None:
     result = CliRunner().invoke(cli, ["epsiodes"])
     assert result.exit_code == 2
-    assert f"no such command 'epsiodes'; there are {', '.join(ENTRIES)}" in result.stderr
+    there_are = ", ".join(cli.list_commands(click.Context(cli)))
+    assert f"no such command 'epsiodes' (did you mean 'episodes'?); there are {there_are}" in result.stderr
 
 
 def failing(error: BaseException) -> click.Group:
     """The real outermost group with one command that raises."""
 
-    @click.group(cls=RootGroup, entries={})
+    @click.group(cls=RootGroup)
     @click.option("--debug", is_flag=True)
     def group(debug: bool) -> None:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import traceback
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 COMPLETE = "_XROLLOUT_COMPLETE"
 """By which a shell asks for completion, as click has it."""
+
+_VALUES = {
+    "integer": "N", "integer range": "N", "float": "NUMBER", "float range": "NUMBER", "directory": "DIR",
+}  # fmt: skip
+"""What an option's value is called in the help, where the option itself does not say; else by click's name for it."""
 
 
 class Entry(NamedTuple):
@@ -100,6 +106,9 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         if not isinstance(command, click.Command):
             raise TypeError(f"{entry.target} is a {type(command).__name__}, not a click command")
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                parameter.metavar = parameter.metavar or _VALUES.get(parameter.type.name)
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -122,12 +131,25 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         known = not args or args[0] in self.entries or args[0].startswith("-")
         if not known and not ctx.resilient_parsing:
-            ctx.fail(f"no such command {args[0]!r}; there are {', '.join(self.entries)}")
+            alike = difflib.get_close_matches(args[0], self.entries, n=1)
+            meant = f" (did you mean {alike[0]!r}?)" if alike else ""
+            ctx.fail(f"no such command {args[0]!r}{meant}; there are {', '.join(self.entries)}")
         return super().resolve_command(ctx, args)
 
 
 class RootGroup(LazyGroup):
     """The outermost group: here errors become messages and exit codes."""
+
+    def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, Entry]] | None = None, **kwargs: Any) -> None:
+        self.sections = sections or {}
+        entries = {name: entry for section in self.sections.values() for name, entry in section.items()}
+        super().__init__(*args, entries=entries, **kwargs)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        longest = max(map(len, self.entries), default=0)
+        for title, entries in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<{longest}}", entry.summary) for name, entry in entries.items()])
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         if COMPLETE in os.environ:

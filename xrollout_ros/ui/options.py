@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from xrollout_ros.episodes.paths import DEFAULT_DATA, data_dir
+from xrollout_ros.ui import candidates
 from xrollout_ros.ui.candidates import episodes, folders, tasks
 from xrollout_ros.ui.console import JSON
 
@@ -42,6 +43,50 @@ def data_option(command: F) -> F:
 def task_option(text: str) -> Callable[[F], F]:
     """``--task T``: choose by the id of a known task."""
     return click.option("--task", metavar="TASK", callback=_task, shell_complete=tasks, help=text)
+
+
+def task_spec_option(text: str, **more: Any) -> Callable[[F], F]:
+    """``--task``: what is to be done, by an id or a file; ``text`` says what holds without it."""
+    return _spec_option("--task", "TaskSpec", candidates.tasks, text, more)
+
+
+def robot_option(text: str, **more: Any) -> Callable[[F], F]:
+    """``--robot``: who does it, by an id or a file; ``text`` says what holds without it."""
+    return _spec_option("--robot", "RobotSpec", candidates.robots, text, more)
+
+
+def _spec_option(
+    name: str, what: str, complete: candidates.Complete, text: str, more: dict[str, Any]
+) -> Callable[[F], F]:
+    told = f"{what} id or YAML file." + (f"  [default: {text}]" if text else "")
+    return click.option(name, metavar="ID|FILE", shell_complete=complete, **{"default": "", "help": told, **more})
+
+
+def start_option(text: str) -> Callable[[F], F]:
+    """``--start``: from where."""
+    return click.option("--start", default="", metavar="NAME", shell_complete=candidates.starts, help=text)
+
+
+def operator_option(text: str, default: str = "scripted") -> Callable[[F], F]:
+    """``--operator``: who operates; several with commas, or a file."""
+    complete = candidates.several_of(candidates.operators, or_file=True)
+    return click.option(
+        "--operator", default=default, show_default=bool(default), metavar="NAME,…|FILE", shell_complete=complete,
+        help=text,
+    )  # fmt: skip
+
+
+def faults_option(text: str) -> Callable[[F], F]:
+    """``--faults``: what goes wrong in a simulated robot."""
+    complete = candidates.several_of(candidates.faults, or_file=True)
+    return click.option("--faults", default="", metavar="NAME,…|FILE", shell_complete=complete, help=text)
+
+
+def engine_option(text: str, **more: Any) -> Callable[[F], F]:
+    """``--engine``: when the policy is asked."""
+    return click.option(
+        "--engine", metavar="NAME", shell_complete=candidates.any_of(candidates.engines), help=text, **more
+    )
 
 
 def episode_argument(command: F) -> F:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xrollout_ros.core.errors import CheckpointError
-from xrollout_ros.ui.candidates import any_of, engines
 from xrollout_ros.ui.console import output, print_json
 from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.filtering import conditions_of, filter_options
 from xrollout_ros.ui.following import caught_up
-from xrollout_ros.ui.options import data_option, json_option
+from xrollout_ros.ui.options import data_option, engine_option, json_option
 
 if TYPE_CHECKING:
     from xrollout_ros.core.calibration import Calibration
@@ -32,10 +31,7 @@ if TYPE_CHECKING:
     "--model", type=click.Path(path_type=Path), required=True, help="Checkpoint; its calibration is written beside it."
 )
 @click.option("--alpha", type=float, default=0.1, show_default=True, help="Share of successes with a false alarm.")
-@click.option(
-    "--engine", shell_complete=any_of(engines),
-    help="Only attempts with this inference engine.  [default: that of most successes]",
-)  # fmt: skip
+@engine_option("Only attempts with this inference engine.  [default: that of most successes]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the split of the successes into halves.")
 @click.option("--most", type=click.IntRange(min=1), metavar="N", help="Read at most so many attempts.  [default: 500]")
 @click.option("--audit", is_flag=True, help="Write nothing: count what the alarms were since the calibration.")

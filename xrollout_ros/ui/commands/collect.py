@@ -11,7 +11,7 @@ from xrollout_ros.episodes.paths import DEFAULT_DATA, data_dir
 from xrollout_ros.ui import candidates
 from xrollout_ros.ui.console import output, print_json
 from xrollout_ros.ui.epilog import epilog
-from xrollout_ros.ui.options import json_option
+from xrollout_ros.ui.options import json_option, operator_option, robot_option, start_option, task_spec_option
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -26,12 +26,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     )
 )
 @click.option("--plan", "plan_file", type=_FILE, help="Collect for this plan of `xrollout mine --output plan.json`.")
-@click.option(
-    "--operator",
-    default="scripted",
-    show_default=True,
-    shell_complete=candidates.several_of(candidates.operators, or_file=True),
-    help="Who demonstrates or takes over: scripted, keyboard, joy, leader, pose, several (leader,pedal), a YAML file.",
+@operator_option(
+    "Who demonstrates or takes over: scripted, keyboard, joy, leader, pose, several (leader,pedal), a YAML file."
 )
 @click.option("--model", type=_FILE, help="This policy drives first; the operator takes over when it is about to fail.")
 @click.option(
@@ -47,22 +43,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="STEP|TIMEs",
     help="With --model: the robot asks for the operator then, at the latest (40 policy steps, 0.5s).",
 )
-@click.option(
-    "--start",
-    default="",
-    shell_complete=candidates.starts,
-    help="Without a plan: named start distribution of the task.",
-)
+@start_option("Without a plan: named start distribution of the task.")
 @click.option("--seed", type=click.IntRange(min=0), help="Without a plan: seed of the first start.  [default: 3000]")
 @click.option("--episodes", type=click.IntRange(min=1), help="Without a plan: how many.  [default: 10]")
-@click.option(
-    "--task", default="", shell_complete=candidates.tasks,
-    help="TaskSpec id or YAML file.  [default: the plan's, or the model's]",
-)  # fmt: skip
-@click.option(
-    "--robot", default="", shell_complete=candidates.robots,
-    help="RobotSpec id or YAML file.  [default: the plan's, or the model's]",
-)  # fmt: skip
+@task_spec_option("the plan's, or the model's")
+@robot_option("the plan's, or the model's")
 @click.option("--camera", is_flag=True, help="Record the cameras too.")
 @click.option(
     "--data",

@@ -8,11 +8,18 @@ from pathlib import Path
 import click
 
 from xrollout_ros.core.errors import SpecError
-from xrollout_ros.ui import candidates
 from xrollout_ros.ui.console import output, print_json
 from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.exit_codes import INCONCLUSIVE, REJECTED
-from xrollout_ros.ui.options import data_option, json_option
+from xrollout_ros.ui.options import (
+    data_option,
+    engine_option,
+    faults_option,
+    json_option,
+    operator_option,
+    robot_option,
+    task_spec_option,
+)
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -42,15 +49,8 @@ def _starts(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ..
 )
 @click.argument("a", type=_FILE)
 @click.argument("b", type=_FILE)
-@click.option(
-    "--task", default="", shell_complete=candidates.tasks, help="TaskSpec id or YAML file.  [default: the checkpoints']"
-)
-@click.option(
-    "--robot",
-    default="",
-    shell_complete=candidates.robots,
-    help="RobotSpec id or YAML file.  [default: the checkpoints']",
-)
+@task_spec_option("the checkpoints'")
+@robot_option("the checkpoints'")
 @click.option(
     "--start", "starts", multiple=True, callback=_starts, metavar="NAME[=SHARE]",
     help="From these starts, several with their shares.  [default: all of the task's alike]",
@@ -66,25 +66,13 @@ def _starts(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ..
 )
 @click.option("--unpaired", is_flag=True, help="The two trials of a pair do not begin at the same start.")
 @click.option("--seed", type=click.IntRange(min=0), default=700_000, show_default=True, help="Of the first start.")
-@click.option(
-    "--faults", default="", shell_complete=candidates.several_of(candidates.faults),
-    help="What happens in each trial, e.g. object_bump:0.05,gripper_slip.",
-)  # fmt: skip
-@click.option(
-    "--engine",
-    default="rtc",
-    show_default=True,
-    shell_complete=candidates.any_of(candidates.engines),
-    help="Inference engine.",
-)
+@faults_option("What happens in each trial, e.g. object_bump:0.05,gripper_slip.")
+@engine_option("Inference engine.", default="rtc", show_default=True)
 @click.option(
     "--in", "where", type=click.Choice(["process", "graph"]),
     help="Make trials in this process, or in the graph, each recorded.  [default: process, for a real robot graph]",
 )  # fmt: skip
-@click.option(
-    "--operator", default="", shell_complete=candidates.several_of(candidates.operators, or_file=True),
-    help="In the graph with a real robot: who may stop and mark, e.g. keyboard or joy,pedal.",
-)  # fmt: skip
+@operator_option("In the graph with a real robot: who may stop and mark, e.g. keyboard or joy,pedal.", default="")
 @click.option(
     "--workers", type=click.IntRange(min=1), help="In process: how many at once.  [default: one for each core]"
 )

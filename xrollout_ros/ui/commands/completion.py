@@ -17,10 +17,11 @@ Put one of these lines into your shell's startup file:
 @click.command(epilog=epilog("xrollout completion bash", before=_HELP))
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
-    """Print what makes a shell complete commands, options, names, episodes and arguments of graphs.
+    """Print what makes bash, zsh or fish complete what is typed.
 
-    It completes the ids of episodes, the newest first, and what was recorded from the catalog of the data folder, as it
-    is; a data folder other than the usual one is known once --data stands on the line.
+    Commands, options and their values, files, names of robots and tasks, arguments of graphs, episodes (the newest
+    first) and what was recorded. The last are taken from the catalog of the data folder as it is; a folder other than
+    the usual one is known once --data stands on the line.
     """
     from xrollout_ros.ui.shells import script
 

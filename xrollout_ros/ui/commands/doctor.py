@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from xrollout_ros.ui.candidates import robots, tasks
 from xrollout_ros.ui.console import output, print_json
 from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.exit_codes import FOUND
-from xrollout_ros.ui.options import data_option, json_option
+from xrollout_ros.ui.options import data_option, json_option, robot_option, task_spec_option
 
 
 @click.command(
@@ -21,9 +20,8 @@ from xrollout_ros.ui.options import data_option, json_option
         codes_of="doctor",
     )
 )
-@click.option("--robot", shell_complete=robots, help="RobotSpec id or YAML file.  [default: the model's or task's]")
-@click.option("--task", shell_complete=tasks, help="TaskSpec id or YAML file.  [default: the model's or demo's]")
-@data_option
+@robot_option("the model's or task's", default=None)
+@task_spec_option("the model's or demo's", default=None)
 @click.option("--model", type=click.Path(path_type=Path), help="Checkpoint to look at.")
 @click.option(
     "--record/--no-record",
@@ -37,6 +35,7 @@ from xrollout_ros.ui.options import data_option, json_option
     show_default=True,
     help="How long to listen to the robot, s.",
 )
+@data_option
 @json_option
 @click.pass_context
 def doctor(

@@ -9,17 +9,17 @@ from xrollout_ros.ui.lazy import Entry, LazyGroup
 
 ENTRIES = {
     "list": Entry("xrollout_ros.ui.commands.episodes_list:list_episodes", "List the episodes of a data folder."),
-    "judge": Entry(
-        "xrollout_ros.ui.commands.episodes_judge:judge_episodes",
-        "Say why attempts failed, as the tagger does when an attempt is over.",
+    "show": Entry(
+        "xrollout_ros.ui.commands.episodes_show:show_episode", "Show what one bag holds, and how to open it."
     ),
     "open": Entry(
         "xrollout_ros.ui.commands.episodes_open:open_episode", "Open a bag in a viewer, at the moment it went wrong."
     ),
-    "repair": Entry("xrollout_ros.ui.commands.episodes_repair:repair_episodes", "Make torn bags whole again."),
-    "show": Entry(
-        "xrollout_ros.ui.commands.episodes_show:show_episode", "Show what one bag holds, and how to open it."
+    "judge": Entry(
+        "xrollout_ros.ui.commands.episodes_judge:judge_episodes",
+        "Say why attempts failed, as the tagger does when an attempt is over.",
     ),
+    "repair": Entry("xrollout_ros.ui.commands.episodes_repair:repair_episodes", "Make torn bags whole again."),
 }
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from xrollout_ros.core.errors import XRolloutError
-from xrollout_ros.ui.candidates import episodes, tasks
+from xrollout_ros.ui.candidates import episodes
 from xrollout_ros.ui.console import output, print_json
 from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.exit_codes import FOUND
-from xrollout_ros.ui.options import data_option, json_option
+from xrollout_ros.ui.options import data_option, json_option, task_spec_option
 
 
 @click.command(
@@ -25,9 +25,7 @@ from xrollout_ros.ui.options import data_option, json_option
 )
 @click.argument("episode", metavar="[ID|PATH]", required=False, shell_complete=episodes)
 @click.option("--all", "everything", is_flag=True, help="Every episode of the data folder.")
-@click.option(
-    "--task", metavar="TASK", shell_complete=tasks, help="TaskSpec id or YAML file whose signals and thresholds to use."
-)
+@task_spec_option("", default=None, help="TaskSpec id or YAML file whose signals and thresholds to use.")
 @click.option("--labeller", "labellers", metavar="NAME", multiple=True, help="Besides the rules: a plug-in.")
 @click.option("--dry-run", is_flag=True, help="Show what would be said, and keep nothing.")
 @data_option

@@ -23,14 +23,16 @@ _MOST = 1000
         "xrollout episodes list --json | jq -r '.episodes[].path'",
     ),
 )
-@data_option
 @task_option("Only this task.")
 @click.option("--outcome", type=OneOf(outcomes), help="Only this outcome.")
 @click.option("--kind", type=OneOf(kinds), help="Only this kind of episode.")
-@click.option("--tag", shell_complete=recorded("tag"), help="Only those with this tag, e.g. failure-recovery.")
+@click.option(
+    "--tag", metavar="TAG", shell_complete=recorded("tag"), help="Only those with this tag, e.g. failure-recovery."
+)
 @click.option(
     "--limit", type=click.IntRange(min=1), help=f"Only the newest so many.  [default: {_MOST} in a table, all as JSON]"
 )
+@data_option
 @json_option
 def list_episodes(
     data: Path, task: str | None, outcome: str | None, kind: str | None, tag: str | None, limit: int | None,

@@ -7,11 +7,17 @@ from pathlib import Path
 import click
 
 from xrollout_ros.core.errors import DataError
-from xrollout_ros.ui import candidates
 from xrollout_ros.ui.console import output, print_json
 from xrollout_ros.ui.epilog import epilog
 from xrollout_ros.ui.exit_codes import STOPPED
-from xrollout_ros.ui.options import data_option, json_option
+from xrollout_ros.ui.options import (
+    data_option,
+    faults_option,
+    json_option,
+    operator_option,
+    robot_option,
+    task_spec_option,
+)
 
 FOLDER = Path("flywheel")
 folder_option = click.option(
@@ -35,12 +41,8 @@ folder_option = click.option(
     "--model", type=click.Path(path_type=Path, dir_okay=False),
     help="The first policy.  [default: the deployed one; where there is none, one is trained first]",
 )  # fmt: skip
-@click.option(
-    "--task", default="", shell_complete=candidates.tasks, help="TaskSpec id or YAML file.  [default: the policy's]"
-)
-@click.option(
-    "--robot", default="", shell_complete=candidates.robots, help="RobotSpec id or YAML file.  [default: the policy's]"
-)
+@task_spec_option("the policy's")
+@robot_option("the policy's")
 @click.option(
     "--recipe",
     "recipe_file",
@@ -48,14 +50,8 @@ folder_option = click.option(
     default="",
     help="YAML file; `xrollout flywheel recipe` prints the usual one.",
 )
-@click.option(
-    "--operator", default="scripted", show_default=True,
-    shell_complete=candidates.several_of(candidates.operators, or_file=True), help="Who demonstrates.",
-)  # fmt: skip
-@click.option(
-    "--faults", default="", shell_complete=candidates.several_of(candidates.faults),
-    help="What goes wrong in a simulated robot, e.g. object_bump:0.05,gripper_slip.",
-)  # fmt: skip
+@operator_option("Who demonstrates.")
+@faults_option("What goes wrong in a simulated robot, e.g. object_bump:0.05,gripper_slip.")
 @click.option("--wait", is_flag=True, help="Wait for attempts that others make, until a trigger begins the cycle.")
 @folder_option
 @data_option

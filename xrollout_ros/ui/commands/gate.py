@@ -25,7 +25,9 @@ from xrollout_ros.ui.people import reviewer_option
     )
 )
 @click.argument("model", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--level", required=True, shell_complete=levels, help="Whose gate: L0 simulation to L4 production.")
+@click.option(
+    "--level", required=True, metavar="LEVEL", shell_complete=levels, help="Whose gate: L0 simulation to L4 production."
+)
 @click.option("--asked", type=click.FloatRange(0, 1), help="Lower bound of success.  [default: by the level]")
 @click.option(
     "--comparison", type=click.Path(path_type=Path, exists=True),

@@ -11,7 +11,14 @@ from xrollout_ros.core.errors import DataError
 from xrollout_ros.ui import candidates
 from xrollout_ros.ui.console import output, print_json
 from xrollout_ros.ui.epilog import epilog
-from xrollout_ros.ui.options import data_option, json_option
+from xrollout_ros.ui.options import (
+    data_option,
+    engine_option,
+    json_option,
+    robot_option,
+    start_option,
+    task_spec_option,
+)
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -44,20 +51,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--temperature", type=float, help="Noise of a flow policy.  [default: the generation's]")
 @click.option("--tries", type=click.IntRange(min=1), help="From each start.  [default: the generation's]")
 @click.option("--plan", "plan_file", type=_FILE, help="Begin where the attempts of this plan failed.")
-@click.option(
-    "--start", default="", shell_complete=candidates.starts, help="Named start distribution.  [default: the task's]"
-)
+@start_option("Named start distribution.  [default: the task's]")
 @click.option("--seed", type=click.IntRange(min=0), default=5000, show_default=True, help="Seed of the first start.")
-@click.option(
-    "--engine", default="", shell_complete=candidates.any_of(candidates.engines),
-    help="Inference engine.  [default: rtc]",
-)  # fmt: skip
-@click.option(
-    "--task", default="", shell_complete=candidates.tasks, help="TaskSpec id or YAML file.  [default: the model's]"
-)
-@click.option(
-    "--robot", default="", shell_complete=candidates.robots, help="RobotSpec id or YAML file.  [default: the model's]"
-)
+@engine_option("Inference engine.  [default: rtc]", default="")
+@task_spec_option("the model's")
+@robot_option("the model's")
 @click.option("--camera", is_flag=True, help="Record the cameras too.")
 @data_option
 @click.option("--resume", is_flag=True, help="Count what the same command has generated before, and make the rest.")

@@ -21,7 +21,6 @@ from xrollout_ros.ui.options import data_option
 )
 @click.option("--dashboard", is_flag=True, help="Show it as a web page on this machine, where one may also act.")
 @click.option("--port", type=click.IntRange(1024, 65535), default=8642, show_default=True, help="Of the web page.")
-@data_option
 @click.option(
     "--pyramid",
     type=click.Path(path_type=Path, file_okay=False),
@@ -34,6 +33,7 @@ from xrollout_ros.ui.options import data_option
     show_default=True,
     help="Folder of the flywheel that the web page shows.",
 )
+@data_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print a line of JSON whenever there is news, at most each second."
 )

@@ -56,9 +56,9 @@ def _layers(only: Iterable[str], without: Iterable[str]) -> Layers:
 @click.option("--success-rate-lt", type=float, metavar="RATE", help="Only groups that succeed less often.")
 @click.option("--success-rate-gt", type=float, metavar="RATE", help="Only groups that succeed more often.")
 @click.option(
-    "--min-attempts", type=click.IntRange(min=0), default=1, show_default=True, help="Only groups with these."
+    "--min-attempts", type=click.IntRange(min=0), default=1, show_default=True, help="Only groups with so many or more."
 )
-@click.option("--max-attempts", type=click.IntRange(min=0), help="Only groups with no more than these.")
+@click.option("--max-attempts", type=click.IntRange(min=0), help="Only groups with no more than so many.")
 @click.option("--confidence", type=float, default=0.95, show_default=True, help="Of the Wilson interval.")
 @click.option("--episodes", "listing", is_flag=True, help="List single episodes, the newest first, instead of groups.")
 @click.option(
@@ -70,11 +70,16 @@ def _layers(only: Iterable[str], without: Iterable[str]) -> Layers:
 @click.option("--without-layer", multiple=True, metavar="LAYER", help="Without what was said in this layer.")
 @click.option("--sql", metavar="SELECT", help="Ask DuckDB: one SELECT over `episodes` and `annotations`.")
 @click.option("--output", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write the answer there.")
-@click.option("--format", "form", type=click.Choice(FORMATS), help="[default: the file's extension, else table]")
-@json_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="How it is written.  [default: by the file's extension, else table]",
+)
 @click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw the rates as a heat map.")
 @click.option("--columns", is_flag=True, help="List what can be asked for, and end.")
 @data_option
+@json_option
 def query(
     data: Path, listing: bool, limit: int | None, sql: str | None, file: Path | None, form: str | None, as_json: bool,
     picture: Path | None, columns: bool, layer: tuple[str, ...], without_layer: tuple[str, ...], by: str | None,

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import click
 
-from xrollout_ros.ui import candidates
 from xrollout_ros.ui.console import output
 from xrollout_ros.ui.epilog import epilog
-from xrollout_ros.ui.options import data_option, json_option
+from xrollout_ros.ui.options import data_option, json_option, operator_option, start_option, task_spec_option
 
 
 @click.command(
@@ -21,25 +20,16 @@ from xrollout_ros.ui.options import data_option, json_option
         "xrollout record --task my_task.yaml --operator leader,pedal --camera",
     )
 )
-@click.option("--task", required=True, shell_complete=candidates.tasks, help="TaskSpec id or YAML file.")
-@click.option(
-    "--operator",
-    default="scripted",
-    show_default=True,
-    shell_complete=candidates.several_of(candidates.operators, or_file=True),
-    help="Who demonstrates: scripted, keyboard, joy, leader, pose, several (leader,pedal) or a YAML file.",
-)
+@task_spec_option("", required=True, default=None)
+@operator_option("Who demonstrates: scripted, keyboard, joy, leader, pose, several (leader,pedal) or a YAML file.")
 @click.option("--episodes", type=click.IntRange(min=1), default=8, show_default=True, help="How many.")
-@data_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the first start.")
-@click.option(
-    "--start", default="", shell_complete=candidates.starts,
-    help="Named start distribution of the task.  [default: the task's]",
-)  # fmt: skip
+@start_option("Named start distribution of the task.  [default: the task's]")
 @click.option("--camera", is_flag=True, help="Record the cameras too.")
 @click.option(
     "--resume", is_flag=True, help="Count what the same command has recorded before, and make what is missing of it."
 )
+@data_option
 @json_option
 def record(
     task: str, operator: str, episodes: int, data: Path, seed: int, start: str, camera: bool, resume: bool,

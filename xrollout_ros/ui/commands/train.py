@@ -12,7 +12,7 @@ from xrollout_ros.ui import candidates
 from xrollout_ros.ui.candidates import Words
 from xrollout_ros.ui.console import output, print_json
 from xrollout_ros.ui.epilog import epilog
-from xrollout_ros.ui.options import json_option, task_option
+from xrollout_ros.ui.options import json_option, robot_option, task_option
 
 
 def _up_weights(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, float] | None:
@@ -54,10 +54,8 @@ def _up_weights(ctx: click.Context, parameter: click.Parameter, given: tuple[str
     help="Architecture.  [default: the base model's, or flow]",
 )  # fmt: skip
 @task_option("Train on this task's episodes only.")
-@click.option(
-    "--robot",
-    shell_complete=candidates.robots,
-    help="RobotSpec whose processors the policy is trained with.  [default: as recorded in the newest bag]",
+@robot_option(
+    "", default=None, help="RobotSpec whose processors the policy is trained with.  [default: that of the newest bag]"
 )
 @click.option(
     "--include", type=Words("demonstrations", "successes"), help="Which episodes train.  [default: demonstrations]"
