@@ -157,6 +157,15 @@ def test_a_command_that_prints_json_says_nothing_beside_it(silent: bool) -> None
     assert told.stdout == ""
 
 
+def test_a_person_at_a_terminal_sees_it_while_json_goes_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_json(screen: Screen) -> None:
+        with click.Context(click.Command("train")) as context:
+            expect_json(context)
+            work(screen)
+
+    assert "reading bags" in shown(monkeypatch, as_json, terminal=True)
+
+
 def test_work_that_fails_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(screen: Screen) -> None:
         with pytest.raises(ValueError, match="no"), Bar("working"):

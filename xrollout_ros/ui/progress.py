@@ -27,8 +27,8 @@ class Bar:
     """Shows how far some work is; a context manager.
 
     On a terminal it is one line that is drawn again and again; elsewhere lines now and then. Quick work shows nothing,
-    and so does a command that was asked for JSON, and work that is a part of what is shown already. Drawing is done by
-    a thread: telling costs nothing, and the time goes on where nothing is told.
+    and so does work that is a part of what is shown already, and without a terminal a command that was asked for JSON.
+    Drawing is done by a thread: telling costs nothing, and the time goes on where nothing is told.
     """
 
     _outermost: Bar | None = None
@@ -49,7 +49,7 @@ class Bar:
 
     def __enter__(self) -> Bar:  # noqa: PYI034 (Python 3.10 has no typing.Self)
         self._begin_s = time.monotonic()
-        if Bar._outermost is None and not json_wanted():
+        if Bar._outermost is None and (_on_terminal() or not json_wanted()):
             Bar._outermost = self
             self._thread = threading.Thread(target=self._draw_on, name="progress", daemon=True)
             self._thread.start()
@@ -85,7 +85,7 @@ class Bar:
         self.show(done, total, state)
 
     def _draw_on(self) -> None:
-        if sys.stderr is None or not sys.stderr.isatty():
+        if not _on_terminal():
             if self._with_lines:
                 self._lines()
         elif not self._ended.wait(_BEGIN_S):
@@ -120,6 +120,10 @@ class Bar:
             left = f", {text.duration(spent_s / made * (self._total - self._done))} left"
         state = f" · {self._state}" if self._state else ""
         return f"{count}{state} · {text.duration(spent_s)}{left}"
+
+
+def _on_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 @contextmanager
