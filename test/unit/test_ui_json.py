@@ -111,6 +111,7 @@ def test_a_line_that_is_not_understood_is_told_too(arguments: list[str], words: 
     told = json.loads(result.stdout)["error"]
     assert words in told["what"]
     assert "--help` tells" in told["remedy"]
+    assert told["kind"] == "UsageError"
     assert told["exit_code"] == result.exit_code == 2
     assert words in result.stderr
 

@@ -79,8 +79,8 @@ def _telling(ctx: click.Context) -> Iterator[None]:
         ctx.exit(error.exit_code)
     except click.ClickException as error:  # click itself tells it to people
         of = error.ctx if isinstance(error, click.UsageError) and error.ctx is not None else ctx
-        help_line = f"`{of.command_path} --help` tells what is allowed."
-        _tell_program(type(error).__name__, error.format_message(), help_line, error.exit_code)
+        remedy = f"`{of.command_path} --help` tells what is allowed."
+        _tell_program("UsageError", error.format_message(), remedy, error.exit_code)
         raise
     except (KeyboardInterrupt, click.Abort):
         click.echo("\ninterrupted", err=True)
