@@ -96,7 +96,7 @@ def test_files_are_left_to_the_shell_with_what_stands_before_them(line: str, exp
         ("xrollout train --task=pu", "bash", ["plain,push"]),
         ("xrollout up deploy mo", "bash", ["more,model:="]),
         ("XROLLOUT_DEBUG=1 xrollout train --task pu", "bash", ["plain,push"]),
-        ("xrollout up deploy mo", "zsh", ["more", r"model\:=", "_"]),
+        ("xrollout up deploy mo", "zsh", ["more", "model:=", "_"]),
         ("xrollout up deploy task:=pu", "zsh", ["plain", "task:=push", "_"]),
         ("xrollout episodes sh", "zsh", ["plain", "show", "Show what one bag holds, and how to open it."]),
     ],

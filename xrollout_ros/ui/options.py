@@ -10,7 +10,6 @@ import click
 
 from xrollout_ros.episodes.paths import DEFAULT_DATA, data_dir
 from xrollout_ros.ui import candidates
-from xrollout_ros.ui.candidates import episodes, folders, tasks
 from xrollout_ros.ui.console import JSON
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,14 +34,14 @@ def data_option(command: F) -> F:
         "--data",
         metavar="DIR",
         callback=_data,
-        shell_complete=folders,
+        shell_complete=candidates.folders,
         help=f"Folder of the bags.  [default: $XROLLOUT_DATA, else ./{DEFAULT_DATA}]",
     )(command)
 
 
 def task_option(text: str) -> Callable[[F], F]:
     """``--task T``: choose by the id of a known task."""
-    return click.option("--task", metavar="TASK", callback=_task, shell_complete=tasks, help=text)
+    return click.option("--task", metavar="TASK", callback=_task, shell_complete=candidates.tasks, help=text)
 
 
 def task_spec_option(text: str, **more: Any) -> Callable[[F], F]:
@@ -91,7 +90,7 @@ def engine_option(text: str, **more: Any) -> Callable[[F], F]:
 
 def episode_argument(command: F) -> F:
     """An episode's ``ID|PATH``, for :func:`bag_of`."""
-    return click.argument("episode", metavar="ID|PATH", shell_complete=episodes)(command)
+    return click.argument("episode", metavar="ID|PATH", shell_complete=candidates.episodes)(command)
 
 
 def bag_of(episode: str, data: Path) -> Path:

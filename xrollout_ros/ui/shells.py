@@ -40,8 +40,9 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 _ZSH = """\
 #compdef %(prog_name)s
 %(complete_func)s() {
-    local -a response plain more bare
+    local -a response plain abouts shown more bare
     local type value about
+    local -i width=0 each
     (( ! $+commands[%(prog_name)s] )) && return 1
     local -x COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1))
     response=("${(@f)$(%(complete_var)s=zsh_complete %(prog_name)s)}")
@@ -49,13 +50,15 @@ _ZSH = """\
         case $type in
             dir) [[ $value == _ ]] || compset -P "${(b)value}"; _path_files -/ ;;
             file) [[ $value == _ ]] || compset -P "${(b)value}"; _path_files -f ;;
-            more) more+=("$value:$about") ;;
-            plain) if [[ $about == _ ]]; then bare+=("$value"); else plain+=("$value:$about"); fi ;;
+            more) more+=("$value") ;;
+            plain) if [[ $about == _ ]]; then bare+=("$value"); else plain+=("$value"); abouts+=("$about"); fi ;;
         esac
     done
-    [[ -n $plain ]] && _describe -V %(prog_name)s plain -U
-    [[ -n $more ]] && _describe -V %(prog_name)s more -U -S ''
-    [[ -n $bare ]] && compadd -U -V %(prog_name)s -a bare
+    for value in $plain; do (( $#value > width )) && width=$#value; done
+    for (( each = 1; each <= $#plain; each++ )); do shown+=("${(r:width:)plain[each]}  $abouts[each]"); done
+    (( $#plain )) && compadd -U -V %(prog_name)s -l -d shown -a plain
+    (( $#more )) && compadd -U -V %(prog_name)s -S '' -a more
+    (( $#bare )) && compadd -U -V %(prog_name)s -a bare
 }
 if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
     %(complete_func)s "$@"
@@ -128,14 +131,12 @@ class Bash(_Whole):
 
 
 class Zsh(_Whole, ZshComplete):
-    """In zsh a colon ends the word in a list of words and what they are."""
+    """In zsh each item is three lines, of which none may be empty."""
 
     source_template: ClassVar[str] = _ZSH
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
-        described = item.type == "more" or item.help
-        value = item.value.replace(":", r"\:") if described else item.value or "_"
-        return f"{item.type}\n{value}\n{item.help or '_'}"
+        return f"{item.type}\n{item.value or '_'}\n{item.help or '_'}"
 
 
 class Fish(_Whole, FishComplete):
