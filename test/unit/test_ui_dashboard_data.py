@@ -186,7 +186,9 @@ def test_everybody_can_use_it(browser: Any, served: Served, scheme: str) -> None
         _at(page, name)
         page.get_by_role("navigation").locator("[aria-current=page]", has_text=name).wait_for()
         page.wait_for_load_state("networkidle")
-        for each in axe.run(page).response["violations"]:
-            found.append(f"{name}: {each['id']} ({each['impact']}): {each['nodes'][0]['html'][:200]}")
+        found += [
+            f"{name}: {each['id']} ({each['impact']}): {each['nodes'][0]['html'][:200]}"
+            for each in axe.run(page).response["violations"]
+        ]
     page.close()
     assert found == []
