@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 _ACTIVE = re.compile(r"([\\*_<>\[\]{}|$#~^])")
 _CODE = re.compile(r"(`[^`]+`)")
+_OPTION = re.compile(r"(?<![\w`-])(--[a-z][a-z0-9-]*)")
 _PAGE = re.compile(r"\bdocs/(\w+)\.md\b")
 
 
@@ -19,8 +20,9 @@ def code(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Text that people write: what stands between backticks is code, a page that it names is a link to it."""
+    """Text that people write: what stands between backticks is code, options too; pages that it names are links."""
     parts = _CODE.split(" ".join(text.split()))
+    parts = [part for each in parts for part in ([each] if each.startswith("`") else _options(each))]
     for place, part in enumerate(parts):
         if not part.startswith("`"):
             pieces = _PAGE.split(part)
@@ -28,6 +30,10 @@ def prose(text: str) -> str:
                 pieces[index] = f"[](/{piece}.md)" if index % 2 else _ACTIVE.sub(r"\\\1", piece)
             parts[place] = "".join(pieces)
     return "".join(parts)
+
+
+def _options(text: str) -> list[str]:
+    return [f"`{part}`" if part.startswith("--") else part for part in _OPTION.split(text)]
 
 
 def block(text: str, language: str = "text") -> str:

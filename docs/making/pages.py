@@ -47,9 +47,9 @@ def _read(app: Sphinx, name: str, source: list[str]) -> None:
 
 
 def _attribute(app: Sphinx, what: str, name: str, of: object, options: object, lines: list[str]) -> None:
-    # Napoleon takes what stands before a colon in the first line for a type.
-    if what in ("attribute", "property", "data"):
-        lines.insert(0, "")
+    # Napoleon would take what stands before a colon in the first line for a type.
+    if what in ("attribute", "property", "data") and lines:
+        lines[0] = lines[0].replace(": ", " – ", 1)
 
 
 def _finished(app: Sphinx, error: Exception | None) -> None:

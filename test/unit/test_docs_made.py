@@ -99,5 +99,6 @@ def test_marks_are_replaced_and_links_get_titles() -> None:
 
 def test_text_of_the_code_is_no_markup() -> None:
     assert prose("*all* of `a_b` and a_b, see docs/specs.md") == r"\*all\* of `a_b` and a\_b, see [](/specs.md)"
+    assert prose("with --up-weight, `a --b` and a--b") == "with `--up-weight`, `a --b` and a--b"
     assert code("a `b` c") == "``a `b` c``"
     assert code("`b`") == "`` `b` ``"

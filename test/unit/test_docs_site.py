@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ pytest.importorskip("sphinx", reason="Sphinx is not installed")
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("docs")]
+pytestmark = pytest.mark.timeout(400)
 _LOADS = {
     "script": "src",
     "img": "src",
@@ -54,24 +56,21 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site."""
-    out = tmp_path_factory.mktemp("site")
-    command = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-q",
-        "--fail-on-warning",
-        "--keep-going",
-        "-b",
-        "html",
-        "docs",
-        str(out),
-    ]
-    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
-    assert built.stderr == ""
+def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The built site; built once, however many workers want it."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder if worker_id == "master" else folder.parent
+    out = folder / "site"
+    with (folder / "site.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (out / "index.html").exists():
+            options = ["-q", "--fail-on-warning", "--keep-going", "-b", "html"]
+            command = [sys.executable, "-m", "sphinx", *options, "docs", str(out)]
+            built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            if built.returncode:
+                shutil.rmtree(out, ignore_errors=True)
+            assert built.returncode == 0, built.stderr
+            assert built.stderr == ""
     return out
 
 
