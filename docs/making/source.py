@@ -13,7 +13,6 @@ import xrollout_ros
 
 PACKAGE = Path(xrollout_ros.__file__).resolve().parent
 ROOT = PACKAGE.parent
-_ROS = ("rclpy", "_msgs", "launch", "ament_")
 
 
 @cache
@@ -54,9 +53,9 @@ def _imported(node: ast.ImportFrom) -> dict[str, Any]:
     try:
         module = importlib.import_module(node.module or "")
     except ModuleNotFoundError as error:
-        if any(part in (error.name or "") for part in _ROS) or error.name == "torch":
-            return {}
-        raise
+        if (error.name or "").startswith(PACKAGE.name):
+            raise
+        return {}  # ROS or PyTorch, which may be missing
     return {alias.asname or alias.name: getattr(module, alias.name, None) for alias in node.names}
 
 
