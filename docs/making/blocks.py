@@ -10,8 +10,9 @@ A note stands alone, before the block that it is for:
     from here on OTHER stands for TEXT in this page's blocks; ``$(…)`` in OTHER is asked of the shell, once.
 ``<!-- run: WORDS -->``
     how the block is run. The words, any of them: ``background until "TEXT"`` (it goes on while what follows is run; the
-    text comes first), ``within SECONDS`` (900 otherwise), ``exit "CODES"`` (0 otherwise), ``keys "TEXT" after "OTHER"``
-    (in a terminal of its own, these keys are typed once the other text is there, and ``pause SECONDS`` later; several).
+    text comes first, and a ``pause``), ``within SECONDS`` (900 otherwise), ``exit "CODES"`` (0 otherwise),
+    ``keys "TEXT" after "OTHER"`` (in a terminal of its own, these keys are typed once the other text is there, and
+    ``pause SECONDS`` later; several).
 ``<!-- beside: COMMAND until "TEXT" -->``
     something that the reader has running: it is started, and the text comes first.
 ``<!-- end -->``
@@ -67,7 +68,10 @@ class Block:
 class Manner:
     """How a block is run."""
 
-    background_until: str = ""
+    background_until: str | None = None
+    """The text that comes before what follows is run; None: it ends before that."""
+    pause_s: float = 0.0
+    """Between that text and what follows, s."""
     within_s: float = 900.0
     exit_codes: frozenset[int] = frozenset({0})
     keys: list[tuple[str, str, float]] = field(default_factory=list)
@@ -118,8 +122,10 @@ def manner(block: Block) -> Manner:
                 typed = next(words)
                 _expect(words, "after", block)
                 how.keys.append((typed, next(words), PAUSE_S))
-            elif word == "pause":
+            elif word == "pause" and how.keys:
                 how.keys[-1] = (*how.keys[-1][:2], float(next(words)))
+            elif word == "pause":
+                how.pause_s = float(next(words))
             else:
                 raise ValueError(f"{block.where}: {word!r} says nothing of how to run it")
     return how

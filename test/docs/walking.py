@@ -77,7 +77,7 @@ class Terminal:
         try:
             code = self.process.wait(within_s)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self.leave()
             raise AssertionError(f"it did not end within {within_s:g} s:\n{self.said()}") from None
         self._reader.join(5)
         return code
@@ -87,13 +87,14 @@ class Terminal:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
 
-    def kill(self) -> None:
-        """Leave nothing behind."""
+    def leave(self) -> None:
+        """Leave nothing behind: Ctrl-C, so that a graph takes its nodes down; a kill where that does not help."""
+        self.interrupt()
         try:
+            self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        self.process.wait()
+            self.process.wait()
 
 
 class Walk:
@@ -114,7 +115,7 @@ class Walk:
                     self._bind(note.text, block)
                 if note.kind == "beside":
                     command, _, until = note.text.rpartition(" until ")
-                    terminal = self._shell(command, typed=False)
+                    terminal = self._shell(command)
                     self._beside.append((block, terminal, Manner()))
                     terminal.wait_for(until.strip('"'), 0, 60)
                 if note.kind in ("end", "stop"):
@@ -133,7 +134,7 @@ class Walk:
         name, _, other = (part.strip() for part in text.partition(" = "))
         asked = _ASKED.fullmatch(other)
         if asked:
-            answer = self._shell(asked[1], typed=False)
+            answer = self._shell(asked[1])
             assert answer.end(120) == 0, f"{block.where}: {asked[1]}: {answer.said()}"
             other = answer.said().strip()
         assert name, f"{block.where}: nothing is bound"
@@ -146,11 +147,12 @@ class Walk:
             script = script.replace(name, other)
         print(f"{block.where}\n{script}", flush=True)
         began_s = time.monotonic()
-        terminal = self._shell(script, typed=bool(how.keys))
+        terminal = self._shell(script, typed=bool(how.keys), kept=how.background_until is None)
         place = 0
         try:
-            if how.background_until:
+            if how.background_until is not None:
                 terminal.wait_for(how.background_until, 0, how.within_s)
+                time.sleep(how.pause_s)
                 self._beside.append((block, terminal, how))
                 return
             for keys, after, pause_s in how.keys:
@@ -159,17 +161,25 @@ class Walk:
                 os.write(terminal.keys, keys.encode().decode("unicode_escape").encode())
             code = terminal.end(how.within_s)
         except BaseException:
-            terminal.kill()
+            terminal.leave()
             raise
         print(f"{terminal.said()}\n[{code} after {time.monotonic() - began_s:.1f} s]", flush=True)
         assert code in how.exit_codes, f"{block.where} ended with {code}, not {set(how.exit_codes)}:\n{terminal.said()}"
 
-    def _shell(self, script: str, *, typed: bool) -> Terminal:
-        """The script in a shell that goes on where the last one was, with the folder and variables it left."""
+    def _shell(self, script: str, *, typed: bool = False, kept: bool = False) -> Terminal:
+        """The script in a shell that goes on where the last one was, with the folder and variables it left.
+
+        Args:
+            script: what it runs.
+            typed: in a terminal.
+            kept: the next one goes on from where this one ends.
+        """
         state = shlex.quote(str(self._state))
         keep = f'trap \'{{ export -p; echo "cd $(printf %q "$PWD")"; }} > {state}\' EXIT'
         begin = f"[ -f {state} ] && . {state}"
-        return Terminal(f"{begin}\n{keep}\nset -e\n{script}", self._folder, self._environment, typed=typed)
+        return Terminal(
+            f"{begin}\n{keep if kept else ''}\nset -e\n{script}", self._folder, self._environment, typed=typed
+        )
 
     def _end_beside(self, *, stop: bool) -> None:
         beside, self._beside = self._beside, []
@@ -181,15 +191,10 @@ class Walk:
             allowed = how.exit_codes | {130, -signal.SIGINT} if stop else how.exit_codes
             assert code in allowed, f"{block.where} ended with {code}:\n{terminal.said()}"
 
-    def kill(self) -> None:
-        """Leave nothing behind."""
+    def leave(self) -> None:
+        """Leave nothing running."""
         for _, terminal, _ in self._beside:
-            terminal.interrupt()
-        for _, terminal, _ in self._beside:
-            try:
-                terminal.end(STOP_S)
-            except AssertionError:
-                terminal.kill()
+            terminal.leave()
 
 
 @contextmanager
@@ -199,4 +204,4 @@ def walk(folder: Path, environment: dict[str, str], tally: Tally) -> Iterator[Wa
     try:
         yield walking
     finally:
-        walking.kill()
+        walking.leave()

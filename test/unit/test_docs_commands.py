@@ -89,7 +89,7 @@ def test_notes_are_read_from_comments_alone(tmp_path: Path) -> None:
     first, second, last = blocks(page)
     assert (first.skip, second.skip, [note.kind for note in last.notes]) == ("no robot is here", "", ["stop"])
     how = manner(second)
-    assert (how.keys, how.within_s, how.exit_codes, how.background_until) == ([(" ", "ready", 2.0)], 5.0, {2}, "")
+    assert (how.keys, how.within_s, how.exit_codes, how.background_until) == ([(" ", "ready", 2.0)], 5.0, {2}, None)
     assert list(commands(second.text)) == ["cat <<'END'", "ls    -l"]
 
 
