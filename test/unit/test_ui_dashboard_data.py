@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import urllib.error
 import urllib.request
@@ -106,6 +107,7 @@ def test_who_only_looks_can_change_nothing(served: Served) -> None:
         urllib.request.urlopen(served.read.split("?")[0] + "cycle/1/report.html", timeout=10)
 
 
+@pytest.mark.timeout(240)
 def test_data_waits_for_review_by_keys_and_shows_what_is_covered(page: Any, served: Served, bags: Any) -> None:
     _at(page, "Data")
     page.get_by_text("There is no pyramid yet").wait_for()
@@ -149,7 +151,11 @@ def test_data_waits_for_review_by_keys_and_shows_what_is_covered(page: Any, serv
     assert second != first
     assert outcomes(second) == []
 
-    page.get_by_role("img", name="Demonstrations by start").wait_for(timeout=60_000)
+    shown = page.get_by_role("img", name="Demonstrations by start").or_(
+        page.get_by_role("alert").filter(has_text=re.compile(r"\S"))
+    )
+    shown.first.wait_for(timeout=110_000)
+    assert page.get_by_role("img", name="Demonstrations by start").count(), page.inner_text("body")
     page.get_by_label("policy, episode, dataset or clip").fill(first)
     page.get_by_role("button", name="Show", exact=True).click()
     page.locator("svg .node").get_by_text(first).wait_for(timeout=30_000)
