@@ -34,35 +34,35 @@ def test_what_changes_is_seen_at_once(page: Any, served: Served) -> None:
     page.get_by_text("AUTONOMOUS", exact=True).wait_for()
     assert "token" not in page.url
     served.show(mode="HOLD", reason="starved", help="it cannot see the puck")
-    page.get_by_text("HOLD", exact=True).wait_for(timeout=2000)
-    page.get_by_text("Help wanted: it cannot see the puck").wait_for(timeout=2000)
+    page.get_by_text("HOLD", exact=True).wait_for(timeout=10_000)
+    page.get_by_text("Help wanted: it cannot see the puck").wait_for(timeout=10_000)
     assert page.get_by_text("1.5 of 1").is_visible(), "a score and its threshold"
     assert "4/7 = 57%" in page.inner_text("body")
-    page.get_by_role("img", name="Where things are, as sensed").wait_for(timeout=2000)
+    page.get_by_role("img", name="Where things are, as sensed").wait_for(timeout=10_000)
     assert page.get_by_text("gripper_opening").is_visible(), "there is no camera"
 
 
 def test_a_graph_that_is_gone_is_said_and_its_return_is_seen(page: Any, served: Served) -> None:
     served.show(waiting_s=5.0)
-    page.get_by_text("The graph has not been heard for 5.0 s.").wait_for(timeout=2000)
+    page.get_by_text("The graph has not been heard for 5.0 s.").wait_for(timeout=10_000)
     served.show(mode="TELEOP")
-    page.get_by_text("TELEOP", exact=True).wait_for(timeout=2000)
+    page.get_by_text("TELEOP", exact=True).wait_for(timeout=10_000)
     assert not page.get_by_text("The graph has not been heard").is_visible()
 
 
 def test_buttons_ask_once_or_twice_and_say_what_came_of_it(page: Any, served: Served) -> None:
     page.get_by_role("button", name="STOP", exact=True).click()
     assert served.told() == {"trigger": "emergency_stop"}, "at once"
-    page.get_by_text("mode is ESTOP").wait_for(timeout=2000)
+    page.get_by_text("mode is ESTOP").wait_for(timeout=10_000)
     page.get_by_role("button", name="Take over").click()
     page.get_by_role("button", name="Take over: sure?").click()
     assert served.told() == {"request": "TAKE_OVER", "episode": "01J00000000000000000000000"}
     page.get_by_role("button", name="Failure").click()
     page.get_by_role("button", name="Failure: sure?").wait_for()
-    page.get_by_role("button", name="Failure", exact=True).wait_for(timeout=8000)
+    page.get_by_role("button", name="Failure", exact=True).wait_for(timeout=20_000)
     page.get_by_role("button", name="Save highlight").click()
     assert served.told() == {"trigger": "save_highlight"}, "the unsure one has asked for nothing"
-    page.get_by_text("Is a graph running in this ROS domain?").wait_for(timeout=2000)
+    page.get_by_text("Is a graph running in this ROS domain?").wait_for(timeout=10_000)
 
 
 def test_failures_lead_to_the_episode_at_the_moment_it_went_wrong(page: Any, served: Served, bags: Any) -> None:

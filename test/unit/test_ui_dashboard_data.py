@@ -57,7 +57,7 @@ def test_a_cycle_is_followed_and_policies_are_promoted_and_taken_back(
     flywheel = served.folder / "flywheel"
     shutil.copytree(world.place.root, flywheel)
     place = Place(flywheel, SystemClock())
-    page.get_by_role("status").get_by_text("Cycle 1: inconclusive").wait_for(timeout=5000)
+    page.get_by_role("status").get_by_text("Cycle 1: inconclusive").wait_for(timeout=20_000)
     body = page.inner_text("body")
     assert f"cycle 1: {made.judge.pairs.count} of at most 120 pairs" in body
     assert "it was given" in body
@@ -65,13 +65,13 @@ def test_a_cycle_is_followed_and_policies_are_promoted_and_taken_back(
 
     page.get_by_role("button", name="Deploy the policy of cycle 1").click()
     page.get_by_role("button", name="Deploy the policy of cycle 1: sure?").click()
-    page.get_by_text("promoted on the dashboard from cycle 1").wait_for(timeout=5000)
+    page.get_by_text("promoted on the dashboard from cycle 1").wait_for(timeout=20_000)
     state = place.deployed()
     assert state is not None
     assert state.policy == trained
     page.get_by_role("button", name="Take the one before back").click()
     page.get_by_role("button", name="Take the one before back: sure?").click()
-    page.get_by_text("taken back on the dashboard").wait_for(timeout=5000)
+    page.get_by_text("taken back on the dashboard").wait_for(timeout=20_000)
     assert (state := place.deployed()) is not None
     assert state.policy == before
 
@@ -79,17 +79,17 @@ def test_a_cycle_is_followed_and_policies_are_promoted_and_taken_back(
     unfinished = record.model_copy(update={"number": 2, "state": State.TRAIN, "ending": None, "trained": None})
     place.save(unfinished)
     served.show(flywheel={"number": 2, "state": "TRAIN", "doing": "learning", "done": 30, "total": 120})
-    page.get_by_text("Cycle 2: TRAIN (nobody is at it)").wait_for(timeout=5000)
-    page.get_by_text("learning 30 of 120").wait_for(timeout=5000)
+    page.get_by_text("Cycle 2: TRAIN (nobody is at it)").wait_for(timeout=20_000)
+    page.get_by_text("learning 30 of 120").wait_for(timeout=20_000)
     with place.held():
-        page.get_by_text("is at it)").wait_for(timeout=5000)
+        page.get_by_text("is at it)").wait_for(timeout=20_000)
         page.get_by_role("button", name="Stop after this step").click()
         page.get_by_role("button", name="Stop after this step: sure?").click()
-        page.get_by_text("it ends after the attempt or step that is under way").wait_for(timeout=5000)
+        page.get_by_text("it ends after the attempt or step that is under way").wait_for(timeout=20_000)
         assert place.asked_to_stop
     page.get_by_role("button", name="Drop this cycle").click()
     page.get_by_role("button", name="Drop this cycle: sure?").click()
-    page.get_by_role("status").get_by_text("Cycle 2: abandoned").wait_for(timeout=5000)
+    page.get_by_role("status").get_by_text("Cycle 2: abandoned").wait_for(timeout=20_000)
 
     report = page.request.get(served.act.split("?")[0] + "cycle/1/report.html")
     assert report.status == 200
@@ -133,18 +133,18 @@ def test_data_waits_for_review_by_keys_and_shows_what_is_covered(page: Any, serv
         ]
 
     page.keyboard.press("s")
-    page.get_by_text(f"{first}: success").wait_for(timeout=10_000)
+    page.get_by_text(f"{first}: success").wait_for(timeout=30_000)
     assert outcomes(first) == [Outcome.SUCCESS.value]
     following = page.get_by_role("status").filter(has_text="after it").filter(has_not_text=first)
-    following.wait_for(timeout=10_000)
+    following.wait_for(timeout=30_000)
     page.keyboard.press("u")
-    page.get_by_text(f"took back what was said of {first}").wait_for(timeout=10_000)
-    page.get_by_role("status").filter(has_text="after it").filter(has_text=first).wait_for(timeout=10_000)
+    page.get_by_text(f"took back what was said of {first}").wait_for(timeout=30_000)
+    page.get_by_role("status").filter(has_text="after it").filter(has_text=first).wait_for(timeout=30_000)
     page.keyboard.press("f")
     page.get_by_text("Escape: back").wait_for()
     page.keyboard.press("1")
-    page.get_by_text(f"{first}: failure, ").wait_for(timeout=10_000)
-    following.wait_for(timeout=10_000)
+    page.get_by_text(f"{first}: failure, ").wait_for(timeout=30_000)
+    following.wait_for(timeout=30_000)
     # What is typed into a field is no decision.
     page.get_by_label("reason of the next decision").fill("scs")
     second = page.get_by_role("status").get_by_text("after it").inner_text().split(",")[0]
