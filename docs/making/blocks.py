@@ -3,7 +3,10 @@
 A note stands alone, before the block that it is for:
 
 ``<!-- walk -->``
-    once, on a page whose commands are run in order; on any other page they are only parsed.
+    once, on a page whose commands are run in order; on any other page they are only parsed. ``walk: in FOLDER``: where
+    that is, with the environment sourced, on a page that does not say so itself.
+``<!-- file: NAME -->``
+    the block, of whatever language, is that file's text.
 ``<!-- skip: REASON -->``
     the block can't be run by a test.
 ``<!-- bind: TEXT = OTHER -->``
@@ -29,8 +32,8 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-_NOTE = re.compile(r"<!--\s*(walk|skip|bind|run|beside|end|stop)(?::\s*(.*?))?\s*-->", re.DOTALL)
-SHELL = "bash"
+_NOTE = re.compile(r"<!--\s*(walk|file|skip|bind|run|beside|end|stop)(?::\s*(.*?))?\s*-->", re.DOTALL)
+SHELL, PYTHON = "bash", "python"
 PAUSE_S = 0.3
 """As people do."""
 

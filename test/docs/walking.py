@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from docs.making.blocks import SHELL, Block, Manner, blocks, commands, manner
+from docs.making.blocks import PYTHON, SHELL, Block, Manner, blocks, commands, manner
 
 STOP_S = 30.0
 _ASKED = re.compile(r"\$\((.*)\)", re.DOTALL)
@@ -111,6 +111,12 @@ class Walk:
         self._state.unlink(missing_ok=True)
         for block in blocks(page):
             for note in block.notes:
+                if note.kind == "walk" and note.text:
+                    began = self._shell(f"source install/setup.bash; cd {note.text.removeprefix('in ')}", kept=True)
+                    assert began.end(60) == 0, f"{block.where}: {began.said()}"
+                if note.kind == "file":
+                    written = self._shell(f"cat > {note.text} <<'END'\n{block.text}END")
+                    assert written.end(60) == 0, f"{block.where}: {written.said()}"
                 if note.kind == "bind":
                     self._bind(note.text, block)
                 if note.kind == "beside":
@@ -120,9 +126,9 @@ class Walk:
                     terminal.wait_for(until.strip('"'), 0, 60)
                 if note.kind in ("end", "stop"):
                     self._end_beside(stop=note.kind == "stop")
-            if block.language != SHELL:
+            if block.language not in (SHELL, PYTHON):
                 continue
-            count = len(list(commands(block.text)))
+            count = len(list(commands(block.text))) if block.language == SHELL else 1
             if block.skip:
                 self._tally.skipped.append((block.where, count, block.skip))
             else:
@@ -132,6 +138,7 @@ class Walk:
 
     def _bind(self, text: str, block: Block) -> None:
         name, _, other = (part.strip() for part in text.partition(" = "))
+        other = self._told(other)
         asked = _ASKED.fullmatch(other)
         if asked:
             answer = self._shell(asked[1])
@@ -141,10 +148,16 @@ class Walk:
         assert other, f"{block.where}: {name} is bound to nothing"
         self._bound.append((name, other))
 
-    def _run(self, block: Block) -> None:
-        how, script = manner(block), block.text
+    def _told(self, text: str) -> str:
+        """With what is bound in its place."""
         for name, other in self._bound:
-            script = script.replace(name, other)
+            text = text.replace(name, other)
+        return text
+
+    def _run(self, block: Block) -> None:
+        how = manner(block)
+        script = block.text if block.language == SHELL else f"python - <<'END'\n{block.text}END"
+        script = self._told(script)
         print(f"{block.where}\n{script}", flush=True)
         began_s = time.monotonic()
         terminal = self._shell(script, typed=bool(how.keys), kept=how.background_until is None)
