@@ -36,8 +36,6 @@ def check(line: str, *, whole: bool = True) -> None:
     Raises:
         WrongLineError: an option, argument, command, topic or target is unknown, or a value is not allowed.
     """
-    if "<TAB>" in line:
-        line, whole = re.sub(r"\S*<TAB>.*", "", line), False
     for words in _calls(line):
         name, rest = words[0], words[1:]
         if name == NAME:

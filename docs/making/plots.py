@@ -100,7 +100,7 @@ def failure(episode: EpisodeData, judged: dict[str, Any], path: Path) -> None:
     axes.set_ylim(0, None)
     axes.set_ylabel("m", fontsize=9)
     axes.set_xlabel("s since the first command", fontsize=9)
-    axes.legend(fontsize=9, frameon=False, loc="center right")
+    axes.legend(fontsize=9, frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
     made.savefig(path)
 
 
