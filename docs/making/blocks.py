@@ -18,8 +18,8 @@ A note stands alone, before the block that it is for:
     ``pause SECONDS`` later; several).
 ``<!-- beside: COMMAND until "TEXT" -->``
     something that the reader has running: it is started, and the text comes first.
-``<!-- end -->``
-    what runs in the background is waited for; ``<!-- stop -->``: it gets Ctrl-C.
+``<!-- stop -->``
+    what runs in the background gets Ctrl-C, as at the end of the page.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-_NOTE = re.compile(r"<!--\s*(walk|file|skip|bind|run|beside|end|stop)(?::\s*(.*?))?\s*-->", re.DOTALL)
+_NOTE = re.compile(r"<!--\s*(walk|file|skip|bind|run|beside|stop)(?::\s*(.*?))?\s*-->", re.DOTALL)
 SHELL, PYTHON = "bash", "python"
 PAUSE_S = 0.3
 """As people do."""

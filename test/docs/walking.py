@@ -124,8 +124,8 @@ class Walk:
                     terminal = self._shell(command)
                     self._beside.append((block, terminal, Manner()))
                     terminal.wait_for(until.strip('"'), 0, 60)
-                if note.kind in ("end", "stop"):
-                    self._end_beside(stop=note.kind == "stop")
+                if note.kind == "stop":
+                    self._stop_beside()
             if block.language not in (SHELL, PYTHON):
                 continue
             count = len(list(commands(block.text))) if block.language == SHELL else 1
@@ -134,7 +134,7 @@ class Walk:
             else:
                 self._run(block)
                 self._tally.ran += count
-        self._end_beside(stop=True)
+        self._stop_beside()
 
     def _bind(self, text: str, block: Block) -> None:
         name, _, other = (part.strip() for part in text.partition(" = "))
@@ -194,15 +194,15 @@ class Walk:
             f"{begin}\n{keep if kept else ''}\nset -e\n{script}", self._folder, self._environment, typed=typed
         )
 
-    def _end_beside(self, *, stop: bool) -> None:
+    def _stop_beside(self) -> None:
         beside, self._beside = self._beside, []
         for block, terminal, how in beside:
-            if stop:
-                terminal.interrupt()
-            code = terminal.end(STOP_S if stop else how.within_s)
+            terminal.interrupt()
+            code = terminal.end(STOP_S)
             print(f"{block.where} beside it:\n{terminal.said()}\n[{code}]", flush=True)
-            allowed = how.exit_codes | {130, -signal.SIGINT} if stop else how.exit_codes
-            assert code in allowed, f"{block.where} ended with {code}:\n{terminal.said()}"
+            assert code in how.exit_codes | {130, -signal.SIGINT}, (
+                f"{block.where} ended with {code}:\n{terminal.said()}"
+            )
 
     def leave(self) -> None:
         """Leave nothing running."""
