@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,9 +80,18 @@ def bags_below(data: Path) -> Iterator[Path]:
             below[:] = [name for name in below if not name.startswith(".")]
 
 
+def _size(file: Path) -> int:
+    """Bytes; 0 of what is no file, or is gone since it was seen: a bag that is being closed puts files in place."""
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
 def entry_of(folder: Path) -> EpisodeEntry:
     """What one folder holds that is, or should be, a bag."""
-    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    size = sum(map(_size, folder.iterdir()))
     meta, problem = None, ""
     if not (folder / rosbag2.METADATA_FILE).is_file():
         problem = RECORDED if being_written(folder) else TORN
