@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 from docs.making.markdown import block, code, prose, table
-from docs.making.source import ROOT
+from docs.making.source import ROOT, modules
 from xrollout_ros.graph.topics import OWN, SYSTEM, resolve
 
 PARTS = {"srv": ("request", "answer"), "action": ("goal", "result", "feedback"), "msg": ("",)}
+_OFFERS = ("create_service", "PolledService", "SlowService", "ActionServer")
 TITLES = {"msg": "Messages", "srv": "Services", "action": "Actions"}
 
 
@@ -21,6 +23,32 @@ def topics() -> str:
         + "\nRecorded too, where somebody publishes them:\n\n"
         + table(["topic", "type", "QoS"], other)
     )
+
+
+def services() -> str:
+    """The services and actions of the graph, from where they are offered; nodes' own parameters and states aside."""
+    rows = {name: kind for _, module in modules("graph") for name, kind in _offered(module)}
+    return table(["service", "type"], [[code(resolve(name)), _link(rows[name])] for name in sorted(rows)])
+
+
+def _offered(module: ast.Module) -> list[tuple[str, str]]:
+    """Name and type of what a module offers."""
+    packages = {
+        alias.asname or alias.name: node.module.replace(".", "/")
+        for node in module.body
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.endswith((".srv", ".action"))
+        for alias in node.names
+    }
+    found = []
+    for node in ast.walk(module):
+        if not isinstance(node, ast.Call) or ast.unparse(node.func).rpartition(".")[2] not in _OFFERS:
+            continue
+        kinds = [packages[each.id] for each in node.args if isinstance(each, ast.Name) and each.id in packages]
+        names = [each.id for each in node.args if isinstance(each, ast.Name) and each.id in packages]
+        titles = [each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        if kinds and titles:
+            found.append((titles[0], f"{kinds[0]}/{names[0]}"))
+    return found
 
 
 def interfaces() -> str:

@@ -16,7 +16,7 @@ from xrollout_ros.ui.arguments import SEPARATOR
 from xrollout_ros.ui.cli import cli
 
 _BETWEEN = {"|", "||", "&&", ";", "&", "(", ")", ">", ">>", "<", "<<", "2>"}
-_SERVICES = (
+SERVICES = (
     "start_attempt", "end_attempt", "emergency_stop", "reset_emergency_stop", "save_highlight", "load_policy",
 )  # fmt: skip
 """What people may call; the others are the nodes' own."""
@@ -133,7 +133,7 @@ def _check_ros2(words: list[str]) -> None:
         if words[2].startswith("/xrollout/") and words[2] not in known:
             raise WrongLineError(f"there is no topic {words[2]}")
     elif verb == "service call":
-        _known(words[2].removeprefix("/xrollout/"), _SERVICES, "service")
+        _known(words[2].removeprefix("/xrollout/"), SERVICES, "service")
         _check_type(words[3])
     elif verb == "action send_goal":
         given = [word for word in words[2:] if not word.startswith("-")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from docs.making.commands import commands
 from docs.making.concepts import levels, modes
 from docs.making.errors import areas, errors, for_search
-from docs.making.interfaces import interfaces, topics
+from docs.making.interfaces import interfaces, services, topics
 from docs.making.parameters import arguments, nodes
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ MAKERS: Mapping[str, Callable[..., str]] = {
     "levels": levels,
     "modes": modes,
     "nodes": nodes,
+    "services": services,
     "topics": topics,
 }
 

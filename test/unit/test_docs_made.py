@@ -12,7 +12,8 @@ from docs.making import diagrams
 from docs.making.commands import commands, walk
 from docs.making.concepts import levels, modes
 from docs.making.errors import AREAS, entries, errors, for_search
-from docs.making.interfaces import interfaces, topics
+from docs.making.interfaces import interfaces, services, topics
+from docs.making.lines import SERVICES
 from docs.making.markdown import code, prose
 from docs.making.pages import MAKERS, made
 from docs.making.parameters import NODES, arguments, declared, nodes
@@ -53,6 +54,10 @@ def test_every_definition_and_topic_stands_on_its_page() -> None:
         assert f"### {path.stem}\n" in text
     assert "simulated time in the stepped drive" in text
     assert all(f"/xrollout/{topic.name}" in topics() for topic in OWN)
+    offered = services()
+    for name in (*SERVICES, "open_episode", "close_episode", "sim/reset", "run_cycle"):
+        assert f"`/xrollout/{name}`" in offered
+    assert "[`xrollout/srv/LoadPolicy`](#interface-loadpolicy)" in offered
 
 
 def test_an_error_that_is_told_is_found_with_its_remedy(tmp_path: Path) -> None:
