@@ -29,7 +29,7 @@ else
 	@$(IN_ENV) python -m pytest -m "(graph or ros2cli) and not soak"
 endif
 
-test-docs: setup ## every command of the pages that lead through something, as it stands there (three quarters of an hour)
+test-docs: setup ## every command of the pages that lead through something, as it stands there (half an hour)
 	@$(IN_ENV) python -m pytest -m docs test/docs
 
 test-pythons: ## the unit tests on each supported Python that is found, without ROS 2 and PyTorch
