@@ -18,7 +18,7 @@ from xrollout_ros.episodes.journal import PropertySet, Tagged
 from xrollout_ros.learning.augment.spec import AugmentSpec
 from xrollout_ros.learning.frames import Frame
 from xrollout_ros.learning.pyramid.build import Built
-from xrollout_ros.learning.pyramid.opening import read_episodes, read_report
+from xrollout_ros.learning.pyramid.opening import HISTORY, read_episodes, read_history, read_report
 from xrollout_ros.learning.pyramid.place import exchange
 from xrollout_ros.learning.pyramid.promotion import UNVERIFIED
 from xrollout_ros.learning.pyramid.recipe import Recipe
@@ -391,6 +391,28 @@ def test_a_build_that_was_interrupted_before_its_report_says_so(bags: Any, pyram
         read_report(pyramid)
     with pytest.raises(DataError, match="is no pyramid"):
         read_report(bags.data)
+
+
+def test_builds_that_change_something_are_kept_in_its_history(bags: Any, pyramid: Path) -> None:
+    assert read_history(pyramid) == []
+    demonstrate(bags)
+    first = built(bags.data, pyramid)
+    built(bags.data, pyramid)
+    demonstrate(bags, (0.05, 0.62))
+    second = built(bags.data, pyramid)
+    history = read_history(pyramid)
+    assert [[level.dataset_version for level in build.levels] for build in history] == [
+        [level.manifest.dataset_version for level in each.levels] for each in (first, second)
+    ]
+    assert [build.levels[0].episodes for build in history] == [1, 2]
+    assert [build.at for build in history] == [each.levels[0].manifest.created_at for each in (first, second)]
+    (pyramid / HISTORY).write_text("torn\n")
+    report = (pyramid / "report.json").read_text()
+    demonstrate(bags, (-0.05, 0.62))
+    with pytest.raises(DataError, match="is no history of a pyramid"):
+        built(bags.data, pyramid)
+    assert (pyramid / "report.json").read_text() == report, "nothing was built"
+    assert read_report(pyramid)["episodes"] == 2
 
 
 def test_the_report_counts(bags: Any, pyramid: Path) -> None:

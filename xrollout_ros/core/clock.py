@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timezone
 from typing import Protocol
 
 NS = 1_000_000_000
@@ -28,6 +29,11 @@ class SystemClock:
 
     def steady_ns(self) -> int:
         return time.monotonic_ns()
+
+
+def utc_now(clock: Clock) -> str:
+    """The time by a clock: ISO 8601, UTC, whole seconds."""
+    return datetime.fromtimestamp(clock.wall_ns() / NS, timezone.utc).isoformat(timespec="seconds")
 
 
 def seconds(ns: int) -> float:

@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from xrollout_ros.core.clock import Clock
+from xrollout_ros.core.clock import Clock, utc_now
 from xrollout_ros.core.document import Strict
 from xrollout_ros.core.errors import CheckpointError
 from xrollout_ros.core.levels import MEANING, Level, level_before
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.wilson import wilson
-from xrollout_ros.cycle.record import now, write
+from xrollout_ros.cycle.record import write
 
 SUFFIX = ".gates.json"
 ASKED: dict[Level, float] = {"L0": 0.6, "L1": 0.6, "L2": 0.75, "L3": 0.85, "L4": 0.9}
@@ -105,7 +105,7 @@ def certify(
     before = read_certificates(checkpoint, checkpoint_hash)
     made = Certificate(
         level=level, successes=successes, attempts=attempts, low=wilson(successes, attempts)[0], asked=asked,
-        waived=waived, by=by, at=now(clock),
+        waived=waived, by=by, at=utc_now(clock),
     )  # fmt: skip
     kept = tuple(each for each in before.passed if each.level != level)
     write(before.model_copy(update={"passed": (*kept, made)}), sidecar_of(checkpoint))

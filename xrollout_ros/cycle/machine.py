@@ -5,7 +5,7 @@ loss.
 from __future__ import annotations
 
 import xrollout_ros
-from xrollout_ros.core.clock import Clock
+from xrollout_ros.core.clock import Clock, utc_now
 from xrollout_ros.core.errors import (
     CheckpointError,
     DataError,
@@ -20,7 +20,7 @@ from xrollout_ros.cycle.gates import default_level
 from xrollout_ros.cycle.place import Place
 from xrollout_ros.cycle.ports import CycleStop, WorkFailedError, Workshop
 from xrollout_ros.cycle.recipe import FlywheelRecipe
-from xrollout_ros.cycle.record import CycleRecord, Ending, State, StopName, Transition, now
+from xrollout_ros.cycle.record import CycleRecord, Ending, State, StopName, Transition
 from xrollout_ros.cycle.seeds import CYCLES
 from xrollout_ros.cycle.steps import Steps
 
@@ -81,7 +81,7 @@ class Flywheel:
                 recipe=recipe,
                 base=None if deployed is None else deployed.policy,
                 state=state,
-                transitions=(Transition(state=state, at=now(self._clock), why=why),),
+                transitions=(Transition(state=state, at=utc_now(self._clock), why=why),),
                 software_version=xrollout_ros.__version__,
             )
         )
@@ -112,10 +112,10 @@ class Flywheel:
         if after.state is State.DONE:
             assert after.ending is not None
             done = record.model_copy(update={**after.changes, "lessons": lessons})
-            transition = Transition(state=State.DONE, at=now(self._clock), why=after.why)
+            transition = Transition(state=State.DONE, at=utc_now(self._clock), why=after.why)
             done = done.model_copy(update={"transitions": (*record.transitions, transition)})
             return self._place.ended(done, after.ending, after.why, after.next_step)
-        transition = Transition(state=after.state, at=now(self._clock), why=after.why)
+        transition = Transition(state=after.state, at=utc_now(self._clock), why=after.why)
         changes = {
             **after.changes, "state": after.state, "lessons": lessons, "stop": None,
             "transitions": (*record.transitions, transition),

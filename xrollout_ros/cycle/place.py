@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from xrollout_ros.core.clock import Clock
+from xrollout_ros.core.clock import Clock, utc_now
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.cycle.comparing.trials import PolicyRef
 from xrollout_ros.cycle.record import (
@@ -20,7 +20,6 @@ from xrollout_ros.cycle.record import (
     Stop,
     StopName,
     Tally,
-    now,
     read_deployed,
     read_record,
     write,
@@ -152,7 +151,7 @@ class Place:
         Raises:
             DataError: the disk refuses.
         """
-        stop = Stop(name=name, reason=reason, next_step=next_step, at=now(self._clock))
+        stop = Stop(name=name, reason=reason, next_step=next_step, at=utc_now(self._clock))
         return self.save(record.model_copy(update={"stop": stop}))
 
     def ended(self, record: CycleRecord, ending: Ending, reason: str, next_step: str) -> CycleRecord:
@@ -198,7 +197,7 @@ class Place:
         told = () if before is None else (f"{before.since} {before.policy.policy_id}: {before.why}",)
         state = FlywheelState(
             policy=policy,
-            since=now(self._clock),
+            since=utc_now(self._clock),
             why=why,
             before=None if before is None or back else before.policy,
             reference=reference or {},

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
-from xrollout_ros.core.clock import NS, Clock
 from xrollout_ros.core.document import Strict
 from xrollout_ros.core.errors import DataError, first_problem
 from xrollout_ros.core.files import write_texts
@@ -267,11 +265,6 @@ class FlywheelState(Strict):
         default_factory=dict, description="by start: what the one before did, which this one is held against live"
     )
     history: tuple[str, ...] = Field(default=(), description="what was deployed before and why, oldest first")
-
-
-def now(clock: Clock) -> str:
-    """ISO 8601, UTC."""
-    return datetime.fromtimestamp(clock.wall_ns() / NS, timezone.utc).isoformat(timespec="seconds")
 
 
 def write(document: Strict, path: Path) -> None:

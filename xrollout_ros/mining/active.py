@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 import numpy as np
 
 import xrollout_ros
-from xrollout_ros.core.clock import NS, Clock
+from xrollout_ros.core.clock import Clock, utc_now
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.robot import RobotSpec
@@ -164,7 +163,7 @@ def plan_of(
     )  # fmt: skip
     return CollectionPlan(
         plan_id=new_id(),
-        created_at=datetime.fromtimestamp(clock.wall_ns() / NS, timezone.utc).isoformat(timespec="seconds"),
+        created_at=utc_now(clock),
         software_version=xrollout_ros.__version__,
         data=data,
         task=task.id,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 import numpy as np
 
 import xrollout_ros
-from xrollout_ros.core.clock import NS, Clock
+from xrollout_ros.core.clock import Clock, utc_now
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.robot import RobotSpec
 from xrollout_ros.core.wilson import wilson
@@ -118,7 +117,7 @@ def make_plan(
     known = group.mode in {mode.value for mode in FailureMode}
     return CollectionPlan(
         plan_id=new_id(),
-        created_at=datetime.fromtimestamp(clock.wall_ns() / NS, timezone.utc).isoformat(timespec="seconds"),
+        created_at=utc_now(clock),
         software_version=xrollout_ros.__version__,
         data=ground.data,
         task=ground.population.task,

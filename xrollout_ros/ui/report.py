@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 
-from xrollout_ros.core.clock import SystemClock
+from xrollout_ros.core.clock import SystemClock, utc_now
 from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.errors import DataError, XRolloutError
 from xrollout_ros.core.files import write_texts
@@ -72,7 +71,7 @@ def make_report(chosen: Chosen, story: Story | None = None, progress: Progress =
     )
     report = DeploymentReport(
         run=chosen.run,
-        made_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        made_at=utc_now(SystemClock()),
         data=chosen.data,
         task=task.id if task is not None else "",
         instruction=task.instruction if task is not None else "",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 
 import xrollout_ros
-from xrollout_ros.core.clock import NS, Clock
+from xrollout_ros.core.clock import Clock, utc_now
 from xrollout_ros.core.errors import CheckpointError, SpecError
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.resources import full_path, load_robot, load_task
@@ -89,6 +88,6 @@ def plan_comparison(
         engine=engine,
         where=where,
         rules=rules,
-        created_at=datetime.fromtimestamp(clock.wall_ns() / NS, timezone.utc).isoformat(timespec="seconds"),
+        created_at=utc_now(clock),
         software_version=xrollout_ros.__version__,
     )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
 import xrollout_ros
-from xrollout_ros.core.clock import NS, Clock
+from xrollout_ros.core.clock import Clock, utc_now
 from xrollout_ros.core.document import Strict
 from xrollout_ros.core.errors import DataError, first_problem
 from xrollout_ros.core.files import write_texts
@@ -155,7 +154,7 @@ def result_of(made: Comparison, clock: Clock) -> ComparisonResult:
             )
             for each in made.trials
         ),
-        ended_at=datetime.fromtimestamp(clock.wall_ns() / NS, timezone.utc).isoformat(timespec="seconds"),
+        ended_at=utc_now(clock),
         software_version=xrollout_ros.__version__,
     )  # fmt: skip
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import xrollout_ros
 from xrollout_ros.core.calibration import Calibration
 from xrollout_ros.core.chunk import Array
-from xrollout_ros.core.clock import NS, Clock, SystemClock
+from xrollout_ros.core.clock import Clock, SystemClock, utc_now
 from xrollout_ros.core.errors import DataError
 from xrollout_ros.core.ids import new_id
 from xrollout_ros.core.ports import PolicyInfo
@@ -169,7 +168,7 @@ def calibrate(
         starts=dict(Counter(each.start for each in successes.values())),
         recomputed=sum(each.scored.recomputed for each in successes.values()),
         seed=seed,
-        created_at=_now(clock or SystemClock()),
+        created_at=utc_now(clock or SystemClock()),
         software_version=xrollout_ros.__version__,
     )
     failures = [each for each in ours if not each.succeeded]
@@ -228,7 +227,3 @@ def _refuse(found: OwnAttempts, info: PolicyInfo, successes: int, alpha: float, 
         )
         more = f"{more} Until then alarms are only logged. A larger --alpha takes fewer."
     raise CannotCalibrateError(state, reason, more, successes, wanted)
-
-
-def _now(clock: Clock) -> str:
-    return datetime.fromtimestamp(clock.wall_ns() / NS, timezone.utc).isoformat(timespec="seconds")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import xrollout_ros
-from xrollout_ros.core.clock import NS, Clock, SystemClock
+from xrollout_ros.core.clock import Clock, SystemClock, utc_now
 from xrollout_ros.core.errors import DataError, SpecError
 from xrollout_ros.core.mirror import MirrorSpec
 from xrollout_ros.core.resources import load_task
@@ -159,7 +158,6 @@ class _Frame:
 
     def manifest(self) -> dict[str, Any]:
         """Fields of a manifest."""
-        now = (self.clock or SystemClock()).wall_ns() / NS
         return {
             "task": self.task,
             "robot": self.robot,
@@ -167,7 +165,7 @@ class _Frame:
             "task_says": {} if self.mirror is None else {"mirror": self.mirror.model_dump(mode="json")},
             "source": str(self.options.data.resolve()),
             "software_version": xrollout_ros.__version__,
-            "created_at": datetime.fromtimestamp(now, timezone.utc).isoformat(timespec="seconds"),
+            "created_at": utc_now(self.clock or SystemClock()),
         }
 
 

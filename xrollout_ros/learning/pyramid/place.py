@@ -9,7 +9,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,8 +228,7 @@ class Pyramid:
             for level in built.levels
         )  # fmt: skip
         if not self._builds or self._builds[-1].levels != levels:
-            at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            self._builds.append(Build(at=at, levels=levels))
+            self._builds.append(Build(at=built.levels[0].manifest.created_at, levels=levels))
         return "".join(build.model_dump_json() + "\n" for build in self._builds).encode()
 
 
