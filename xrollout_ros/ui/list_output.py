@@ -55,7 +55,7 @@ def _table(episodes: Sequence[Listed]) -> Table:
     for each in episodes:
         table.add_row(
             Text("…" + each.episode_id[-_SHORT_ID:]),
-            Text(each.started_at[:19].replace("T", " ")),
+            Text(text.moment(each.started_at)),
             Text(each.task),
             Text(each.kind.value),
             _outcome(each),

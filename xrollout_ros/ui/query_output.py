@@ -212,7 +212,7 @@ def _cell(name: str, row: dict[str, Any]) -> str:
     if name == "rate":
         return f"{value:.0%}"
     if name == "started_at":
-        return str(value)[:19].replace("T", " ")
+        return text.moment(str(value))
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -10,6 +10,7 @@ from xrollout_ros.episodes.catalog.filters import Condition
 from xrollout_ros.episodes.store import entry_of
 from xrollout_ros.mining.review.api import Case, Reviews
 from xrollout_ros.mining.review.queue import Waiting
+from xrollout_ros.mining.taxonomy import IN_SUCCESSES
 
 
 class Line:
@@ -58,6 +59,11 @@ class Line:
 
     def _load(self, reviews: Reviews) -> list[Waiting]:
         return [each for each in reviews.queue(self._where) if each.episode_id not in self.passed]
+
+
+def asks_why(key: str, case: Case) -> bool:
+    """Whether a key asks for the mode: one that says so, or a failure that nobody has explained yet."""
+    return key == "m" or (key == "f" and all(each.mode in IN_SUCCESSES for each in case.judgements))
 
 
 def meta_of(bag: Path) -> EpisodeMeta | None:

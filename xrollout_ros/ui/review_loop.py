@@ -8,7 +8,6 @@ from typing import Protocol
 
 from rich.console import Console
 
-from xrollout_ros.core.episode import Outcome
 from xrollout_ros.core.errors import DataError, XRolloutError
 from xrollout_ros.episodes.catalog.filters import Condition
 from xrollout_ros.mining.review.api import Case, Reviews
@@ -18,7 +17,7 @@ from xrollout_ros.mining.taxonomy import IN_SUCCESSES
 from xrollout_ros.ui import review_screen as screen
 from xrollout_ros.ui import text
 from xrollout_ros.ui.keys import GONE
-from xrollout_ros.ui.review_line import Line, meta_of, moment_of
+from xrollout_ros.ui.review_line import Line, asks_why, meta_of, moment_of
 
 _NUMBER = re.compile(r"\d+([.,]\d*)?")
 
@@ -119,19 +118,14 @@ class Session:
     def _say(self, case: Case, key: str) -> bool:
         """Whether a key was a decision, which is in the journal then."""
         mode: str | None = None
-        outcome: Outcome | None = None
-        if key in ("m", "f"):
-            explained = key == "f" and any(each.mode not in IN_SUCCESSES for each in case.judgements)
-            if not explained:
-                mode = self._ask_mode(case, leave=key == "f")
-                if mode is None:
-                    return False
-            outcome = Outcome.FAILURE if key == "f" else None
-        elif key in ("s", "d"):
-            outcome = Outcome.SUCCESS if key == "s" else Outcome.UNKNOWN
+        outcome = screen.OUTCOME_KEYS.get(key)
+        if asks_why(key, case):
+            mode = self._ask_mode(case, leave=key == "f")
+            if mode is None:
+                return False
         elif key.isdigit() and key in screen.MODE_KEYS:
             mode = screen.MODE_KEYS[key]
-        elif key != "c":
+        elif outcome is None and key != "c":
             return False
         try:
             done = self._reviews.decide(

@@ -28,7 +28,7 @@ def show_waiting(console: Console, found: Sequence[Waiting], reviewer: str, limi
         table.add_column(name, overflow="fold")
     for each in found[:limit]:
         why = ", ".join(reason.value for reason in each.why) + (" (two reviewers)" if each.double else "")
-        when = each.started_at[:19].replace("T", " ")
+        when = text.moment(each.started_at)
         table.add_row(
             *map(Text, (each.episode_id, when, each.task, each.outcome or "–", each.failure_mode or "–", why))
         )

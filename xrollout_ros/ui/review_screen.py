@@ -21,6 +21,7 @@ from xrollout_ros.ui.facts import Facts
 
 MODE_KEYS = dict(zip("123456789abcdefg", (mode.value for mode in FailureMode), strict=False))
 """Key: mode."""
+OUTCOME_KEYS = {"s": Outcome.SUCCESS, "f": Outcome.FAILURE, "d": Outcome.UNKNOWN}
 KEYS = (
     ("c", "confirm"),
     ("m", "mode"),
@@ -72,7 +73,7 @@ def lines_of(case: Case, waits: Waiting | None, meta: EpisodeMeta | None) -> Ite
     seed = "none" if row["seed"] is None else row["seed"]
     yield "task", Text(f"{row['task']} on {row['robot']}, {place}, seed {seed}")
     yield "policy", Text(row["policy_id"] or "none")
-    when = str(row["started_at"])[:19].replace("T", " ")
+    when = text.moment(str(row["started_at"]))
     yield "recorded", Text(f"{when}, {row['kind']}, {row['duration_s']:.2f} s")
     said = f", said by {holds.source.value}" + (f": {holds.reason}" if holds.reason else "")
     yield "outcome", Text.assemble((holds.outcome.value, f"bold {_STYLE[holds.outcome]}"), said)

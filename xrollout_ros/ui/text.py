@@ -37,6 +37,11 @@ def milliseconds(seconds: float) -> str:
     return f"{ms:.0f} ms" if ms < 999.5 else f"{seconds:.1f} s"
 
 
+def moment(iso: str) -> str:
+    """An ISO 8601 time to the second: ``2026-01-31 12:30:05``."""
+    return iso[:19].replace("T", " ")
+
+
 def plural(n: int, noun: str) -> str:
     """``1 episode``, ``2 episodes``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -25,6 +25,21 @@ _LOOKS = {
 """Icon and colour of each button."""
 
 
+async def tell(do: Callable[[], str]) -> None:
+    """Do something beside the server's loop, and tell what came of it."""
+    try:
+        said = await asyncio.to_thread(do)
+    except XRolloutError as error:
+        tell_problem(error)
+        return
+    ui.notify(said, type="positive")
+
+
+def tell_problem(error: XRolloutError) -> None:
+    """Tell what is wrong, long enough to be read."""
+    ui.notify(str(error), type="negative", timeout=10_000, close_button=True)
+
+
 def twice(button: ui.button, do: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
     """What a button does that acts when it is pressed again within some seconds."""
     name, sure = button.text, False
@@ -61,9 +76,4 @@ class Buttons:
 
     async def _do(self, ask: Ask) -> None:
         episode = self._live.model().episode
-        try:
-            said = await asyncio.to_thread(ask.do, self._live.actor, episode.episode_id if episode is not None else "")
-        except XRolloutError as error:
-            ui.notify(str(error), type="negative", timeout=10_000, close_button=True)
-            return
-        ui.notify(said, type="positive")
+        await tell(partial(ask.do, self._live.actor, episode.episode_id if episode is not None else ""))

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from nicegui import ui
 
-from xrollout_ros.core.errors import DataError, XRolloutError
+from xrollout_ros.core.errors import DataError
 from xrollout_ros.cycle import by_hand
 from xrollout_ros.cycle.machine import abandon
 from xrollout_ros.cycle.record import CycleRecord, State
 from xrollout_ros.cycle.reporting import convergence
 from xrollout_ros.cycle.stages import MEANING
+from xrollout_ros.ui import text
 from xrollout_ros.ui.cycle_page import PAGE
 from xrollout_ros.ui.dashboard.access import Role
-from xrollout_ros.ui.dashboard.buttons import twice
+from xrollout_ros.ui.dashboard.buttons import tell, twice
 from xrollout_ros.ui.dashboard.cycles import Course, Cycles, Seen
 from xrollout_ros.ui.dashboard.frame import GREY, Facts, card, chart, hint, page, show_chart
 from xrollout_ros.ui.dashboard.live import Live
@@ -114,7 +114,7 @@ class CyclePage:
         if state is not None:
             before = state.before.policy_id if state.before is not None else "none to go back to"
             self._policy.show(
-                policy=state.policy.policy_id, since=_when(state.since), why=state.why,
+                policy=state.policy.policy_id, since=text.moment(state.since), why=state.why,
                 checkpoint=state.policy.checkpoint, **{"before it": before},
             )  # fmt: skip
             self._history.clear()
@@ -166,7 +166,7 @@ class CyclePage:
             with ui.column().classes("grow gap-0 min-w-0"):
                 aim = f", for {record.target.replace('_', ' ')}" if record.target else ""
                 ui.label(f"{ending(record)}{aim}").classes("font-semibold")
-                parts = [_when(record.began_at), live_rate(record), compared(record)]
+                parts = [text.moment(record.began_at), live_rate(record), compared(record)]
                 ui.label(" · ".join(part for part in parts if part)).classes("numbers text-sm opacity-80")
             if (self._cycles.place.folder(record) / PAGE).is_file():
                 ui.link("report", f"{REPORTS}/{record.number}/{PAGE}", new_tab=True)
@@ -180,16 +180,7 @@ class CyclePage:
 
     def _button(self, name: str, icon: str, colour: str, do: Callable[[], str]) -> None:
         button = ui.button(name, icon=icon).props(f"color={colour}")
-
-        async def done() -> None:
-            try:
-                said = await asyncio.to_thread(do)
-            except XRolloutError as error:
-                ui.notify(str(error), type="negative", timeout=10_000, close_button=True)
-                return
-            ui.notify(said, type="positive")
-
-        button.on_click(twice(button, done))
+        button.on_click(twice(button, partial(tell, do)))
 
     def _stop(self) -> str:
         owner = self._cycles.place.owner()
@@ -215,10 +206,6 @@ def _at_it(seen: Seen, record: CycleRecord) -> str:
     if record.state is State.DONE or record.stop is not None:
         return ""
     return f" (process {seen.owner} is at it)" if seen.owner is not None else " (nobody is at it)"
-
-
-def _when(iso: str) -> str:
-    return iso[:19].replace("T", " ")
 
 
 def _told(course: Course) -> str:

@@ -18,6 +18,8 @@ PAGES = (
     ("/data", "Data", "layers"),
     ("/cycle", "Cycle", "autorenew"),
 )
+PALETTE = ("#2563eb", "#c2410c", "#15803d", "#7e22ce", "#0e7490", "#be185d", "#a16207", "#4d7c0f", "#475569")
+"""One thing beside another in a chart."""
 GREY = "#808080"
 """Of words in charts: to be read on dark and on light."""
 MODE_COLOURS = {

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from nicegui import events, ui
 
-from xrollout_ros.ui.dashboard.frame import GREY, card, chart
+from xrollout_ros.ui.dashboard.frame import GREY, PALETTE, card, chart
 
 What = Literal["success", "attempts", "demonstrations"]
 _TITLES = {
@@ -17,7 +17,6 @@ _TITLES = {
 }
 _COLOURS = {"success": ["#b91c1c", "#facc15", "#15803d"], "attempts": ["#dbeafe", "#3b82f6"],
             "demonstrations": ["#dcfce7", "#22c55e"]}  # fmt: skip
-_PALETTE = ("#2563eb", "#c2410c", "#15803d", "#7e22ce", "#0e7490", "#be185d", "#a16207", "#4d7c0f", "#475569")
 
 
 def maps_of_starts(coverage: Mapping[str, Any], *kinds: What) -> None:
@@ -104,7 +103,7 @@ def map_of_failures(found: Mapping[str, Any]) -> None:
             if member in places
         ]
         if data:
-            colour = {"color": _PALETTE[number % len(_PALETTE)]}
+            colour = {"color": PALETTE[number % len(PALETTE)]}
             series.append({"type": "scatter", "name": group_name(group), "data": data, "itemStyle": colour})
     if not series:
         return

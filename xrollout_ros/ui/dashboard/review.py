@@ -17,14 +17,14 @@ from xrollout_ros.mining.review.queue import Waiting
 from xrollout_ros.mining.success.label import LAYER as LABELS_LAYER
 from xrollout_ros.mining.taxonomy import IN_SUCCESSES
 from xrollout_ros.ui import text
+from xrollout_ros.ui.dashboard.buttons import tell_problem
 from xrollout_ros.ui.dashboard.frame import card, show_link
 from xrollout_ros.ui.following import caught_up
 from xrollout_ros.ui.people import default_reviewer
-from xrollout_ros.ui.review_line import Line, meta_of, moment_of
-from xrollout_ros.ui.review_screen import KEYS, MODE_KEYS, in_words, label_in_words, lines_of
+from xrollout_ros.ui.review_line import Line, asks_why, meta_of, moment_of
+from xrollout_ros.ui.review_screen import KEYS, MODE_KEYS, OUTCOME_KEYS, in_words, label_in_words, lines_of
 from xrollout_ros.ui.review_viewer import Viewer
 
-_OUTCOMES = {"s": Outcome.SUCCESS, "f": Outcome.FAILURE, "d": Outcome.UNKNOWN}
 _ON_PAGE = {key: what for key, what in KEYS if key in "cmsfdnou"}
 """Reason and moment have fields of their own, and a page needs no quitting."""
 T = TypeVar("T")
@@ -92,12 +92,12 @@ class ReviewCard:
             return
         elif self._asks:
             await self._named(case, key)
-        elif key == "m" or (key == "f" and not any(each.mode not in IN_SUCCESSES for each in case.judgements)):
+        elif asks_why(key, case):
             self._ask(key)
         elif key in MODE_KEYS and key.isdigit():
             await self._decide(case, mode=MODE_KEYS[key])
-        elif key in _OUTCOMES:
-            await self._decide(case, outcome=_OUTCOMES[key])
+        elif key in OUTCOME_KEYS:
+            await self._decide(case, outcome=OUTCOME_KEYS[key])
         elif key == "c":
             await self._decide(case)
         elif key == "n":
@@ -201,5 +201,5 @@ class ReviewCard:
                 if problem is not None:
                     problem.append(str(error))
                 else:
-                    ui.notify(str(error), type="negative", timeout=10_000, close_button=True)
+                    tell_problem(error)
                 return None

@@ -10,13 +10,12 @@ from nicegui import ui
 
 from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.errors import XRolloutError
-from xrollout_ros.ui.dashboard.frame import GREY, Facts, card, chart, readable
+from xrollout_ros.ui.dashboard.frame import GREY, PALETTE, Facts, card, chart, readable
 from xrollout_ros.ui.dashboard.live import Live
 
 LOOK_S = 0.2
 _ROOM_M = 0.05
 """Around the places: the axes do not jump with every movement."""
-_COLOURS = ("#2563eb", "#c2410c", "#15803d", "#7e22ce", "#0e7490", "#be185d")
 _VIEWS = (("from above: y over x, m", 0, 1), ("from the side: z over x, m", 0, 2))
 
 
@@ -101,7 +100,7 @@ def _options(names: list[str], edges: dict[int, tuple[float, float]]) -> dict[st
         "yAxis": [axis(up, number) for number, (_, _, up) in enumerate(_VIEWS)],
         "series": [
             {"name": name, "type": "scatter", "symbolSize": 14, "xAxisIndex": number, "yAxisIndex": number,
-             "data": [], "itemStyle": {"color": _COLOURS[place % len(_COLOURS)]}}
+             "data": [], "itemStyle": {"color": PALETTE[place % len(PALETTE)]}}
             for number in range(len(_VIEWS))
             for place, name in enumerate(names)
         ],
