@@ -108,6 +108,12 @@ def random_policy(path: Path, robot_file: str, task: str) -> Path:
     return path
 
 
+def cpu_s(pid: int) -> float:
+    """Processor time that a process has used."""
+    words = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
 def scratch() -> Iterator[Path]:
     """A folder that goes with the benchmark, and a ROS domain of its own."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common import percentiles, random_policy, run_graph, scratch, table
+from common import cpu_s, percentiles, random_policy, run_graph, scratch, table
 from control import RATE_HZ, filming, specs
 
 from xrollout_ros.episodes.store import find_episodes
@@ -35,11 +34,6 @@ class Watched:
     cpu_share: float = 0.0
     loads: list[float] = field(default_factory=list)
     seen: dict[str, Any] = field(default_factory=dict)
-
-
-def _cpu_s(pid: int) -> float:
-    words = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -60,9 +54,9 @@ def looked_at(seconds: float, folder: Path) -> Iterator[Watched]:
         if not line:
             return
         watched.loads = json.loads(line)["loads"]
-        begun_s = _cpu_s(dashboard.pid)
+        begun_s = cpu_s(dashboard.pid)
         watched.seen = json.loads(looker.stdout.readline())
-        watched.cpu_share = (_cpu_s(dashboard.pid) - begun_s) / seconds
+        watched.cpu_share = (cpu_s(dashboard.pid) - begun_s) / seconds
         looker.wait()
 
     thread = threading.Thread(target=look)

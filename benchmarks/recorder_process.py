@@ -14,6 +14,7 @@ from typing import Any
 
 import rclpy
 import yaml
+from common import cpu_s
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
@@ -222,8 +223,7 @@ class RecorderProcess:
     def cpu_s(self) -> float:
         """Processor time that the process has used."""
         assert self.process is not None
-        words = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s(self.process.pid)
 
     def end(self) -> None:
         """End everything."""

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,8 +14,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-
-from .dashboards import CHROMIUM
 
 pytest.importorskip("sphinx", reason="Sphinx is not installed")
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
@@ -122,17 +119,6 @@ def test_notes_to_the_tests_are_not_on_the_pages(site: Path) -> None:
     assert "xrollout flywheel run" in re.sub(r"<[^>]+>", "", shown)
     for note in ("run: background", "bind:", "made:"):
         assert note not in shown
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if not CHROMIUM:
-        pytest.skip("no Chromium is installed")
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 def test_from_a_folder_an_errors_text_leads_to_its_remedy(site: Path, browser: Any) -> None:

@@ -15,7 +15,7 @@ from xrollout_ros.core.chunk import Array
 from xrollout_ros.core.fields import extract
 from xrollout_ros.core.resources import load_robot
 from xrollout_ros.core.robot import RobotSpec
-from xrollout_ros.core.sensing import ObservationSpec
+from xrollout_ros.graph.sensors import by_topic
 from xrollout_ros.graph.types import message_class
 
 
@@ -66,7 +66,7 @@ class Scene:
             spec, newest = self._robot, dict(self._newest)
         assert spec is not None
         found = {}
-        for topic, entries in _by_topic(spec).items():
+        for topic, entries in by_topic(spec.observations).items():
             if topic in newest:
                 message = deserialize_message(newest[topic], message_class(entries[0].type))
                 found.update({entry.name: (extract(message, entry), entry.unit) for entry in entries})
@@ -74,7 +74,7 @@ class Scene:
 
     def _listen(self, robot: RobotSpec) -> None:
         self._robot = robot
-        for topic, entries in _by_topic(robot).items():
+        for topic, entries in by_topic(robot.observations).items():
             self._subscriptions.append(
                 self._node.create_subscription(
                     message_class(entries[0].type), topic, self._taking(topic), qos_profile_sensor_data, raw=True
@@ -91,10 +91,3 @@ class Scene:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions, self._robot, self._newest = [], None, {}
-
-
-def _by_topic(robot: RobotSpec) -> dict[str, list[ObservationSpec]]:
-    topics: dict[str, list[ObservationSpec]] = {}
-    for entry in robot.observations:
-        topics.setdefault(entry.topic, []).append(entry)
-    return topics

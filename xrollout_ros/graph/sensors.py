@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rclpy.node import Node
@@ -18,13 +18,17 @@ Arrived = Callable[[str, dict[str, Array], Any], None]
 """Called with a topic, the values of its observations by name, and the message (bytes where nothing is measured)."""
 
 
+def by_topic(entries: Iterable[ObservationSpec]) -> dict[str, list[ObservationSpec]]:
+    """Observations by the topic that they come on."""
+    topics: dict[str, list[ObservationSpec]] = {}
+    for entry in entries:
+        topics.setdefault(entry.topic, []).append(entry)
+    return topics
+
+
 def measured_topics(robot: RobotSpec) -> dict[str, list[ObservationSpec]]:
     """The observations that are measured, by topic."""
-    topics: dict[str, list[ObservationSpec]] = {}
-    for entry in robot.observations:
-        if entry.name in robot.measured:
-            topics.setdefault(entry.topic, []).append(entry)
-    return topics
+    return by_topic(entry for entry in robot.observations if entry.name in robot.measured)
 
 
 def listen(node: Node, robot: RobotSpec, arrived: Arrived, *, stepped: bool) -> list[Any]:
